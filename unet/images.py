@@ -1,0 +1,93 @@
+"""Opens the image file a person hands over, or says in a sentence why it cannot.
+
+No TensorFlow here. A file is read whole, never trusted, and never partly shown.
+"""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+MAX_PIXELS = 50_000_000
+"""Largest picture opened, in pixels (7000 × 7000): far above any ultrasound, far below memory."""
+
+FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
+
+
+class ImageError(ValueError):
+    """A file that cannot be used as an image; the message is for the person who gave it."""
+
+
+def read_image(path: str | Path) -> np.ndarray:
+    """Read an image file as 8-bit pixels, upright.
+
+    16-bit pictures are scaled by their full range (÷ 257), never by their content. Transparency
+    is laid over black. A multi-page TIFF gives its first page.
+
+    Args:
+        path: A PNG, JPEG, BMP, TIFF or WebP file.
+
+    Returns:
+        uint8 `(H, W)` for grey pictures, `(H, W, 3)` RGB for colour ones, in [0, 255].
+
+    Raises:
+        ImageError: Missing, empty, not an image, truncated, too large or of an unknown kind. The
+            message names the file without its folder.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ImageError(f"{path.name}: expected an image file, found none. Choose a file.")
+    if path.stat().st_size == 0:
+        raise ImageError(f"{path.name}: the file is empty. Export the image again.")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # sized below
+            with Image.open(path, formats=FORMATS) as image:
+                _check_size(path.name, image)
+                image.load()
+                image = ImageOps.exif_transpose(image)
+                return _to_array(image)
+    except ImageError:
+        raise
+    except (UnidentifiedImageError, Image.DecompressionBombError) as error:
+        reason = "too large" if isinstance(error, Image.DecompressionBombError) else "not an image"
+        raise ImageError(
+            f"{path.name}: {reason}. Expected a PNG, JPEG, BMP, TIFF or WebP picture."
+        ) from None
+    except Exception as error:  # decoders raise many kinds on malformed bytes
+        raise ImageError(
+            f"{path.name}: damaged or cut off ({type(error).__name__}). Export the image again."
+        ) from error
+
+
+def _check_size(name: str, image: Image.Image) -> None:
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise ImageError(
+            f"{name}: {width} × {height} pixels is too large; at most "
+            f"{MAX_PIXELS // 1_000_000} megapixels. Shrink or crop the image."
+        )
+
+
+def _to_array(image: Image.Image) -> np.ndarray:
+    """Decoded pixels as uint8 `(H, W)` or `(H, W, 3)`."""
+    if image.mode in ("I;16", "I;16B", "I;16L", "I;16N"):
+        return np.round(np.asarray(image).astype(np.float64) / 257).astype(np.uint8)
+    if image.mode == "I":  # older Pillows open 16-bit PNG so
+        values = np.asarray(image)
+        if values.min() < 0 or values.max() > 65535:
+            raise ImageError("expected 8 or 16 bits a pixel, got 32. Export the image as PNG.")
+        return np.round(values / 257).astype(np.uint8)
+    if image.mode == "F":
+        raise ImageError("expected 8 or 16 bits a pixel, got floating point. Export it as PNG.")
+    if image.mode in ("1", "L"):
+        return np.asarray(image.convert("L")).copy()
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, (0, 0, 0, 255)), image)
+    rgb = np.asarray(image.convert("RGB"))
+    is_grey = (rgb[:, :, 0] == rgb[:, :, 1]).all() and (rgb[:, :, 1] == rgb[:, :, 2]).all()
+    return rgb[:, :, 0].copy() if is_grey else rgb.copy()
