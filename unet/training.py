@@ -80,8 +80,10 @@ def train(
     finally:
         keras.mixed_precision.set_global_policy("float32")
 
-    best = build_unet(model_config)
-    best.load_weights(checkpoint.best_path(history))
+    trained = build_unet(model_config, batch_normalization=FusedBatchNormalization)
+    trained.load_weights(checkpoint.best_path(history))
+    best = build_unet(model_config)  # the same weights in built-in layers
+    best.set_weights(trained.get_weights())
     return best, history
 
 
@@ -189,6 +191,11 @@ class Checkpoint:
         self.commit = state["commit"]
         self._write_csv(state["history"])
         return state["history"]
+
+    @staticmethod
+    def started_from(run_dir: Path) -> str | None:
+        """The commit a run started from."""
+        return json.loads((Path(run_dir) / "last" / "state.json").read_text())["commit"]
 
     def load_into(self, model: keras.Model, history: list[dict]) -> None:
         """Restore weights, optimizer and random state of the newest epoch."""

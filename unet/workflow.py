@@ -2,11 +2,33 @@
 
 from __future__ import annotations
 
+import json
+import shlex
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from unet.config import ModelConfig, TrainConfig
-from unet.dataset import load_dataset, split_cases
-from unet.training import train
+from unet.bundle import read_info, write_bundle
+from unet.config import ModelConfig, TrainConfig, to_dict
+from unet.dataset import SPLITS, Case, Dataset, DatasetError, load_dataset, split_cases
+from unet.evaluation import choose_postprocessing, probability_maps
+from unet.inference import Segmenter
+from unet.phantom import write_dataset
+from unet.postprocessing import PostProcessing
+from unet.report import evaluate_splits, write_bundle_figures, write_card
+
+PHANTOM_CASES = 60
+
+
+@contextmanager
+def data_folder(data: str) -> Iterator[Path]:
+    """The folder `--data` names; for "phantom" a temporary one with generated cases."""
+    if data != "phantom":
+        yield Path(data)
+        return
+    with tempfile.TemporaryDirectory(prefix="phantom-") as folder:
+        yield write_dataset(folder, PHANTOM_CASES)
 
 
 def fit(
@@ -16,28 +38,113 @@ def fit(
     *,
     out: Path,
     run_dir: Path,
-    resume: bool,
-    tensorboard: bool,
+    resume: bool = False,
+    tensorboard: bool = False,
+    command: list[str] | None = None,
 ) -> None:
-    """Train a network on the cases below `data` and keep its run in `run_dir`."""
-    dataset = load_dataset(data, model_config.input_size)
-    split = split_cases(
-        dataset.cases,
-        test=config.test_fraction,
-        validation=config.validation_fraction,
-        seed=config.split_seed,
-    )
-    for name, indices in split.items():
-        print(f"{name}: {len(indices)} cases")
-    arrays = {
-        name: (dataset.images[indices], dataset.masks[indices]) for name, indices in split.items()
-    }
-    train(
-        model_config,
-        config,
-        arrays["train"],
-        arrays["validation"],
-        run_dir,
-        resume=resume,
-        tensorboard=tensorboard,
-    )
+    """Train a network, choose its post-processing, write its bundle and evaluate it.
+
+    Args:
+        data: The BUSI folder, or "phantom".
+        model_config, config: The network and the recipe.
+        out: The bundle's folder; replaced when the run is finished.
+        run_dir: Checkpoints, logs and figures that show the data set's images.
+        resume: Continue the run in `run_dir`.
+        tensorboard: Write TensorBoard logs too.
+        command: The command line, for the record.
+    """
+    from unet.training import Checkpoint, best_epoch, train
+
+    with data_folder(data) as folder:
+        dataset = load_dataset(folder, model_config.input_size)
+        split = split_cases(
+            dataset.cases,
+            test=config.test_fraction,
+            validation=config.validation_fraction,
+            seed=config.split_seed,
+        )
+        print(", ".join(f"{name}: {len(split[name])} cases" for name in SPLITS))
+        network, history = train(
+            model_config,
+            config,
+            _arrays(dataset, split["train"]),
+            _arrays(dataset, split["validation"]),
+            run_dir,
+            resume=resume,
+            tensorboard=tensorboard,
+        )
+        cases = {name: [dataset.cases[i] for i in split[name]] for name in SPLITS}
+        segmenter = Segmenter(network, model_config.name, PostProcessing())
+        rules = choose_postprocessing(probability_maps(segmenter, cases["validation"]))
+        info = write_bundle(
+            out,
+            network,
+            model=model_config,
+            postprocessing=rules,
+            training={
+                "data": "phantom" if data == "phantom" else "BUSI",
+                "command": shlex.join(["python", "train.py", *(command or [])]),
+                "config": to_dict(config),
+                "epochs_run": len(history),
+                "best_epoch": best_epoch(history),
+                "seconds": round(sum(row["seconds"] for row in history)),
+            },
+            split={name: [case.id for case in cases[name]] for name in SPLITS},
+            commit=Checkpoint.started_from(run_dir),
+        )
+        segmenter = Segmenter.load(out)  # what is evaluated is what was written
+        metrics = evaluate_splits(segmenter, cases, out, run_dir / "figures")
+        write_bundle_figures(out, segmenter, history)
+        write_card(out, info, metrics)
+    print(f"wrote {out}")
+
+
+def evaluate(weights: Path, data: str, split: str, out: Path | None, figures: Path) -> None:
+    """Evaluate a bundle and print the summary.
+
+    On the data it was trained from, the bundle's own split is used and its files are written
+    anew. On other data `split` must be "all", and the results go to `out`.
+
+    Args:
+        weights: The bundle.
+        data: A folder in BUSI's layout, or "phantom".
+        split: "test", "validation", "train" or "all".
+        out: Where results go; the bundle itself if None.
+        figures: Where figures that show the data's images go.
+
+    Raises:
+        DatasetError: The data is not what the bundle was trained from, and `split` or `out` does
+            not allow for it.
+    """
+    segmenter, info = Segmenter.load(weights), read_info(weights)
+    with data_folder(data) as folder:
+        dataset = load_dataset(folder, info.model.input_size)
+        cases = _bundle_cases(dataset.cases, info.split)
+        if cases is None:
+            if split != "all" or out is None:
+                raise DatasetError(
+                    f"{data} does not hold the cases that {weights} was trained from. To evaluate "
+                    "on other data, give --split all and --out with a folder for the results."
+                )
+            cases = {"all": dataset.cases}
+        elif split != "all":
+            cases = {split: cases[split]}
+        target = out or weights
+        metrics = evaluate_splits(segmenter, cases, target, figures)
+        if target == weights:
+            write_card(weights, info, metrics)
+    for name in cases:
+        print(json.dumps({name: metrics["splits"][name]["final"]}, indent=1))
+    print(f"wrote {target}/metrics.json and cases.csv; figures of cases in {figures}")
+
+
+def _arrays(dataset: Dataset, indices: list[int]):
+    return dataset.images[indices], dataset.masks[indices]
+
+
+def _bundle_cases(cases: list[Case], split: dict[str, list[str]]) -> dict[str, list[Case]] | None:
+    """The cases of each split of a bundle, or None if these are not its cases."""
+    by_id = {case.id: case for case in cases}
+    if set(by_id) != {case_id for ids in split.values() for case_id in ids}:
+        return None
+    return {name: [by_id[case_id] for case_id in split[name]] for name in SPLITS}

@@ -1,0 +1,193 @@
+"""A trained network on disk: write, read, verify.
+
+A bundle holds Keras' own directory layout (`config.json`, `metadata.json`, `model.weights.h5`), so
+people who have only Keras can load it, and `unet.json`, from which this project builds the network
+itself: nothing that came from elsewhere is deserialised.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import tempfile
+import zipfile
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from unet.config import ModelConfig, from_dict, to_dict
+from unet.postprocessing import PostProcessing
+
+if TYPE_CHECKING:
+    import keras
+
+SCHEMA = 1
+WEIGHTS = "model.weights.h5"
+KERAS_FILES = ("config.json", "metadata.json", WEIGHTS)
+
+
+class BundleError(ValueError):
+    """A folder that is not a whole, unaltered bundle; the message says what is wrong with it."""
+
+
+@dataclass(frozen=True)
+class BundleInfo:
+    """What `unet.json` says.
+
+    Attributes:
+        model: The network.
+        postprocessing: Threshold and rules, chosen on validation.
+        training: Recipe and facts of the run, as JSON values.
+        split: Case ids of "train", "validation" and "test".
+        commit: The project's git commit the run started from; None if unknown.
+        versions: Versions of Python and the libraries.
+        sha256: Hash of each file of the Keras layout.
+    """
+
+    model: ModelConfig
+    postprocessing: PostProcessing
+    training: dict[str, Any] = field(default_factory=dict)
+    split: dict[str, list[str]] = field(default_factory=dict)
+    commit: str | None = None
+    versions: dict[str, str] = field(default_factory=dict)
+    sha256: dict[str, str] = field(default_factory=dict)
+
+
+def write_bundle(
+    folder: Path,
+    network: keras.Model,
+    *,
+    model: ModelConfig,
+    postprocessing: PostProcessing,
+    training: dict[str, Any],
+    split: dict[str, list[str]],
+    commit: str | None,
+) -> BundleInfo:
+    """Write a network's files and `unet.json` to `folder`, in place of what is there.
+
+    Made beside `folder` and moved there whole, so `folder` never holds half a bundle.
+    """
+    folder = Path(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as temporary:
+        new = Path(temporary) / "new"
+        archive = Path(temporary) / "network.keras"
+        network.save(archive)
+        with zipfile.ZipFile(archive) as files:
+            files.extractall(new)
+        info = BundleInfo(
+            model, postprocessing, training, split, commit, library_versions(), hashes(new)
+        )
+        write_info(new, info)
+        if folder.exists():
+            os.replace(folder, Path(temporary) / "old")
+        os.replace(new, folder)
+    return info
+
+
+def write_info(folder: Path, info: BundleInfo) -> None:
+    """Write `unet.json`."""
+    values = {
+        "schema": SCHEMA,
+        "model": to_dict(info.model),
+        "postprocessing": to_dict(info.postprocessing),
+        "training": info.training,
+        "commit": info.commit,
+        "versions": info.versions,
+        "sha256": info.sha256,
+        "split": info.split,
+    }
+    (folder / "unet.json").write_text(json.dumps(values, indent=1) + "\n")
+
+
+def read_info(folder: str | Path) -> BundleInfo:
+    """Read `unet.json`.
+
+    Raises:
+        BundleError: The folder or the file is missing, or the file is not of this schema.
+    """
+    folder = Path(folder)
+    path = folder / "unet.json"
+    if not path.is_file():
+        known = sorted(p.parent.name for p in folder.parent.glob("*/unet.json"))
+        raise BundleError(
+            f"{folder} is not a bundle: it has no unet.json. "
+            + (f"Bundles beside it: {', '.join(known)}." if known else "Run train.py fit first.")
+        )
+    try:
+        values = json.loads(path.read_text())
+        if values["schema"] != SCHEMA:
+            raise BundleError(
+                f"{path} has schema {values['schema']!r}; this version reads {SCHEMA}. "
+                "Update the project."
+            )
+        return BundleInfo(
+            model=from_dict(ModelConfig, values["model"]),
+            postprocessing=from_dict(PostProcessing, values["postprocessing"]),
+            training=dict(values["training"]),
+            split={name: list(ids) for name, ids in values["split"].items()},
+            commit=values["commit"],
+            versions=dict(values["versions"]),
+            sha256=dict(values["sha256"]),
+        )
+    except BundleError:
+        raise
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BundleError(f"{path} is not a bundle's unet.json: {error!r:.200}") from error
+
+
+def verify(folder: str | Path) -> BundleInfo:
+    """Read `unet.json` and check the files' hashes against it.
+
+    Raises:
+        BundleError: As `read_info`, or a file is missing or differs.
+    """
+    folder = Path(folder)
+    info = read_info(folder)
+    missing = [name for name in KERAS_FILES if not (folder / name).is_file()]
+    if missing:
+        raise BundleError(f"{folder} is incomplete: it lacks {', '.join(missing)}. Fetch it again.")
+    actual = hashes(folder)
+    differing = [name for name in KERAS_FILES if actual[name] != info.sha256.get(name)]
+    if differing:
+        raise BundleError(
+            f"{folder}: {', '.join(differing)} is not the file that unet.json describes "
+            "(sha256 differs). Fetch the bundle again."
+        )
+    return info
+
+
+def load_network(folder: str | Path, info: BundleInfo) -> keras.Model:
+    """Build the network that `info` describes and load the folder's weights into it.
+
+    Raises:
+        BundleError: The weights have other shapes.
+    """
+    from unet.model import build_unet
+
+    network = build_unet(info.model)
+    try:
+        network.load_weights(Path(folder) / WEIGHTS)
+    except (ValueError, KeyError, OSError) as error:
+        raise BundleError(
+            f"{folder}/{WEIGHTS} does not fit the network in unet.json: {str(error)[:200]}"
+        ) from error
+    return network
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    """sha256 of each file of the Keras layout in `folder`, in hex."""
+    result = {}
+    for name in KERAS_FILES:
+        with open(folder / name, "rb") as file:
+            result[name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return result
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of Python and of the libraries a network's numbers depend on."""
+    names = ("keras", "tensorflow", "numpy", "pillow", "scipy")
+    return {"python": platform.python_version()} | {name: version(name) for name in names}

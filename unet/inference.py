@@ -1,0 +1,89 @@
+"""`Segmenter`: an image in, its lesion probability and mask out, at the image's own size."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from unet.bundle import load_network, verify
+from unet.postprocessing import PostProcessing, quantise, segment
+from unet.preprocessing import from_output, to_grey, to_input
+
+if TYPE_CHECKING:
+    import keras
+    from PIL import Image
+
+
+class Segmenter:
+    """A trained network with its mapping from and to images and its post-processing.
+
+    Safe to share between threads: one prediction runs at a time, on all cores.
+
+    Attributes:
+        name: The network's name.
+        postprocessing: How its probability becomes a mask.
+    """
+
+    def __init__(self, network: keras.Model, name: str, postprocessing: PostProcessing):
+        """Wrap a network `(B, S, S, 1)` → `(B, S, S, 1)`, trace its graph and run it once."""
+        import tensorflow as tf
+
+        self.name = name
+        self.postprocessing = postprocessing
+        self._size = network.input_shape[1]
+        self._lock = threading.Lock()
+        shape = tf.TensorSpec((None, self._size, self._size, 1), tf.float32)
+        self._graph = tf.function(
+            lambda batch: network(batch, training=False), input_signature=[shape]
+        )
+        self.network_output(np.zeros((self._size, self._size), np.uint8))
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Segmenter:
+        """Load a bundle directory, such as `weights/unet`.
+
+        Raises:
+            unet.bundle.BundleError: Not a whole, unaltered bundle.
+        """
+        info = verify(folder)
+        return cls(load_network(folder, info), info.model.name, info.postprocessing)
+
+    @property
+    def threshold(self) -> float:
+        """The probability from which a pixel counts as lesion, chosen on validation; in [0, 1]."""
+        return self.postprocessing.threshold
+
+    def network_output(self, image: Image.Image | np.ndarray) -> np.ndarray:
+        """The probability at the network's own size: float32 `(S, S)` in [0, 1]."""
+        batch = to_input(image, self._size)[None]  # (1, S, S, 1)
+        with self._lock:
+            return self._graph(batch).numpy()[0, :, :, 0]
+
+    def predict(self, image: Image.Image | np.ndarray) -> np.ndarray:
+        """The lesion probability of each pixel.
+
+        Args:
+            image: A PIL image, or a uint8 array `(H, W)` or `(H, W, 3)`.
+
+        Returns:
+            float32 `(H, W)` in [0, 1], the image's own size.
+
+        Raises:
+            TypeError, ValueError: Something else was given; see `preprocessing.to_grey`.
+        """
+        grey = to_grey(image)
+        return from_output(self.network_output(grey), *grey.shape)
+
+    def segment(
+        self, image: Image.Image | np.ndarray, threshold: float | None = None
+    ) -> np.ndarray:
+        """The lesion mask: bool `(H, W)`, with the network's own post-processing.
+
+        Args:
+            image: See `predict`.
+            threshold: In place of the network's own, in [0, 1].
+        """
+        return segment(quantise(self.predict(image)), self.postprocessing, threshold)

@@ -1,0 +1,80 @@
+"""From a probability map to a mask, by integer rules that a browser can repeat exactly."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+EIGHT_NEIGHBOURS = np.ones((3, 3), bool)
+"""Pixels that touch at a side or a corner belong to one region."""
+
+
+@dataclass(frozen=True)
+class PostProcessing:
+    """How a network's probability map becomes its mask, chosen on validation cases.
+
+    Attributes:
+        threshold: A pixel is lesion from this probability on, in [0, 1].
+        min_area: Regions smaller than this share of the image are dropped, in [0, 1).
+        min_peak: No mask at all where no pixel reaches this probability, in [0, 1].
+    """
+
+    threshold: float = 0.5
+    min_area: float = 0.0
+    min_peak: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("threshold", "min_area", "min_peak"):
+            value = getattr(self, name)
+            if not 0 <= value <= 1:
+                raise ValueError(
+                    f"PostProcessing: {name} must lie between 0 and 1. Received: {value!r}"
+                )
+
+
+def quantise(probability: np.ndarray) -> np.ndarray:
+    """Probability as 8 bits: float `(H, W)` in [0, 1] → uint8 `(H, W)`, halves up."""
+    return np.floor(probability * np.float32(255) + np.float32(0.5)).astype(np.uint8)
+
+
+def level(probability: float) -> int:
+    """The 8-bit level that stands for a probability in [0, 1], halves up as in JavaScript."""
+    return math.floor(probability * 255 + 0.5)
+
+
+def segment(
+    p8: np.ndarray, postprocessing: PostProcessing, threshold: float | None = None
+) -> np.ndarray:
+    """The mask of a quantised probability map.
+
+    Args:
+        p8: uint8 `(H, W)`, see `quantise`.
+        postprocessing: The network's rules.
+        threshold: Used in place of the network's own, in [0, 1].
+
+    Returns:
+        bool `(H, W)`: `p8 >= level(threshold)`, less the regions (8-connected) smaller than
+        `min_area · H · W` pixels; empty where `p8.max() < level(min_peak)`.
+
+    Raises:
+        ValueError: The threshold lies outside [0, 1].
+    """
+    threshold = postprocessing.threshold if threshold is None else threshold
+    if not 0 <= threshold <= 1:
+        raise ValueError(f"threshold must lie between 0 and 1. Received: {threshold!r}")
+    if p8.max() < level(postprocessing.min_peak):
+        return np.zeros(p8.shape, bool)
+    return drop_small_regions(p8 >= level(threshold), postprocessing.min_area)
+
+
+def drop_small_regions(mask: np.ndarray, min_area: float) -> np.ndarray:
+    """`mask` without its regions smaller than `min_area · H · W` pixels; bool `(H, W)`."""
+    if min_area == 0 or not mask.any():
+        return mask
+    labels, _ = ndimage.label(mask, EIGHT_NEIGHBOURS)
+    keep = np.bincount(labels.ravel()) >= min_area * mask.size
+    keep[0] = False
+    return keep[labels]

@@ -1,0 +1,146 @@
+"""Writes an evaluation's files: metrics.json, cases.csv, figures and the model card."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+from unet import card, plots
+from unet.bundle import BundleInfo
+from unet.dataset import Case, read_grey
+from unet.evaluation import (
+    PAPER_TABLE_1,
+    CaseResult,
+    Map,
+    case_row,
+    evaluate_case,
+    rows_to_csv,
+    summarise,
+    sweep,
+)
+from unet.inference import Segmenter
+from unet.phantom import KINDS, make_phantom
+from unet.postprocessing import quantise, segment
+
+EXAMPLES = 8
+"""Cases shown in a figure."""
+
+
+def evaluate_splits(
+    segmenter: Segmenter, cases_by_split: dict[str, list[Case]], folder: Path, figures: Path
+) -> dict[str, Any]:
+    """Evaluate some splits and write what was found.
+
+    Rows and summaries of other splits that `folder` already holds stay as they are.
+
+    Args:
+        segmenter: The network.
+        cases_by_split: Cases of each split to evaluate.
+        folder: Gets metrics.json, cases.csv and figures made of numbers alone.
+        figures: Gets the figures that show the data set's images.
+
+    Returns:
+        The content of metrics.json.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    metrics = _read_metrics(folder)
+    rows = {row["id"]: row for row in _read_rows(folder)}
+    for split, cases in cases_by_split.items():
+        results, maps = [], []
+        for number, case in enumerate(cases, start=1):
+            result, case_map = evaluate_case(segmenter, case, split, segmenter.postprocessing)
+            results.append(result)
+            maps.append(case_map)
+            print(f"\r{split}: {number}/{len(cases)} cases evaluated", end="", flush=True)
+        print()
+        rows |= {result.id: case_row(result) for result in results}
+        metrics["splits"][split] = {
+            **summarise(results),
+            "sweep": sweep(maps, segmenter.postprocessing),
+        }
+        plots.threshold_sweep(
+            metrics["splits"][split]["sweep"],
+            segmenter.threshold,
+            f"Threshold sweep, {split}",
+            folder / "plots" / f"threshold_sweep_{split}.png",
+        )
+        _case_figures(segmenter, results, maps, split, figures)
+    (folder / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n")
+    ordered = [rows[key] for key in sorted(rows)]
+    (folder / "cases.csv").write_text(rows_to_csv(ordered))
+    return metrics
+
+
+def write_bundle_figures(folder: Path, segmenter: Segmenter, history: list[dict]) -> None:
+    """The figures a bundle carries that need neither data set nor evaluation."""
+    from unet.training import best_epoch, history_csv
+
+    (folder / "history.csv").write_text(history_csv(history))
+    plots.learning_curves(history, folder / "plots" / "learning_curves.png", best_epoch(history))
+    examples = []
+    for kind in KINDS:
+        for seed in (1, 2):
+            phantom = make_phantom(seed, kind)
+            p8 = quantise(segmenter.predict(phantom.image))
+            mask = segment(p8, segmenter.postprocessing)
+            examples.append(
+                {
+                    "image": phantom.image,
+                    "truth": phantom.mask,
+                    "mask": mask,
+                    "p8": p8,
+                    "caption": f"phantom, {kind}",
+                }
+            )
+    plots.predictions(examples, "Generated phantoms", folder / "plots" / "phantoms.png")
+
+
+def write_card(folder: Path, info: BundleInfo, metrics: dict[str, Any]) -> None:
+    """The bundle's README.md."""
+    (folder / "README.md").write_text(card.model_card(info, metrics))
+
+
+def _case_figures(
+    segmenter: Segmenter, results: list[CaseResult], maps: list[Map], split: str, figures: Path
+) -> None:
+    """Predictions beside truth (evenly over the ranking by Dice) and the worst failures."""
+    paired = sorted(zip(results, maps), key=lambda pair: pair[0].scores["final"].confusion.dice)
+    count = min(EXAMPLES, len(paired))
+    spread = [paired[round(i * (len(paired) - 1) / max(count - 1, 1))] for i in range(count)]
+    over = sorted(paired, key=lambda pair: -pair[0].scores["final"].confusion.false_positive
+                  / pair[1].truth.size)  # fmt: skip
+    for name, title, chosen in (
+        ("predictions", "from the worst to the best Dice", spread),
+        ("worst", "lowest Dice", paired[:count]),
+        ("over_segmentation", "largest over-segmentation", over[:count]),
+    ):
+        examples = [_example(segmenter, result, m) for result, m in chosen]
+        plots.predictions(examples, f"{split}: {title}", figures / f"{name}_{split}.png")
+
+
+def _example(segmenter: Segmenter, result: CaseResult, m: Map) -> dict[str, Any]:
+    counts = result.scores["final"].confusion
+    return {
+        "image": read_grey(m.case),
+        "truth": m.truth,
+        "mask": segment(m.p8, segmenter.postprocessing),
+        "p8": m.p8,
+        "caption": f"{m.case.id.split('/')[1]}  Dice {counts.dice:.2f}",
+    }
+
+
+def _read_metrics(folder: Path) -> dict[str, Any]:
+    path = folder / "metrics.json"
+    if path.exists():
+        return json.loads(path.read_text())
+    return {"paper_table_1": PAPER_TABLE_1, "splits": {}}
+
+
+def _read_rows(folder: Path) -> list[dict[str, str]]:
+    path = folder / "cases.csv"
+    if not path.exists():
+        return []
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
