@@ -57,7 +57,6 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     """Run a command; 0 when done, 1 after a sentence that says what to mend."""
-    argv = sys.argv[1:] if argv is None else argv
     arguments = parser().parse_args(argv)
     from unet import workflow
     from unet.bundle import BundleError
@@ -76,7 +75,6 @@ def main(argv: list[str] | None = None) -> int:
                 run_dir=arguments.run_dir or Path("runs") / out.name,
                 resume=arguments.resume,
                 tensorboard=arguments.tensorboard,
-                command=argv,
             )
         else:
             workflow.evaluate(

@@ -172,8 +172,10 @@ def _paper_table(metrics: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def interval(value: dict[str, float]) -> str:
-    """A value with its interval: "0.701 [0.650–0.748]"."""
+def interval(value: dict[str, float | None]) -> str:
+    """A value with its interval: "0.701 [0.650–0.748]", or "undefined"."""
+    if value["value"] is None:
+        return "undefined"
     digits = 3 if abs(value["value"]) < 10 else 1
     return f"{value['value']:.{digits}f} [{value['low']:.{digits}f}–{value['high']:.{digits}f}]"
 

@@ -102,7 +102,7 @@ def cross_entropy(probability: np.ndarray, truth: np.ndarray) -> float:
 
 def ratio_interval(
     numerator: np.ndarray, denominator: np.ndarray, groups: np.ndarray, seed: int = 0
-) -> dict[str, float]:
+) -> dict[str, float | None]:
     """A ratio of sums with its 95 % percentile-bootstrap interval over groups of cases.
 
     A mean over cases is such a ratio with a denominator of ones; a metric pooled over pixels is
@@ -114,21 +114,20 @@ def ratio_interval(
         seed: Seeds the resampling.
 
     Returns:
-        `value`, `low` and `high`; NaN where the denominator sums to 0.
+        `value`, `low` and `high`; None where the denominator sums to 0.
     """
+    if denominator.sum() == 0:
+        return {"value": None, "low": None, "high": None}
     _, group = np.unique(groups, return_inverse=True)
-    if len(group) == 0:
-        return {"value": float("nan"), "low": float("nan"), "high": float("nan")}
     top = np.bincount(group, numerator)
     bottom = np.bincount(group, denominator)
     count = len(top)
     draws = np.random.default_rng(seed).multinomial(
         count, np.full(count, 1 / count), BOOTSTRAP_SAMPLES
     )  # (samples, groups)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        value = np.float64(top.sum()) / bottom.sum()
-        low, high = np.nanpercentile((draws @ top) / (draws @ bottom), [2.5, 97.5])
-    return {"value": float(value), "low": float(low), "high": float(high)}
+    defined = draws[draws @ bottom > 0]
+    low, high = np.percentile((defined @ top) / (defined @ bottom), [2.5, 97.5])
+    return {"value": float(top.sum() / bottom.sum()), "low": float(low), "high": float(high)}
 
 
 def _ratio(numerator: int, denominator: int) -> float:

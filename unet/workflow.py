@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shlex
 import tempfile
@@ -40,7 +41,6 @@ def fit(
     run_dir: Path,
     resume: bool = False,
     tensorboard: bool = False,
-    command: list[str] | None = None,
 ) -> None:
     """Train a network, choose its post-processing, write its bundle and evaluate it.
 
@@ -51,7 +51,6 @@ def fit(
         run_dir: Checkpoints, logs and figures that show the data set's images.
         resume: Continue the run in `run_dir`.
         tensorboard: Write TensorBoard logs too.
-        command: The command line, for the record.
     """
     from unet.training import Checkpoint, best_epoch, train
 
@@ -83,7 +82,7 @@ def fit(
             postprocessing=rules,
             training={
                 "data": "phantom" if data == "phantom" else "BUSI",
-                "command": shlex.join(["python", "train.py", *(command or [])]),
+                "command": _command(data, model_config, config),
                 "config": to_dict(config),
                 "epochs_run": len(history),
                 "best_epoch": best_epoch(history),
@@ -136,6 +135,21 @@ def evaluate(weights: Path, data: str, split: str, out: Path | None, figures: Pa
     for name in cases:
         print(json.dumps({name: metrics["splits"][name]["final"]}, indent=1))
     print(f"wrote {target}/metrics.json and cases.csv; figures of cases in {figures}")
+
+
+def _command(data: str, model_config: ModelConfig, config: TrainConfig) -> str:
+    """The command that trains this network anew, with every setting that is not the default."""
+    words = ["python", "train.py", "fit", "--data", "phantom" if data == "phantom" else "DIR"]
+    words += ["--model", model_config.name]
+    for field in dataclasses.fields(TrainConfig):
+        value = getattr(config, field.name)
+        if value != field.default:
+            option = field.name.replace("_", "-")
+            if isinstance(value, bool):
+                words.append(f"--{option}" if value else f"--no-{option}")
+            else:
+                words += [f"--{option}", str(value)]
+    return shlex.join(words)
 
 
 def _arrays(dataset: Dataset, indices: list[int]):
