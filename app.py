@@ -20,7 +20,7 @@ from unet.phantom import make_phantom
 from unet.postprocessing import quantise, segment
 
 ROOT = Path(__file__).parent
-WEIGHTS = ROOT / "weights" / "unet"
+WEIGHTS = Path(os.environ.get("UNET_WEIGHTS", ROOT / "weights" / "unet"))
 EXAMPLES = ROOT / "examples"
 PHANTOMS = (("benign", 1), ("malignant", 2), ("benign", 5), ("normal", 1))
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
@@ -29,7 +29,7 @@ HOUR = 3600
 
 @dataclass(frozen=True)
 class Analysed:
-    """An image `(H, W[, 3])` and its probability `(H, W)`, uint8, kept while the threshold moves."""
+    """An image `(H, W[, 3])` and its probability `(H, W)`, both uint8, while it is looked at."""
 
     image: np.ndarray
     p8: np.ndarray

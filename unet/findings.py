@@ -98,7 +98,7 @@ def _measure(
 ) -> Region:
     rows, columns = box
     area = int(np.count_nonzero(inside))
-    values = p8[inside] / 255
+    values = p8[inside]
     corners = _corners(inside)  # (n, 2) as row, column
     longest, perpendicular = _diameters(corners)
     millimetres: dict[str, float] = {}
@@ -115,8 +115,8 @@ def _measure(
         box_px=(columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start),
         longest_px=longest,
         perpendicular_px=perpendicular,
-        mean_probability=float(values.mean()),
-        peak_probability=float(values.max()),
+        mean_probability=float(values.mean() / 255),
+        peak_probability=float(values.max() / 255),
         **millimetres,
     )
 

@@ -14,6 +14,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 MAX_PIXELS = 50_000_000
 """Largest picture opened, in pixels (7000 × 7000): far above any ultrasound, far below memory."""
 
+_TOO_LARGE = f"too large; at most {MAX_PIXELS // 1_000_000} megapixels. Shrink or crop the image."
+
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
 
 
@@ -52,11 +54,12 @@ def read_image(path: str | Path) -> np.ndarray:
                 return _to_array(image)
     except ImageError:
         raise
-    except (UnidentifiedImageError, Image.DecompressionBombError) as error:
-        reason = "too large" if isinstance(error, Image.DecompressionBombError) else "not an image"
+    except UnidentifiedImageError:
         raise ImageError(
-            f"{path.name}: {reason}. Expected a PNG, JPEG, BMP, TIFF or WebP picture."
+            f"{path.name}: not an image. Expected a PNG, JPEG, BMP, TIFF or WebP picture."
         ) from None
+    except Image.DecompressionBombError:  # Pillow's own limit, met before the size is known here
+        raise ImageError(f"{path.name}: {_TOO_LARGE}") from None
     except Exception as error:  # decoders raise many kinds on malformed bytes
         raise ImageError(
             f"{path.name}: damaged or cut off ({type(error).__name__}). Export the image again."
@@ -66,10 +69,7 @@ def read_image(path: str | Path) -> np.ndarray:
 def _check_size(name: str, image: Image.Image) -> None:
     width, height = image.size
     if width * height > MAX_PIXELS:
-        raise ImageError(
-            f"{name}: {width} × {height} pixels is too large; at most "
-            f"{MAX_PIXELS // 1_000_000} megapixels. Shrink or crop the image."
-        )
+        raise ImageError(f"{name}: {_TOO_LARGE}")
 
 
 def _to_array(image: Image.Image) -> np.ndarray:

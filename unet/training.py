@@ -129,6 +129,7 @@ def _fit(model, config, train_data, validation_data, checkpoint, history, tensor
         initial_epoch=len(history),
         epochs=config.epochs,
         callbacks=callbacks,
+        shuffle=False,  # the batches are shuffled already
         verbose="auto",
     )
 
@@ -203,6 +204,11 @@ class Checkpoint:
         steps = int(keras.ops.convert_to_numpy(model.optimizer.iterations))
         if steps == 0 and history:
             raise RunError(f"{self.run_dir}/last holds no optimizer state. Start the run again.")
+        # Keras does not save where dropout's random streams were: one draw a step.
+        for layer in model.layers:
+            if isinstance(layer, keras.layers.Dropout) and layer.rate > 0:
+                state = layer.seed_generator.state  # (seed, draws so far)
+                state.assign([state[0], steps])
 
     def save(self, model: keras.Model, history: list[dict]) -> None:
         """Write the state after an epoch, whole or not at all."""

@@ -1,0 +1,49 @@
+"""Fixtures: generated cases on disk, and a tiny network trained end to end on them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+
+import pytest
+
+from unet.config import ModelConfig, TrainConfig
+from unet.phantom import write_dataset
+
+TINY = ModelConfig(
+    name="tiny",
+    input_size=32,
+    filters=(4, 8),
+    dropout=(0.1, 0.1),
+    bottleneck_filters=16,
+    bottleneck_dropout=0.1,
+)
+"""A network of the same shape that trains in seconds."""
+
+QUICK = TrainConfig(epochs=3, batch_size=4, warmup_epochs=1, test_fraction=0.25)
+
+
+@pytest.fixture(scope="session")
+def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of 18 cases in BUSI's layout."""
+    return write_dataset(tmp_path_factory.mktemp("phantoms"), 18, seed=1)
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundle that `fit` writes for the tiny network."""
+    from unet.workflow import fit
+
+    folder = tmp_path_factory.mktemp("fit")
+    fit(str(phantoms), TINY, QUICK, out=folder / "tiny", run_dir=folder / "run")
+    return folder / "tiny"
+
+
+@pytest.fixture(scope="session")
+def tiny_segmenter(tiny_bundle: Path):
+    from unet import Segmenter
+
+    return Segmenter.load(tiny_bundle)

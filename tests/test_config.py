@@ -1,0 +1,41 @@
+import json
+
+import pytest
+
+from unet.config import ModelConfig, TrainConfig, from_dict, to_dict
+
+
+@pytest.mark.parametrize("config", [ModelConfig(), TrainConfig(epochs=3, augment=False)])
+def test_a_config_survives_json(config):
+    assert from_dict(type(config), json.loads(json.dumps(to_dict(config)))) == config
+
+
+def test_absent_fields_take_their_defaults():
+    assert from_dict(ModelConfig, {"input_size": 128}) == ModelConfig(input_size=128)
+
+
+def test_an_unknown_field_is_refused_by_name():
+    with pytest.raises(ValueError, match=r"unknown field\(s\) depth; known: name, input_size"):
+        from_dict(ModelConfig, {"depth": 4})
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"input_size": "256"}, {"input_size": True}, {"filters": 32}, {"filters": [32, "64"]}, []],
+)
+def test_a_value_of_another_type_is_refused(values):
+    with pytest.raises(ValueError, match=r"Received"):
+        from_dict(ModelConfig, values)
+
+
+def test_an_input_size_that_the_decoder_cannot_meet_is_refused():
+    with pytest.raises(ValueError, match="multiple of 16"):
+        ModelConfig(input_size=250)
+
+
+@pytest.mark.parametrize(
+    "values", [{"epochs": 0}, {"precision": "int8"}, {"test_fraction": 1.0}, {"batch_size": -1}]
+)
+def test_a_recipe_that_cannot_run_is_refused(values):
+    with pytest.raises(ValueError, match=f"TrainConfig: {next(iter(values))}"):
+        TrainConfig(**values)

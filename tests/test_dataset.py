@@ -1,0 +1,167 @@
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from unet.dataset import (
+    CLASSES,
+    SPLITS,
+    Case,
+    DatasetError,
+    find_cases,
+    group_near_duplicates,
+    load_dataset,
+    read_mask,
+    split_cases,
+)
+
+
+def cases_of(groups: dict[str, list[int]]) -> list[Case]:
+    """Cases by label, each with the group number given."""
+    return [
+        Case(f"{label}/{i}", label, Path(f"{i}.png"), (), group)
+        for label, numbers in groups.items()
+        for i, group in enumerate(numbers)
+    ]
+
+
+def copy_tree(source: Path, target: Path) -> Path:
+    for path in source.rglob("*.png"):
+        (target / path.parent.name).mkdir(parents=True, exist_ok=True)
+        (target / path.parent.name / path.name).write_bytes(path.read_bytes())
+    return target
+
+
+def test_cases_are_found_with_their_class_and_masks(phantoms):
+    cases, problems = find_cases(phantoms)
+    assert problems == []
+    assert Counter(c.label for c in cases) == {"benign": 10, "malignant": 5, "normal": 3}
+    assert cases[0].id == "benign/benign (1)"
+    assert cases[0].masks[0].name == "benign (1)_mask.png"
+
+
+def test_the_data_set_is_found_in_its_published_folder(phantoms, tmp_path):
+    copy_tree(phantoms, tmp_path / "Dataset_BUSI_with_GT")
+    assert len(find_cases(tmp_path)[0]) == 18
+
+
+def test_a_second_mask_is_merged_not_dropped(tmp_path):
+    left, right = np.zeros((30, 50), bool), np.zeros((30, 50), bool)
+    left[5:10, 5:10] = right[20:25, 40:45] = True
+    paths = (tmp_path / "a_mask.png", tmp_path / "a_mask_1.png")
+    for path, mask in zip(paths, (left, right)):
+        Image.fromarray(mask).save(path)
+    case = Case("benign/a", "benign", tmp_path / "a.png", paths)
+    np.testing.assert_array_equal(read_mask(case), left | right)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "RGB", "RGBA"])
+def test_a_mask_is_read_in_every_mode_of_the_data_set(tmp_path, mode):
+    mask = np.zeros((30, 50), bool)
+    mask[5:10, 20:40] = True
+    Image.fromarray(mask).convert(mode).save(tmp_path / "a_mask.png")
+    case = Case("benign/a", "benign", tmp_path / "a.png", (tmp_path / "a_mask.png",))
+    np.testing.assert_array_equal(read_mask(case), mask)
+
+
+def test_everything_wrong_with_a_folder_is_said_at_once(phantoms, tmp_path):
+    root = copy_tree(phantoms, tmp_path)
+    (root / "benign" / "benign (1)_mask.png").unlink()
+    Image.new("1", (7, 5)).save(root / "benign" / "benign (2)_mask.png")
+    broken = root / "malignant" / "malignant (1).png"
+    broken.write_bytes(broken.read_bytes()[:500])
+    (root / "malignant" / "malignant (2).png").unlink()
+    for path in (root / "normal").glob("*.png"):
+        path.unlink()
+    with pytest.raises(DatasetError) as error:
+        load_dataset(root, 32)
+    message = str(error.value)
+    assert message.startswith("5 problem(s)")
+    for line in (
+        "benign (1).png: image without a mask",
+        "benign (2).png: the image is",
+        "malignant (1).png: damaged or cut off",
+        "malignant (2)_mask.png: mask without an image",
+        "normal: no images",
+    ):
+        assert line in message
+
+
+def test_a_missing_class_folder_is_said(tmp_path):
+    (tmp_path / "benign").mkdir()
+    _, problems = find_cases(tmp_path)
+    assert [p for p in problems if "class folder missing" in p] == [
+        f"{tmp_path / label}: class folder missing" for label in ("malignant", "normal")
+    ]
+
+
+def test_a_missing_data_folder_is_said(tmp_path):
+    with pytest.raises(DatasetError, match="expected a folder, found none"):
+        load_dataset(tmp_path / "nowhere", 32)
+
+
+def test_near_duplicates_chain_into_one_group():
+    hashes = np.zeros((4, 256), bool)
+    hashes[1, :20] = True  # 20 bits from 0
+    hashes[2, :45] = True  # 25 bits from 1, 45 from 0
+    hashes[3, 100:200] = True
+    np.testing.assert_array_equal(group_near_duplicates(hashes), [0, 0, 0, 3])
+
+
+def test_an_image_and_its_copy_share_a_group(phantoms, tmp_path):
+    root = copy_tree(phantoms, tmp_path)
+    bright = Image.open(root / "benign" / "benign (3).png").point(lambda v: v * 0.9)
+    bright.save(root / "normal" / "normal (9).png")
+    Image.new("1", bright.size).save(root / "normal" / "normal (9)_mask.png")
+    groups = {case.id: case.group for case in load_dataset(root, 32).cases}
+    assert groups["normal/normal (9)"] == groups["benign/benign (3)"]
+    assert Counter(groups.values()).most_common()[0][1] == 2
+
+
+def test_arrays_are_in_the_networks_size_and_in_the_order_of_the_cases(phantoms):
+    dataset = load_dataset(phantoms, 32)
+    assert dataset.images.shape == dataset.masks.shape == (18, 32, 32, 1)
+    assert dataset.images.dtype == np.float32
+    has_lesion = dataset.masks.any(axis=(1, 2, 3))
+    assert [case.label == "normal" for case in dataset.cases] == list(~has_lesion)
+
+
+def test_no_group_lies_on_two_sides_of_a_split():
+    random = np.random.default_rng(0)
+    cases = cases_of({label: list(random.integers(0, 60, 100)) for label in CLASSES})
+    for seed in range(20):
+        split = split_cases(cases, test=0.1, validation=0.2, seed=seed)
+        assert sorted(i for indices in split.values() for i in indices) == list(range(300))
+        sides = {}
+        for name, indices in split.items():
+            for i in indices:
+                assert sides.setdefault(cases[i].group, name) == name
+
+
+def test_a_split_has_the_asked_shares_of_every_class():
+    cases = cases_of(
+        {
+            "benign": list(range(437)),
+            "malignant": list(range(500, 710)),
+            "normal": [*range(800, 933)],
+        }
+    )
+    split = split_cases(cases, test=0.1, validation=0.2, seed=3)
+    assert [len(split[name]) for name in SPLITS] == pytest.approx([562, 140, 78], abs=2)
+    for label, total in (("benign", 437), ("malignant", 210), ("normal", 133)):
+        tested = sum(cases[i].label == label for i in split["test"])
+        assert tested == pytest.approx(total / 10, abs=1)
+
+
+def test_the_seed_decides_the_split():
+    cases = cases_of({label: list(range(k, k + 50)) for k, label in zip((0, 50, 100), CLASSES)})
+    one, same, other = (split_cases(cases, test=0.1, validation=0.2, seed=s) for s in (1, 1, 2))
+    assert one == same
+    assert one != other
+
+
+def test_too_few_cases_are_refused_in_words():
+    with pytest.raises(DatasetError, match="too few"):
+        split_cases(cases_of({"benign": [0, 1]}), test=0.1, validation=0.2, seed=0)

@@ -1,0 +1,82 @@
+"""The rules that keep data flowing one way."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+MODULES = sorted((ROOT / "unet").rglob("*.py"))
+TENSORFLOW_IN = {"fast_batchnorm", "inference", "pipeline"}
+
+
+def modules_loaded_by(statement: str) -> set[str]:
+    program = f"{statement}\nimport sys; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    return set(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    "module", ["", ".images", ".metrics", ".findings", ".rendering", ".dataset", ".inference"]
+)
+def test_importing_this_loads_no_tensorflow(module):
+    assert not {"tensorflow", "keras"} & modules_loaded_by(f"import unet{module}")
+
+
+def test_the_page_loads_no_training_code():
+    loaded = modules_loaded_by("import app")
+    assert "unet.inference" in loaded
+    assert not {f"unet.{m}" for m in ("training", "pipeline", "dataset", "workflow")} & loaded
+    assert not {"train", "matplotlib", "imagehash", "tensorflow"} & loaded
+
+
+def imports_of(path: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def test_nothing_imports_the_page_or_the_command_line():
+    for path in MODULES:
+        assert not {"app", "train"} & imports_of(path), path
+
+
+def test_tensorflow_is_named_only_where_it_must_be():
+    users = {p.stem for p in MODULES if "tensorflow" in {n.split(".")[0] for n in imports_of(p)}}
+    assert users == TENSORFLOW_IN
+
+
+def test_there_are_no_import_circles():
+    names = {f"unet.{p.stem}": p for p in MODULES if p.stem != "__init__"}
+    edges = {name: imports_of(path) & set(names) for name, path in names.items()}
+    done: set[str] = set()
+
+    def visit(name: str, above: tuple[str, ...]) -> None:
+        assert name not in above, " → ".join([*above, name])
+        if name not in done:
+            for other in sorted(edges[name]):
+                visit(other, (*above, name))
+            done.add(name)
+
+    for name in sorted(edges):
+        visit(name, ())
+
+
+def test_the_top_level_holds_what_was_agreed():
+    tracked = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split("\n")
+    top = {name.split("/")[0] for name in tracked if name}
+    assert top <= {
+        ".ci", ".gitattributes", ".gitignore", "LICENSE", "README.md", "app.py", "pyproject.toml",
+        "requirements-test.txt", "requirements-train.txt", "requirements.txt", "tests", "train.py",
+        "unet", "weights",
+    }  # fmt: skip

@@ -1,0 +1,38 @@
+import pytest
+
+import train
+from unet.config import TrainConfig
+
+
+def test_bad_data_ends_in_words_and_exit_code_1(tmp_path, capsys):
+    arguments = ["fit", "--data", str(tmp_path / "nowhere"), "--run-dir", str(tmp_path / "run")]
+    assert train.main([*arguments, "--out", str(tmp_path / "out")]) == 1
+    error = capsys.readouterr().err
+    assert "nowhere: expected a folder, found none" in error
+    assert "Traceback" not in error
+    assert not (tmp_path / "run").exists()
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_setting_that_cannot_be_ends_in_words(tmp_path, capsys):
+    assert train.main(["fit", "--data", "phantom", "--epochs", "0"]) == 1
+    assert capsys.readouterr().err == (
+        "train.py fit: TrainConfig: epochs must be at least 1. Received: 0\n"
+    )
+
+
+def test_a_folder_that_is_no_bundle_ends_in_words(tmp_path, capsys):
+    assert train.main(["evaluate", "--weights", str(tmp_path), "--data", "phantom"]) == 1
+    assert "is not a bundle: it has no unet.json" in capsys.readouterr().err
+
+
+def test_every_training_setting_is_an_option_with_its_default():
+    arguments = vars(train.parser().parse_args(["fit", "--data", "phantom"]))
+    for name, value in vars(TrainConfig()).items():
+        assert arguments[name] == value
+
+
+def test_an_unknown_network_is_refused(capsys):
+    with pytest.raises(SystemExit):
+        train.main(["fit", "--data", "phantom", "--model", "vnet"])
+    assert "invalid choice: 'vnet'" in capsys.readouterr().err
