@@ -25,6 +25,12 @@ EXAMPLES = ROOT / "examples"
 PHANTOMS = (("benign", 1), ("malignant", 2), ("benign", 5), ("normal", 1))
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 HOUR = 3600
+LAUNCH = {
+    "run_history": False,  # it would keep patients' images in the browser
+    "state_session_capacity": 50,
+    "max_file_size": "100mb",
+    "footer_links": ["api"],
+}
 
 
 @dataclass(frozen=True)
@@ -68,7 +74,7 @@ def build_page(segmenter: Segmenter) -> gr.Blocks:
         mask, regions = _findings(segmenter, _analysed(segmenter, _read(path)), threshold)
         return _png(mask), findings.to_json(regions, mask)
 
-    examples = _examples()
+    examples = example_images()
     network = {"concurrency_id": "network", "concurrency_limit": 1}
     with gr.Blocks(title="Breast ultrasound segmentation", delete_cache=(HOUR, HOUR)) as page:
         analysed = gr.State(time_to_live=HOUR)
@@ -134,7 +140,7 @@ def _png(mask: np.ndarray) -> np.ndarray:
     return mask.astype(np.uint8) * 255
 
 
-def _examples() -> list[tuple[np.ndarray, str]]:
+def example_images() -> list[tuple[np.ndarray, str]]:
     """Generated phantoms, then the images in a local `examples/` folder."""
     examples = [(make_phantom(seed, kind).image, f"phantom, {kind}") for kind, seed in PHANTOMS]
     for path in sorted(EXAMPLES.glob("*")):
@@ -147,9 +153,4 @@ def _examples() -> list[tuple[np.ndarray, str]]:
 
 
 if __name__ == "__main__":
-    build_page(Segmenter.load(WEIGHTS)).launch(
-        run_history=False,  # it would keep patients' images in the browser
-        state_session_capacity=50,
-        max_file_size="100mb",
-        footer_links=["api"],
-    )
+    build_page(Segmenter.load(WEIGHTS)).launch(**LAUNCH)

@@ -12,6 +12,7 @@ import json
 import os
 import platform
 import tempfile
+import warnings
 import zipfile
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -170,8 +171,10 @@ def load_network(folder: str | Path, info: BundleInfo) -> keras.Model:
 
     network = build_unet(info.model)
     try:
-        network.load_weights(Path(folder) / WEIGHTS)
-    except (ValueError, KeyError, OSError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)  # Keras only warns of layers it leaves out
+            network.load_weights(Path(folder) / WEIGHTS)
+    except (ValueError, KeyError, OSError, UserWarning) as error:
         raise BundleError(
             f"{folder}/{WEIGHTS} does not fit the network in unet.json: {str(error)[:200]}"
         ) from error

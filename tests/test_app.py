@@ -1,0 +1,91 @@
+"""The page over real HTTP."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+from PIL import Image
+
+import app
+from unet.postprocessing import quantise, segment
+
+
+@pytest.fixture(scope="module")
+def address(tiny_segmenter) -> Iterator[str]:
+    page = app.build_page(tiny_segmenter)
+    _, url, _ = page.launch(prevent_thread_lock=True, quiet=True, server_port=0)
+    yield url
+    page.close()
+
+
+@pytest.fixture(scope="module")
+def client(address, tmp_path_factory) -> Client:
+    return Client(address, verbose=False, download_files=tmp_path_factory.mktemp("downloads"))
+
+
+@pytest.fixture
+def ultrasound(tmp_path) -> Path:
+    from unet.phantom import make_phantom
+
+    path = tmp_path / "scan.png"
+    Image.fromarray(make_phantom(1, "benign", 150, 230).image).save(path)
+    return path
+
+
+def test_segment_returns_the_mask_at_the_images_own_size(client, ultrasound, tiny_segmenter):
+    pixels = np.asarray(Image.open(ultrasound))
+    p8 = quantise(tiny_segmenter.predict(pixels))
+    threshold = round(float(np.quantile(p8, 0.7)) / 255, 3)
+    mask, findings = client.predict(handle_file(ultrasound), threshold, api_name="/segment")
+    with Image.open(mask) as picture:
+        assert picture.format == "PNG"
+        returned = np.asarray(picture)
+    expected = segment(p8, tiny_segmenter.postprocessing, threshold)
+    assert 0 < expected.sum() < expected.size
+    np.testing.assert_array_equal(returned.reshape(150, 230, -1)[:, :, 0], expected * 255)
+    assert findings["image_size_px"] == [230, 150]
+    assert sum(region["area_px"] for region in findings["regions"]) == expected.sum()
+    json.dumps(findings)
+
+
+def test_segment_without_a_threshold_uses_the_networks_own(client, ultrasound, tiny_segmenter):
+    mask, _ = client.predict(handle_file(ultrasound), None, api_name="/segment")
+    expected = tiny_segmenter.segment(np.asarray(Image.open(ultrasound)))
+    np.testing.assert_array_equal(np.asarray(Image.open(mask).convert("L")) > 0, expected)
+
+
+@pytest.mark.parametrize("content", [b"", b"not an image", b"\x89PNG\r\n\x1a\n half"])
+def test_a_bad_file_is_answered_in_words_and_the_page_goes_on(client, ultrasound, content):
+    bad = ultrasound.with_name("bad.png")
+    bad.write_bytes(content)
+    with pytest.raises(AppError, match=r"^bad\.png: (the file is empty|not an image)") as error:
+        client.predict(handle_file(bad), 0.5, api_name="/segment")
+    assert "/" not in str(error.value)
+    assert client.predict(handle_file(ultrasound), 0.5, api_name="/segment")
+
+
+@pytest.mark.parametrize("threshold", [-0.5, 1.5])
+def test_a_threshold_outside_0_to_1_is_answered_in_words(client, ultrasound, threshold):
+    with pytest.raises(AppError, match="threshold must lie between 0 and 1"):
+        client.predict(handle_file(ultrasound), threshold, api_name="/segment")
+
+
+def test_only_the_documented_endpoint_is_public(client):
+    assert list(client.view_api(return_format="dict")["named_endpoints"]) == ["/segment"]
+
+
+def test_examples_are_phantoms_and_the_images_of_a_local_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(app, "EXAMPLES", tmp_path)
+    Image.new("L", (30, 20), 50).save(tmp_path / "mine.png")
+    (tmp_path / "broken.png").write_bytes(b"half")
+    (tmp_path / "notes.txt").write_text("not for the page")
+    examples = app.example_images()
+    captions = [caption for _, caption in examples]
+    assert captions == [f"phantom, {kind}" for kind, _ in app.PHANTOMS] + ["mine"]
+    assert examples[-1][0].shape == (20, 30)
