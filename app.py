@@ -1,9 +1,12 @@
-"""The page: upload a breast ultrasound, see the lesion outlined, move the threshold."""
+"""The page: drop a breast ultrasound, see the lesion outlined, move the threshold."""
 
 from __future__ import annotations
 
+import base64
 import os
-from dataclasses import dataclass
+import secrets
+import time
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # read when TensorFlow is imported
@@ -13,10 +16,10 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 import gradio as gr
 import numpy as np
 
-from unet import Segmenter, findings, rendering
+from unet import Segmenter, exports, findings, viewer
 from unet.card import NOTICE
 from unet.images import ImageError, read_image
-from unet.phantom import make_phantom
+from unet.phantom import SPACING_MM, make_phantom
 from unet.postprocessing import quantise, segment
 
 ROOT = Path(__file__).parent
@@ -30,35 +33,104 @@ LAUNCH = {
     "state_session_capacity": 50,
     "max_file_size": "100mb",
     "footer_links": ["api"],
+    "css": ".gradio-container { max-width: 1240px !important; margin: 0 auto; } "
+    "#saver { display: none; }",
+    "theme": gr.themes.Default(
+        primary_hue="blue",
+        font=["system-ui", "sans-serif"],
+        font_mono=["ui-monospace", "monospace"],
+    ),  # no font from elsewhere
 }
+DOWNLOADS = {  # kind: file name, media type, maker
+    "mask": ("mask.png", "image/png", exports.mask_png),
+    "overlay": ("overlay.png", "image/png", exports.overlay_png),
+    "contours": ("contours.json", "application/json", exports.contours_json),
+    "json": ("findings.json", "application/json", exports.findings_json),
+    "csv": ("findings.csv", "text/csv", exports.findings_csv),
+    "report": ("report.pdf", "application/pdf", exports.report_pdf),
+}
+SAVE = """watch("value", () => {
+  if (!props.value) return;
+  const bytes = Uint8Array.from(atob(props.value.content), (c) => c.charCodeAt(0));
+  const address = URL.createObjectURL(new Blob([bytes], { type: props.value.type }));
+  Object.assign(document.createElement("a"), { href: address, download: props.value.name }).click();
+  setTimeout(() => URL.revokeObjectURL(address), 10000);
+});"""
 
 
 @dataclass(frozen=True)
 class Analysed:
-    """An image `(H, W[, 3])` and its probability `(H, W)`, both uint8, while it is looked at."""
+    """An image with its probability, kept on the server while it is looked at.
 
+    Attributes:
+        id: Names this analysis.
+        image: uint8 `(H, W)` or `(H, W, 3)`.
+        p8: uint8 `(H, W)`, the probability times 255.
+        seconds: Time the network took.
+        spacing_mm: Height and width of a pixel in millimetres, if known.
+        truth: bool `(H, W)`, if given.
+    """
+
+    id: str
     image: np.ndarray
     p8: np.ndarray
+    seconds: float
+    spacing_mm: tuple[float, float] | None = None
+    truth: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Example:
+    """An image the page offers, with what is known of it."""
+
+    image: np.ndarray
+    caption: str
+    spacing_mm: tuple[float, float] | None = None
+    truth: np.ndarray | None = None
 
 
 def build_page(segmenter: Segmenter) -> gr.Blocks:
     """The page for a network."""
+    examples = example_images()
 
-    def analyse(path: str | None, threshold: float):
-        if path is None:
-            return None, None, None, ""
-        return show(_analysed(segmenter, _read(path)), threshold)
+    def analyse(path: str):
+        return *shown(_analyse(segmenter, _read(path))), None
 
-    def analyse_example(threshold: float, event: gr.SelectData):
-        return show(_analysed(segmenter, examples[event.index][0]), threshold)
+    def clear():
+        return None, None, None
 
-    def repaint(analysed: Analysed | None, threshold: float):
-        return (None, None, "") if analysed is None else show(analysed, threshold)[1:]
+    def analyse_example(event: gr.SelectData):
+        example = examples[event.index]
+        analysed = _analyse(segmenter, example.image)
+        analysed = replace(analysed, spacing_mm=example.spacing_mm, truth=example.truth)
+        return *shown(analysed), None, None
 
-    def show(analysed: Analysed, threshold: float):
-        mask, regions = _findings(segmenter, analysed, threshold)
-        picture = rendering.overlay(analysed.image, mask)
-        return analysed, picture, _png(mask), findings.sentence(regions)
+    def compare(analysed: Analysed | None, path: str | None):
+        if analysed is None:
+            if path is not None:
+                raise gr.Error("Choose the ultrasound first, then its ground truth.")
+            return None, None
+        truth = None if path is None else _read_truth(path, analysed.p8.shape)
+        return shown(replace(analysed, truth=truth))
+
+    def shown(analysed: Analysed):
+        scene = viewer.scene(
+            analysed.id,
+            analysed.image,
+            analysed.p8,
+            segmenter.postprocessing,
+            truth=analysed.truth,
+            spacing_mm=analysed.spacing_mm,
+            seconds=analysed.seconds,
+        )
+        return analysed, scene
+
+    def download(analysed: Analysed | None, event: gr.EventData):
+        if analysed is None or event.kind not in DOWNLOADS:
+            raise gr.Error("There is nothing to download any more. Choose the image again.")
+        name, media_type, make = DOWNLOADS[event.kind]
+        content = make(_result(segmenter, analysed, float(event.threshold)))
+        return {"name": name, "type": media_type, "content": base64.b64encode(content).decode()}
 
     def segment_file(path: str, threshold: float | None = None):
         """Segment a breast ultrasound: mask (PNG, the image's own size, 0 and 255) and findings.
@@ -69,55 +141,60 @@ def build_page(segmenter: Segmenter) -> gr.Blocks:
                 if left out.
         """
         threshold = segmenter.threshold if threshold is None else threshold
-        if not 0 <= threshold <= 1:
-            raise gr.Error(f"threshold must lie between 0 and 1, got {threshold}.")
-        mask, regions = _findings(segmenter, _analysed(segmenter, _read(path)), threshold)
-        return _png(mask), findings.to_json(regions, mask)
+        result = _result(segmenter, _analyse(segmenter, _read(path)), threshold)
+        return result.mask.astype(np.uint8) * 255, findings.to_json(result.regions, result.mask)
 
-    examples = example_images()
     network = {"concurrency_id": "network", "concurrency_limit": 1}
+    private = {"api_visibility": "private"}
     with gr.Blocks(title="Breast ultrasound segmentation", delete_cache=(HOUR, HOUR)) as page:
         analysed = gr.State(time_to_live=HOUR)
         gr.Markdown(f"# Breast ultrasound segmentation\n{NOTICE}")
         with gr.Row():
-            with gr.Column(scale=2):
+            with gr.Column(scale=1, min_width=260):
                 upload = gr.File(
-                    label="Ultrasound image (PNG, JPEG, BMP, TIFF, WebP)",
+                    label="Ultrasound image",
                     file_types=list(SUFFIXES),
-                    height=140,
+                    height=160,
+                    elem_id="upload",
                 )
-                threshold = gr.Slider(
-                    0, 1, segmenter.threshold, step=0.01, label="Threshold", elem_id="threshold",
-                    info="A pixel counts as lesion from this probability on.",
-                )  # fmt: skip
                 gallery = gr.Gallery(
-                    examples, label="Examples", columns=4, height="auto", allow_preview=False,
-                    format="png", interactive=False, elem_id="examples",
-                )  # fmt: skip
-            with gr.Column(scale=3):
-                picture = gr.Image(
-                    label="Overlay", format="png", interactive=False, elem_id="overlay"
+                    [(example.image, example.caption) for example in examples],
+                    label="Examples (generated phantoms)",
+                    columns=2,
+                    height=330,
+                    allow_preview=False,
+                    format="png",
+                    interactive=False,
+                    buttons=[],
+                    elem_id="examples",
                 )
-                sentence = gr.Textbox(label="Findings", interactive=False, elem_id="findings")
-                mask = gr.Image(label="Mask", format="png", interactive=False, elem_id="mask")
-        shown = [analysed, picture, mask, sentence]
-        private = {"api_visibility": "private"}
-        upload.change(analyse, [upload, threshold], shown, **network, **private)
-        gallery.select(analyse_example, threshold, shown, **network, **private)
-        threshold.input(
-            repaint, [analysed, threshold], shown[1:],
-            trigger_mode="always_last", show_progress="hidden", **private,
-        )  # fmt: skip
-
-        with gr.Row(visible=False):  # the named endpoint's inputs and outputs
-            file_in, threshold_in = gr.File(label="image"), gr.Number(label="threshold")
-            mask_out = gr.Image(label="mask", format="png")
-            json_out = gr.JSON(label="findings")
-            gr.Button().click(
-                segment_file, [file_in, threshold_in], [mask_out, json_out],
-                api_name="segment", **network,
-            )  # fmt: skip
+                truth = gr.File(
+                    label="Ground truth mask (optional)",
+                    file_types=list(SUFFIXES),
+                    height=160,
+                    elem_id="truth",
+                )
+            with gr.Column(scale=3, min_width=320):
+                view = viewer.build_viewer(upload_id="upload")
+        saver = gr.HTML(html_template="", js_on_load=SAVE, elem_id="saver")
+        upload.upload(analyse, upload, [analysed, view, truth], **network, **private)
+        upload.clear(clear, None, [analysed, view, truth], **private)
+        gallery.select(analyse_example, None, [analysed, view, upload, truth], **network, **private)
+        truth.upload(compare, [analysed, truth], [analysed, view], **private)
+        truth.clear(compare, [analysed, truth], [analysed, view], **private)
+        view.download(download, analysed, saver, **private)
+        _add_segment_endpoint(segment_file, network)
     return page
+
+
+def _add_segment_endpoint(segment_file, network: dict) -> None:
+    """The named endpoint `/segment`, by components that are not shown."""
+    with gr.Row(visible=False):
+        file, threshold = gr.File(label="image"), gr.Number(label="threshold")
+        mask, found = gr.Image(label="mask", format="png"), gr.JSON(label="findings")
+        gr.Button().click(
+            segment_file, [file, threshold], [mask, found], api_name="segment", **network
+        )
 
 
 def _read(path: str) -> np.ndarray:
@@ -127,26 +204,41 @@ def _read(path: str) -> np.ndarray:
         raise gr.Error(str(error), duration=None, print_exception=False) from None
 
 
-def _analysed(segmenter: Segmenter, image: np.ndarray) -> Analysed:
-    return Analysed(image, quantise(segmenter.predict(image)))
+def _read_truth(path: str, shape: tuple[int, int]) -> np.ndarray:
+    pixels = _read(path)
+    mask = (pixels if pixels.ndim == 2 else pixels.max(axis=2)) > 127
+    if mask.shape != shape:
+        raise gr.Error(
+            f"The mask is {mask.shape[1]} × {mask.shape[0]} pixels, the image {shape[1]} × "
+            f"{shape[0]}. Choose the mask that belongs to this image."
+        )
+    return mask
 
 
-def _findings(segmenter: Segmenter, analysed: Analysed, threshold: float):
+def _analyse(segmenter: Segmenter, image: np.ndarray) -> Analysed:
+    started = time.perf_counter()
+    p8 = quantise(segmenter.predict(image))
+    return Analysed(secrets.token_hex(8), image, p8, time.perf_counter() - started)
+
+
+def _result(segmenter: Segmenter, analysed: Analysed, threshold: float) -> exports.Result:
+    if not 0 <= threshold <= 1:
+        raise gr.Error(f"threshold must lie between 0 and 1, got {threshold}.")
     mask = segment(analysed.p8, segmenter.postprocessing, threshold)
-    return mask, findings.find_regions(mask, analysed.p8)
+    regions = findings.find_regions(mask, analysed.p8, analysed.spacing_mm)
+    return exports.Result(analysed.image, mask, regions, threshold, segmenter.name)
 
 
-def _png(mask: np.ndarray) -> np.ndarray:
-    return mask.astype(np.uint8) * 255
-
-
-def example_images() -> list[tuple[np.ndarray, str]]:
+def example_images() -> list[Example]:
     """Generated phantoms, then the images in a local `examples/` folder."""
-    examples = [(make_phantom(seed, kind).image, f"phantom, {kind}") for kind, seed in PHANTOMS]
+    examples = []
+    for kind, seed in PHANTOMS:
+        phantom = make_phantom(seed, kind)
+        examples.append(Example(phantom.image, kind, (SPACING_MM, SPACING_MM), phantom.mask))
     for path in sorted(EXAMPLES.glob("*")):
         if path.suffix.lower() in SUFFIXES:
             try:
-                examples.append((read_image(path), path.stem))
+                examples.append(Example(read_image(path), path.stem))
             except ImageError as error:
                 print(f"examples/{error}")
     return examples

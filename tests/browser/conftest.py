@@ -1,0 +1,80 @@
+"""A real browser on a real server with the trained network."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser, Page, sync_playwright
+
+import app
+from unet import Segmenter
+from unet.phantom import make_phantom
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+
+@pytest.fixture(scope="session")
+def segmenter() -> Segmenter:
+    return Segmenter.load(app.WEIGHTS)
+
+
+@pytest.fixture(scope="session")
+def address(segmenter) -> Iterator[str]:
+    page = app.build_page(segmenter)
+    _, url, _ = page.launch(prevent_thread_lock=True, quiet=True, **app.LAUNCH)
+    yield url
+    page.close()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    path = next((found for name in BROWSERS if (found := shutil.which(name))), None)
+    assert path, f"the browser tests need one of {', '.join(BROWSERS)}; see the README"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(browser, address) -> Iterator:
+    """Opens the page in a window; afterwards, nothing may have failed or gone elsewhere."""
+    contexts, problems, elsewhere = [], [], []
+
+    def open_it(width: int = 1280, height: int = 900, **options) -> Page:
+        context = browser.new_context(viewport={"width": width, "height": height}, **options)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda m: problems.append(m.text) if m.type == "error" else None)
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        local = (address, "data:", "blob:")
+        page.on("request", lambda r: None if r.url.startswith(local) else elsewhere.append(r.url))
+        page.goto(address)
+        page.wait_for_selector("#viewer canvas")
+        page.wait_for_selector("#upload input[type=file]", state="attached")
+        return page
+
+    yield open_it
+    for context in contexts:
+        context.close()
+    assert problems == []
+    assert elsewhere == []
+
+
+@pytest.fixture
+def page(open_page) -> Page:
+    return open_page()
+
+
+@pytest.fixture(scope="session")
+def scan(tmp_path_factory) -> Path:
+    """A phantom with a benign lesion, as a file, its truth beside it."""
+    path = tmp_path_factory.mktemp("scan") / "scan.png"
+    phantom = make_phantom(1, "benign")
+    Image.fromarray(phantom.image).save(path)
+    Image.fromarray(phantom.mask).save(path.with_name("truth.png"))
+    return path

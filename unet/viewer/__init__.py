@@ -1,0 +1,76 @@
+"""The canvas viewer the page embeds: the browser paints, so a threshold needs no request."""
+
+from __future__ import annotations
+
+import base64
+import io
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import numpy as np
+from PIL import Image
+
+from unet.config import to_dict
+from unet.postprocessing import PostProcessing
+
+HERE = Path(__file__).parent
+SCRIPTS = ("regions.js", "paint.js", "view.js", "main.js")
+
+
+def build_viewer(upload_id: str) -> gr.HTML:
+    """The viewer as a Gradio component.
+
+    Its value is what `scene` returns, or None for an empty stage. It triggers "download" with
+    `kind` and `threshold`.
+
+    Args:
+        upload_id: `elem_id` of the file component that dropped and pasted files are given to.
+    """
+    return gr.HTML(
+        html_template=(HERE / "viewer.html").read_text(),
+        css_template=(HERE / "viewer.css").read_text(),
+        js_on_load="\n".join((HERE / name).read_text() for name in SCRIPTS),
+        elem_id="viewer",
+        apply_default_css=False,
+        upload_id=upload_id,
+    )
+
+
+def scene(
+    scene_id: str,
+    image: np.ndarray,
+    p8: np.ndarray,
+    rules: PostProcessing,
+    *,
+    truth: np.ndarray | None = None,
+    spacing_mm: tuple[float, float] | None = None,
+    seconds: float | None = None,
+) -> dict[str, Any]:
+    """What the viewer shows, sent once an image.
+
+    Args:
+        scene_id: Names the image; a new value of the same id keeps the viewer's threshold.
+        image: uint8 `(H, W)` or `(H, W, 3)`.
+        p8: uint8 `(H, W)`, the probability times 255.
+        rules: The network's post-processing.
+        truth: bool `(H, W)`, if there is one.
+        spacing_mm: Height and width of a pixel in millimetres, if known.
+        seconds: Time the network took.
+    """
+    return {
+        "id": scene_id,
+        "image": _png(image),
+        "probability": _png(p8),
+        "truth": None if truth is None else _png(truth.astype(np.uint8) * 255),
+        "rules": to_dict(rules),
+        "spacing_mm": spacing_mm,
+        "seconds": seconds,
+    }
+
+
+def _png(pixels: np.ndarray) -> str:
+    """Pixels as base64 PNG with nothing but pixels in it."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG", compress_level=3)
+    return base64.b64encode(buffer.getvalue()).decode()

@@ -1,0 +1,269 @@
+// Ties the parts together. Gradio runs this once with `element`, `props`, `trigger` and `watch`.
+
+const MODES = ["overlay", "contour", "heat", "original", "mask", "agreement"];
+const host = element.querySelector(".viewer");
+const find = (selector) => host.querySelector(selector);
+const thresholdInput = find("input[name=threshold]");
+const opacityInput = find("input[name=opacity]");
+let generation = 0; // a picture that arrives late must not replace a newer one
+let laterTimer = null;
+
+const stage = new Stage(find(".stage"), (step) => setThreshold(Number(thresholdInput.value) + step),
+  (number) => setMode(MODES[number]));
+host.viewer = { stage, segmentMap, measureRegions, hausdorff95 };
+
+async function bytesOf(base64) {
+  const binary = atob(base64);
+  const bytes = Uint8Array.from(binary, (c) => c.charCodeAt(0));
+  // Exactly the values in the file: no colour management.
+  return createImageBitmap(new Blob([bytes], { type: "image/png" }), { colorSpaceConversion: "none" });
+}
+
+function greyOf(bitmap) {
+  const canvas = document.createElement("canvas");
+  canvas.width = bitmap.width;
+  canvas.height = bitmap.height;
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  context.drawImage(bitmap, 0, 0);
+  const { data } = context.getImageData(0, 0, bitmap.width, bitmap.height);
+  const grey = new Uint8Array(bitmap.width * bitmap.height);
+  for (let i = 0; i < grey.length; i++) grey[i] = data[4 * i];
+  return grey;
+}
+
+function truthOf(grey, width) {
+  const mask = grey.map((v) => (v > 127 ? 1 : 0));
+  const sums = prefixSums(mask);
+  const box = [Infinity, Infinity, 0, 0];
+  for (let i = 0; i < mask.length; i++) {
+    if (!mask[i]) continue;
+    const x = i % width, y = (i - x) / width;
+    box[0] = Math.min(box[0], x); box[1] = Math.min(box[1], y);
+    box[2] = Math.max(box[2], x + 1); box[3] = Math.max(box[3], y + 1);
+  }
+  return { mask, sums, pixels: sums[mask.length], box };
+}
+
+async function load() {
+  const value = props.value;
+  const mine = ++generation;
+  if (!value) return clear();
+  const [bitmap, map, truth] = await Promise.all(
+    [value.image, value.probability, value.truth].map((png) => png && bytesOf(png)));
+  if (mine !== generation) return;
+  const p8 = greyOf(map);
+  const { width, height } = map;
+  const scene = { id: value.id, width, height, bitmap, p8, rules: value.rules,
+    spacing: value.spacing_mm, peak: p8.reduce((a, b) => Math.max(a, b), 0),
+    truth: truth ? truthOf(greyOf(truth), width) : null, seconds: value.seconds };
+  const kept = stage.scene && stage.scene.id === value.id;
+  if (!kept) thresholdInput.value = value.rules.threshold;
+  thresholdInput.disabled = false;
+  scene.segmented = segmentMap(p8, width, height, scene.rules, Number(thresholdInput.value), scene.peak);
+  stage.show(scene);
+  find("[data-mode=agreement]").disabled = !scene.truth;
+  if (scene.truth && !kept) setMode("agreement");
+  if (!scene.truth && stage.mode === "agreement") setMode("overlay");
+  find(".truth").hidden = !scene.truth;
+  find(".downloads").hidden = false;
+  update();
+  if (scene.truth) drawCurve(scene, mine);
+  host.dataset.loaded = value.id;
+}
+
+function clear() {
+  stage.scene = null;
+  stage.invalidate();
+  thresholdInput.disabled = true;
+  host.dataset.state = "empty";
+  host.dataset.loaded = "";
+  for (const selector of [".truth", ".downloads", ".regions"]) find(selector).hidden = true;
+}
+
+function setThreshold(value) {
+  thresholdInput.value = Math.min(1, Math.max(0, value));
+  update();
+}
+
+// Everything that follows the threshold. No request leaves the page.
+function update() {
+  const { scene } = stage;
+  const threshold = Number(thresholdInput.value);
+  find("[data-out=threshold]").textContent = threshold.toFixed(2);
+  if (!scene) return;
+  const started = performance.now();
+  const { p8, width, height } = scene;
+  scene.segmented = segmentMap(p8, width, height, scene.rules, threshold, scene.peak);
+  scene.regions = measureRegions(scene.segmented, p8, width, height, scene.spacing);
+  showAnswer(scene);
+  if (scene.truth) {
+    scene.agreement = compareWithTruth(scene.segmented, scene.truth, width);
+    showAgreement(scene, null);
+    clearTimeout(laterTimer); // the distance takes longer than a frame: once the slider rests
+    laterTimer = setTimeout(() => {
+      showAgreement(scene, hausdorff95(scene.segmented, scene.truth, width, height));
+    }, 80);
+    const mark = find("svg .now");
+    if (mark) mark.setAttribute("transform", `translate(${threshold * 280 + 18} 0)`);
+  }
+  scene.milliseconds = performance.now() - started;
+  stage.invalidate(true);
+}
+
+function showAnswer(scene) {
+  const { regions, segmented, rules, spacing } = scene;
+  host.dataset.state = regions.length ? "found" : "clear";
+  const size = (r) => (spacing ? `${r.longest_mm.toFixed(1)} × ${r.perpendicular_mm.toFixed(1)} mm`
+    : `${r.longest_px.toFixed(0)} × ${r.perpendicular_px.toFixed(0)} pixels`);
+  find(".answer strong").textContent = !regions.length ? "No lesion found."
+    : regions.length === 1 ? `1 region, ${size(regions[0])}.`
+      : `${regions.length} regions, the largest ${size(regions[0])}.`;
+  const notes = [];
+  if (segmented.gated) {
+    notes.push(`The highest probability, ${(scene.peak / 255).toFixed(2)}, stays under `
+      + `${rules.min_peak}, below which this network reports nothing.`);
+  } else if (segmented.dropped) {
+    const dropped = segmented.dropped === 1 ? "1 region" : `${segmented.dropped} regions`;
+    notes.push(`${dropped} below ${(rules.min_area * 100).toFixed(2)} % of the image left out.`);
+  }
+  if (scene.seconds) notes.push(`Network: ${Math.round(scene.seconds * 1000)} ms.`);
+  find(".answer span").textContent = notes.join(" ");
+  const rows = regions.slice(0, 20).map((r, i) => [i + 1,
+    spacing ? `${r.area_mm2.toFixed(1)} mm²` : `${r.area_px} px`,
+    spacing ? `${r.longest_mm.toFixed(1)} mm` : `${r.longest_px.toFixed(1)} px`,
+    spacing ? `${r.perpendicular_mm.toFixed(1)} mm` : `${r.perpendicular_px.toFixed(1)} px`,
+    r.box_px.join(", "), r.mean_probability.toFixed(2), r.peak_probability.toFixed(2),
+    `${(r.share * 100).toFixed(1)} %`]);
+  const body = find(".regions tbody");
+  body.replaceChildren(...rows.map((cells) => {
+    const line = document.createElement("tr");
+    line.append(...cells.map((text) => Object.assign(document.createElement("td"),
+      { textContent: text })));
+    return line;
+  }));
+  find(".regions").hidden = !regions.length;
+}
+
+function showAgreement(scene, distance) {
+  const number = (v) => (v === Infinity ? "—" : v.toFixed(3));
+  const mm = scene.spacing && Math.abs(scene.spacing[0] - scene.spacing[1]) < 1e-9
+    ? scene.spacing[0] : null;
+  const far = distance === null ? "…" : distance === Infinity ? "—"
+    : mm ? `${(distance * mm).toFixed(1)} mm` : `${distance.toFixed(1)} px`;
+  const { dice, iou, precision, recall } = scene.agreement;
+  const entries = { Dice: number(dice), IoU: number(iou), Precision: number(precision),
+    Recall: number(recall), "Hausdorff 95": far };
+  scene.hausdorff = distance;
+  find(".truth dl").replaceChildren(...Object.entries(entries).map(([name, text]) => {
+    const pair = document.createElement("div");
+    pair.append(Object.assign(document.createElement("dt"), { textContent: name }),
+      Object.assign(document.createElement("dd"), { textContent: text }));
+    return pair;
+  }));
+}
+
+// Dice at 101 thresholds, a few at a time so that the page stays responsive.
+async function drawCurve(scene, mine) {
+  const points = [];
+  for (let i = 0; i <= 100; i++) {
+    if (i % 5 === 0) await new Promise((done) => setTimeout(done));
+    if (mine !== generation) return;
+    const s = segmentMap(scene.p8, scene.width, scene.height, scene.rules, i / 100, scene.peak);
+    points.push(compareWithTruth(s, scene.truth, scene.width).dice);
+  }
+  scene.curve = points;
+  const line = points.map((d, i) => `${18 + 2.8 * i},${105 - 95 * d}`).join(" ");
+  const grid = [0, 0.5, 1].map((d) => `<line x1="18" x2="298" y1="${105 - 95 * d}" `
+    + `y2="${105 - 95 * d}" stroke="currentColor" opacity="0.2"/><text x="13" `
+    + `y="${108 - 95 * d}" font-size="8" text-anchor="end" fill="currentColor">${d}</text>`).join("");
+  const ticks = [0, 0.25, 0.5, 0.75, 1].map((t) => `<text x="${18 + 280 * t}" y="117" font-size="9" `
+    + `text-anchor="middle" fill="currentColor">${t}</text>`).join("");
+  find("svg").innerHTML = `${grid}${ticks}<polyline points="${line}" fill="none" `
+    + `stroke="#0072b2" stroke-width="2"/><g class="now" `
+    + `transform="translate(${Number(thresholdInput.value) * 280 + 18} 0)">`
+    + `<line y1="8" y2="105" stroke="#d55e00" stroke-width="1.5"/></g>`;
+}
+
+function setMode(mode) {
+  if (find(`[data-mode=${mode}]`).disabled) return;
+  stage.mode = mode;
+  for (const button of host.querySelectorAll("[data-mode]")) {
+    const chosen = button.dataset.mode === mode;
+    button.setAttribute("aria-checked", chosen);
+    button.tabIndex = chosen ? 0 : -1; // one Tab stop; arrow keys move within
+  }
+  find(".legend.heat").hidden = mode !== "heat";
+  find(".legend.agreement").hidden = mode !== "agreement";
+  stage.invalidate(true);
+}
+
+for (const button of host.querySelectorAll("[data-mode]")) {
+  button.addEventListener("click", () => setMode(button.dataset.mode));
+}
+find(".modes").addEventListener("keydown", (event) => {
+  const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
+  if (!step) return;
+  event.preventDefault();
+  const usable = MODES.filter((mode) => !find(`[data-mode=${mode}]`).disabled);
+  const next = usable[(usable.indexOf(stage.mode) + step + usable.length) % usable.length];
+  setMode(next);
+  find(`[data-mode=${next}]`).focus();
+});
+thresholdInput.addEventListener("input", update);
+opacityInput.addEventListener("input", () => {
+  stage.opacity = Number(opacityInput.value);
+  find("[data-out=opacity]").textContent = stage.opacity.toFixed(2);
+  stage.invalidate();
+});
+find("[data-out=opacity]").textContent = Number(opacityInput.value).toFixed(2);
+find("[data-tool=in]").addEventListener("click", () => stage.zoom(1.5));
+find("[data-tool=out]").addEventListener("click", () => stage.zoom(1 / 1.5));
+find("[data-tool=fit]").addEventListener("click", () => stage.fit());
+find("[data-tool=ruler]").addEventListener("click", (event) => {
+  stage.measuring = !stage.measuring;
+  event.currentTarget.setAttribute("aria-pressed", stage.measuring);
+  host.classList.toggle("measuring", stage.measuring);
+  if (!stage.measuring) stage.ruler = [];
+  stage.invalidate();
+});
+const compare = find("[data-tool=compare]");
+for (const name of ["pointerdown", "keydown"]) {
+  compare.addEventListener(name, (event) => {
+    if (name === "pointerdown" || event.key === " " || event.key === "Enter") stage.compare(true);
+  });
+}
+for (const name of ["pointerup", "pointerleave", "pointercancel", "keyup", "blur"]) {
+  compare.addEventListener(name, () => stage.compare(false));
+}
+stage.root.addEventListener("readout", (event) => {
+  find(".readout").textContent = event.detail || stage.rulerText();
+});
+stage.root.addEventListener("ruler", (event) => { find(".readout").textContent = event.detail; });
+for (const button of host.querySelectorAll("[data-download]")) {
+  button.addEventListener("click", () => trigger("download",
+    { kind: button.dataset.download, threshold: Number(thresholdInput.value) }));
+}
+
+// A file dropped on the picture or pasted anywhere goes the way of a chosen one.
+function give(files) {
+  const input = document.querySelector(`#${props.upload_id} input[type=file]`);
+  if (!input || !files.length) return;
+  const transfer = new DataTransfer();
+  transfer.items.add(files[0]);
+  input.files = transfer.files;
+  input.dispatchEvent(new Event("change", { bubbles: true }));
+}
+for (const name of ["dragover", "dragleave", "drop"]) {
+  stage.root.addEventListener(name, (event) => {
+    event.preventDefault();
+    host.classList.toggle("dropping", name === "dragover");
+    if (name === "drop") give(event.dataTransfer.files);
+  });
+}
+document.addEventListener("paste", (event) => {
+  if (host.isConnected && event.clipboardData) give(event.clipboardData.files);
+});
+
+setMode("overlay");
+watch("value", load);
+load();

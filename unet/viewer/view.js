@@ -1,0 +1,248 @@
+// The stage: zoom, pan, ruler, read-out, and drawing a frame.
+
+class Stage {
+  constructor(root, onThreshold, onMode) {
+    this.root = root;
+    this.canvas = root.querySelector("canvas");
+    this.context = this.canvas.getContext("2d");
+    this.layer = document.createElement("canvas");
+    this.scene = null;
+    this.mode = "overlay";
+    this.opacity = 0.35;
+    this.comparing = false;
+    this.measuring = false;
+    this.ruler = [];
+    this.pointers = new Map();
+    this.frames = []; // milliseconds of the last repaints
+    this.onThreshold = onThreshold;
+    this.onMode = onMode;
+    this.fitted = true;
+    this.waiting = false;
+    new ResizeObserver(() => this.resize()).observe(root);
+    this.listen();
+  }
+
+  show(scene) {
+    const sameSize = this.scene && this.scene.width === scene.width
+      && this.scene.height === scene.height;
+    this.scene = scene;
+    this.layer.width = scene.width;
+    this.layer.height = scene.height;
+    this.layerContext = this.layer.getContext("2d");
+    this.data = this.layerContext.createImageData(scene.width, scene.height);
+    this.pixels = new Uint32Array(this.data.data.buffer);
+    this.ruler = [];
+    if (!sameSize) this.fitted = true;
+    this.resize();
+  }
+
+  // Repaint in the next frame; `stale` when the mask or the mode changed.
+  invalidate(stale = false) {
+    this.stale = this.stale || stale;
+    if (this.waiting) return;
+    this.waiting = true;
+    requestAnimationFrame(() => {
+      this.waiting = false;
+      this.draw();
+    });
+  }
+
+  resize() {
+    this.ratio = window.devicePixelRatio || 1;
+    const { clientWidth, clientHeight } = this.root;
+    this.canvas.width = Math.max(1, Math.round(clientWidth * this.ratio));
+    this.canvas.height = Math.max(1, Math.round(clientHeight * this.ratio));
+    if (this.fitted) this.fit();
+    this.invalidate(true);
+  }
+
+  fit() {
+    if (!this.scene) return;
+    const { width, height } = this.scene;
+    this.scale = Math.min(this.canvas.width / width, this.canvas.height / height);
+    this.x = (this.canvas.width - width * this.scale) / 2;
+    this.y = (this.canvas.height - height * this.scale) / 2;
+    this.fitted = true;
+    this.invalidate();
+  }
+
+  // Zoom about a point of the canvas, which stays where it is.
+  zoom(factor, x = this.canvas.width / 2, y = this.canvas.height / 2) {
+    if (!this.scene) return;
+    const least = Math.min(this.canvas.width / this.scene.width,
+      this.canvas.height / this.scene.height) / 2;
+    const scale = Math.min(64 * this.ratio, Math.max(least, this.scale * factor));
+    this.x = x - (x - this.x) * scale / this.scale;
+    this.y = y - (y - this.y) * scale / this.scale;
+    this.scale = scale;
+    this.fitted = false;
+    this.invalidate();
+  }
+
+  // A pointer event's place on the canvas and in the image.
+  place(event) {
+    const box = this.canvas.getBoundingClientRect();
+    const x = (event.clientX - box.left) * this.ratio, y = (event.clientY - box.top) * this.ratio;
+    return { x, y, imageX: (x - this.x) / this.scale, imageY: (y - this.y) / this.scale };
+  }
+
+  draw() {
+    const started = performance.now();
+    const { context, canvas, scene, ratio } = this;
+    context.setTransform(1, 0, 0, 1, 0, 0);
+    context.clearRect(0, 0, canvas.width, canvas.height);
+    if (!scene) return;
+    const mode = this.comparing ? "original" : this.mode;
+    if (this.stale && mode !== "original") {
+      paintLayer(this.pixels, mode, scene);
+      this.layerContext.putImageData(this.data, 0, 0);
+      this.outline = outlinePath(scene.segmented.runs);
+      this.stale = false;
+    }
+    context.setTransform(this.scale, 0, 0, this.scale, this.x, this.y);
+    context.imageSmoothingEnabled = this.scale < 2 * ratio;
+    context.drawImage(scene.bitmap, 0, 0);
+    if (mode !== "original" && mode !== "contour") {
+      context.globalAlpha = mode === "mask" ? 1 : this.opacity;
+      context.drawImage(this.layer, 0, 0);
+      context.globalAlpha = 1;
+    }
+    if (mode === "overlay" || mode === "contour" || mode === "heat") {
+      context.lineCap = "square";
+      context.lineWidth = (mode === "contour" ? 2 : 1.5) * ratio / this.scale;
+      context.strokeStyle = mode === "heat" ? "#fff" : `rgb(${LESION})`;
+      context.stroke(this.outline);
+    }
+    this.drawTools();
+    this.frames.push(performance.now() - started + (scene.milliseconds || 0));
+    scene.milliseconds = 0;
+    if (this.frames.length > 500) this.frames.shift();
+  }
+
+  drawTools() {
+    const { context, canvas, ratio, scene } = this;
+    context.setTransform(1, 0, 0, 1, 0, 0);
+    context.lineCap = "butt";
+    const toScreen = ([x, y]) => [x * this.scale + this.x, y * this.scale + this.y];
+    if (scene.spacing) {
+      const bar = scaleBar(canvas.width, this.scale / scene.spacing[1]);
+      const x = 16 * ratio, y = canvas.height - 18 * ratio;
+      drawLine(context, [[x, y], [x + bar.length, y]], ratio, "#fff");
+      drawLabel(context, `${bar.mm} mm`, x + bar.length / 2, y - 14 * ratio, ratio);
+    }
+    const points = this.ruler.map(toScreen);
+    if (points.length) drawLine(context, points, ratio, "#56b4e9");
+    for (const [x, y] of points) {
+      drawLine(context, [[x - 5 * ratio, y], [x + 5 * ratio, y]], ratio, "#56b4e9");
+      drawLine(context, [[x, y - 5 * ratio], [x, y + 5 * ratio]], ratio, "#56b4e9");
+    }
+    if (points.length === 2) {
+      const [a, b] = points;
+      drawLabel(context, this.rulerText(), (a[0] + b[0]) / 2, (a[1] + b[1]) / 2 - 16 * ratio, ratio);
+    }
+  }
+
+  rulerText() {
+    if (this.ruler.length < 2) return "";
+    const [[ax, ay], [bx, by]] = this.ruler;
+    const pixels = `${Math.hypot(bx - ax, by - ay).toFixed(1)} px`;
+    const { spacing } = this.scene;
+    if (!spacing) return pixels;
+    const mm = Math.hypot((bx - ax) * spacing[1], (by - ay) * spacing[0]);
+    return `${mm.toFixed(1)} mm (${pixels})`;
+  }
+
+  listen() {
+    const { canvas } = this;
+    canvas.addEventListener("wheel", (event) => {
+      if (!this.scene) return;
+      event.preventDefault();
+      const { x, y } = this.place(event);
+      this.zoom(Math.exp(-event.deltaY * (event.deltaMode ? 0.05 : 0.0015)), x, y);
+    }, { passive: false });
+    canvas.addEventListener("dblclick", () => !this.measuring && this.fit());
+    canvas.addEventListener("pointerdown", (event) => this.down(event));
+    canvas.addEventListener("pointermove", (event) => this.move(event));
+    for (const name of ["pointerup", "pointercancel"]) {
+      canvas.addEventListener(name, (event) => this.pointers.delete(event.pointerId));
+    }
+    canvas.addEventListener("pointerleave", () => this.readout(null));
+    this.root.addEventListener("keydown", (event) => this.key(event));
+    this.root.addEventListener("keyup", (event) => event.key === "c" && this.compare(false));
+  }
+
+  down(event) {
+    if (!this.scene || event.button !== 0) return;
+    this.root.focus({ preventScroll: true });
+    const place = this.place(event);
+    if (this.measuring) {
+      const point = [place.imageX, place.imageY];
+      this.ruler = this.ruler.length === 1 ? [this.ruler[0], point] : [point];
+      this.root.dispatchEvent(new CustomEvent("ruler", { detail: this.rulerText() }));
+      this.invalidate();
+      return;
+    }
+    this.canvas.setPointerCapture(event.pointerId);
+    this.pointers.set(event.pointerId, place);
+  }
+
+  move(event) {
+    if (!this.scene) return;
+    const place = this.place(event);
+    this.readout(place);
+    const before = this.pointers.get(event.pointerId);
+    if (!before) return;
+    if (this.pointers.size === 2) {
+      const other = [...this.pointers].find(([id]) => id !== event.pointerId)[1];
+      const apart = (p) => Math.hypot(p.x - other.x, p.y - other.y);
+      const middle = [(place.x + other.x) / 2, (place.y + other.y) / 2];
+      this.zoom(apart(place) / Math.max(apart(before), 1), ...middle);
+    }
+    const share = 1 / this.pointers.size;
+    this.x += (place.x - before.x) * share;
+    this.y += (place.y - before.y) * share;
+    this.fitted = false;
+    this.pointers.set(event.pointerId, place);
+    this.invalidate();
+  }
+
+  readout(place) {
+    let text = "";
+    if (place && this.scene) {
+      const { width, height, p8 } = this.scene;
+      const x = Math.floor(place.imageX), y = Math.floor(place.imageY);
+      if (x >= 0 && y >= 0 && x < width && y < height) {
+        text = `x ${x}  y ${y}  probability ${(p8[y * width + x] / 255).toFixed(2)}`;
+      }
+    }
+    this.root.dispatchEvent(new CustomEvent("readout", { detail: text }));
+  }
+
+  compare(on) {
+    if (this.comparing === on) return;
+    this.comparing = on;
+    this.invalidate(true);
+  }
+
+  key(event) {
+    if (!this.scene || event.ctrlKey || event.metaKey || event.altKey) return;
+    const step = event.shiftKey ? 0.05 : 0.01;
+    const actions = {
+      ArrowRight: () => this.onThreshold(step),
+      ArrowUp: () => this.onThreshold(step),
+      ArrowLeft: () => this.onThreshold(-step),
+      ArrowDown: () => this.onThreshold(-step),
+      "+": () => this.zoom(1.25),
+      "=": () => this.zoom(1.25),
+      "-": () => this.zoom(0.8),
+      0: () => this.fit(),
+      c: () => this.compare(true),
+      Escape: () => { this.ruler = []; this.invalidate(); },
+    };
+    const action = actions[event.key] || (/^[1-6]$/.test(event.key)
+      && (() => this.onMode(Number(event.key) - 1)));
+    if (!action) return;
+    event.preventDefault();
+    action();
+  }
+}
