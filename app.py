@@ -34,7 +34,9 @@ LAUNCH = {
     "max_file_size": "100mb",
     "footer_links": ["api"],
     "css": ".gradio-container { max-width: 1240px !important; margin: 0 auto; } "
-    "#saver { display: none; }",
+    "#saver { display: none; } "
+    "@media (max-width: 640px) { .gradio-container .main { padding: 16px 12px !important; } "
+    "#viewer .html-container { padding: 0; } }",
     "theme": gr.themes.Default(
         primary_hue="blue",
         font=["system-ui", "sans-serif"],
@@ -161,7 +163,7 @@ def build_page(segmenter: Segmenter) -> gr.Blocks:
                     [(example.image, example.caption) for example in examples],
                     label="Examples (generated phantoms)",
                     columns=2,
-                    height=330,
+                    height=300,
                     allow_preview=False,
                     format="png",
                     interactive=False,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import sys
+from pathlib import Path
 from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
@@ -123,6 +126,24 @@ def _results(info: BundleInfo, metrics: dict[str, Any]) -> str:
     return "\n\n".join(parts)
 
 
+def readme_results(metrics: dict[str, Any]) -> str:
+    """The results as the project's README shows them, between its two marks."""
+    return f"{_split_table('test', metrics['splits']['test'])}\n\n{_paper_table(metrics)}"
+
+
+def update_readme(text: str, results: str) -> str:
+    """README text with everything between the two marks replaced by `results`.
+
+    Raises:
+        ValueError: The marks are not there.
+    """
+    start, end = text.find("<!-- results:"), text.find("<!-- end of results -->")
+    if not 0 <= start < end:
+        raise ValueError("expected the marks '<!-- results:' and '<!-- end of results -->'")
+    first_line = text[start : text.index("\n", start)]
+    return f"{text[:start]}{first_line}\n\n{results}\n\n{text[end:]}"
+
+
 def _split_table(name: str, split: dict[str, Any]) -> str:
     final = split["final"]
     rows = [("Dice, all images", final["all_images"]["dice"])]
@@ -219,3 +240,9 @@ network = keras.saving.load_model("weights/{name}")
 probability = network(batch)  # float32 (B, {info.model.input_size}, {info.model.input_size}, 1)
 ```
 """
+
+
+if __name__ == "__main__":  # python -m unet.card README.md weights/unet
+    readme, bundle = (Path(argument) for argument in sys.argv[1:])
+    numbers = json.loads((bundle / "metrics.json").read_text())
+    readme.write_text(update_readme(readme.read_text(), readme_results(numbers)))

@@ -90,7 +90,6 @@ def report_pdf(result: Result) -> bytes:
     """A one-page A4 report: the picture, the findings, the network, the notice."""
     pdf = FPDF(format="A4")
     pdf.set_title("Breast ultrasound segmentation")
-    pdf.set_creation_date(None)
     pdf.set_auto_page_break(False)
     pdf.add_page()
     pdf.set_font("Helvetica", "B", 17)
