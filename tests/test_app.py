@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
+import subprocess
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,13 +17,16 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 
 import app
+from unet import about
+from unet.analysis import PHANTOMS, example_images
+from unet.networks import Networks
 from unet.postprocessing import quantise, segment
 
 
 @pytest.fixture(scope="module")
-def address(tiny_segmenter) -> Iterator[str]:
-    page = app.build_page(tiny_segmenter)
-    _, url, _ = page.launch(prevent_thread_lock=True, quiet=True, server_port=0)
+def address(tiny_bundle) -> Iterator[str]:
+    page = app.build_page(Networks([tiny_bundle]))
+    _, url, _ = page.launch(prevent_thread_lock=True, quiet=True, **app.LAUNCH)
     yield url
     page.close()
 
@@ -76,16 +83,66 @@ def test_a_threshold_outside_0_to_1_is_answered_in_words(client, ultrasound, thr
         client.predict(handle_file(ultrasound), threshold, api_name="/segment")
 
 
-def test_only_the_documented_endpoint_is_public(client):
-    assert list(client.view_api(return_format="dict")["named_endpoints"]) == ["/segment"]
+def test_only_the_documented_endpoints_are_public(client):
+    endpoints = client.view_api(return_format="dict")["named_endpoints"]
+    assert sorted(endpoints) == ["/batch", "/segment"]
 
 
-def test_examples_are_phantoms_and_the_images_of_a_local_folder(tmp_path, monkeypatch):
-    monkeypatch.setattr(app, "EXAMPLES", tmp_path)
+def test_a_batch_has_a_row_for_every_file_and_a_zip_of_what_could_be_read(
+    client, ultrasound, tiny_segmenter
+):
+    bad = ultrasound.with_name("bad.png")
+    bad.write_bytes(b"no")
+    paths = [ultrasound, bad, ultrasound]
+    rows, archive = client.predict([handle_file(p) for p in paths], 0.5, api_name="/batch")
+    assert [row["file"] for row in rows] == ["scan.png", "bad.png", "scan.png"]
+    assert rows[1]["result"].startswith("not read: not an image")
+    with zipfile.ZipFile(archive) as files:
+        assert sorted(files.namelist()) == [
+            "masks/scan-2.png", "masks/scan.png", "overlays/scan-2.png", "overlays/scan.png",
+            "results.csv",
+        ]  # fmt: skip
+        mask = np.asarray(Image.open(io.BytesIO(files.read("masks/scan.png"))))
+        table = list(csv.DictReader(io.StringIO(files.read("results.csv").decode())))
+    expected = tiny_segmenter.segment(np.asarray(Image.open(ultrasound)), 0.5)
+    np.testing.assert_array_equal(mask, expected * 255)
+    assert [row["output"] for row in table] == ["scan", "", "scan-2"]
+
+
+def test_the_endpoints_are_tools_over_mcp(address):
+    import asyncio
+
+    from mcp import ClientSession
+    from mcp.client.streamable_http import streamable_http_client
+
+    async def tools() -> dict[str, str]:
+        async with streamable_http_client(f"{address}gradio_api/mcp/") as (read, write, *_):
+            async with ClientSession(read, write) as session:
+                await session.initialize()
+                return {tool.name: tool.description for tool in (await session.list_tools()).tools}
+
+    found = asyncio.run(tools())
+    assert any(name.endswith("segment") for name in found)
+    assert any(name.endswith("batch") for name in found)
+    assert all("Segment" in description for description in found.values())
+
+
+def test_the_shell_commands_of_the_page_work(address, ultrasound):
+    commands = about.api(address).split("```bash\n")[1].split("```")[0]
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", commands.replace("@ultrasound.png", f"@{ultrasound}")],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert "event: complete" in done.stdout
+    assert '"image_size_px": [230, 150]' in done.stdout
+
+
+def test_examples_are_phantoms_and_the_images_of_a_local_folder(tmp_path, capsys):
     Image.new("L", (30, 20), 50).save(tmp_path / "mine.png")
     (tmp_path / "broken.png").write_bytes(b"half")
     (tmp_path / "notes.txt").write_text("not for the page")
-    examples = app.example_images()
-    captions = [caption for _, caption in examples]
-    assert captions == [f"phantom, {kind}" for kind, _ in app.PHANTOMS] + ["mine"]
-    assert examples[-1][0].shape == (20, 30)
+    examples = example_images(tmp_path)
+    captions = [example.caption for example in examples]
+    assert captions == [kind for kind, _ in PHANTOMS] + ["mine"]
+    assert examples[-1].picture.pixels.shape == (20, 30)
+    assert "broken.png: not an image" in capsys.readouterr().out

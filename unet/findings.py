@@ -77,16 +77,18 @@ def sentence(regions: list[Region]) -> str:
     if not regions:
         return "No lesion found at this threshold."
     largest = regions[0]
-    size = (
-        f"{largest.longest_mm:.1f} × {largest.perpendicular_mm:.1f} mm"
-        if largest.longest_mm is not None
-        else f"{largest.longest_px:.0f} × {largest.perpendicular_px:.0f} pixels"
-    )
     count = "1 region" if len(regions) == 1 else f"{len(regions)} regions, the largest"
     return (
-        f"{count}: {size}, {largest.share:.1%} of the image, "
+        f"{count}: {size(largest)}, {largest.share:.1%} of the image, "
         f"mean probability {largest.mean_probability:.2f}, peak {largest.peak_probability:.2f}."
     )
+
+
+def size(region: Region) -> str:
+    """A region's two diameters, in millimetres where they are known."""
+    if region.longest_mm is not None:
+        return f"{region.longest_mm:.1f} × {region.perpendicular_mm:.1f} mm"
+    return f"{region.longest_px:.0f} × {region.perpendicular_px:.0f} pixels"
 
 
 def _measure(

@@ -6,6 +6,7 @@ No TensorFlow here. A file is read whole, never trusted, and never partly shown.
 from __future__ import annotations
 
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,42 @@ FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
 
 class ImageError(ValueError):
     """A file that cannot be used as an image; the message is for the person who gave it."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What a file shows.
+
+    Attributes:
+        pixels: uint8 `(H, W)` for grey, `(H, W, 3)` RGB for colour, in [0, 255].
+        spacing_mm: Height and width of a pixel in millimetres; None if the file does not say.
+        frames: How many frames the file holds.
+    """
+
+    pixels: np.ndarray
+    spacing_mm: tuple[float, float] | None = None
+    frames: int = 1
+
+
+def read_picture(path: str | Path, frame: int = 0) -> Picture:
+    """Read a DICOM file or any image file `read_image` reads.
+
+    Args:
+        path: The file; what it is shows its content, not its name.
+        frame: Which frame of a multi-frame DICOM file, from 0.
+
+    Raises:
+        ImageError: As `read_image`.
+    """
+    path = Path(path)
+    if not _is_dicom(path):
+        return Picture(read_image(path))
+    from unet.dicom import DicomError, read_frame  # pydicom is slow to import, and seldom needed
+
+    try:
+        return Picture(*read_frame(path, frame, MAX_PIXELS))
+    except DicomError as error:
+        raise ImageError(f"{path.name}: {error}") from None
 
 
 def read_image(path: str | Path) -> np.ndarray:
@@ -56,7 +93,7 @@ def read_image(path: str | Path) -> np.ndarray:
         raise
     except UnidentifiedImageError:
         raise ImageError(
-            f"{path.name}: not an image. Expected a PNG, JPEG, BMP, TIFF or WebP picture."
+            f"{path.name}: not an image. Expected a PNG, JPEG, BMP, TIFF, WebP or DICOM file."
         ) from None
     except Image.DecompressionBombError:  # Pillow's own limit, met before the size is known here
         raise ImageError(f"{path.name}: {_TOO_LARGE}") from None
@@ -64,6 +101,14 @@ def read_image(path: str | Path) -> np.ndarray:
         raise ImageError(
             f"{path.name}: damaged or cut off ({type(error).__name__}). Export the image again."
         ) from error
+
+
+def _is_dicom(path: Path) -> bool:
+    """Whether the file has DICOM's mark behind its preamble."""
+    if not path.is_file():
+        return False
+    with open(path, "rb") as file:
+        return file.read(132)[128:] == b"DICM"
 
 
 def _check_size(name: str, image: Image.Image) -> None:

@@ -12,19 +12,26 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 import app
 from unet import Segmenter
+from unet.networks import Networks
 from unet.phantom import make_phantom
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
 @pytest.fixture(scope="session")
-def segmenter() -> Segmenter:
-    return Segmenter.load(app.WEIGHTS)
+def networks() -> Networks:
+    return app.networks_here()
 
 
 @pytest.fixture(scope="session")
-def address(segmenter) -> Iterator[str]:
-    page = app.build_page(segmenter)
+def segmenter(networks) -> Segmenter:
+    """The network the page starts with."""
+    return networks.get(networks.default)
+
+
+@pytest.fixture(scope="session")
+def address(networks) -> Iterator[str]:
+    page = app.build_page(networks)
     _, url, _ = page.launch(prevent_thread_lock=True, quiet=True, **app.LAUNCH)
     yield url
     page.close()

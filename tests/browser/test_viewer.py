@@ -352,6 +352,7 @@ def test_a_phones_width_needs_no_sideways_scrolling(open_page, scan, scheme):
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
     stage = page.locator("#viewer .stage").bounding_box()
     assert stage["width"] > 300
+    assert stage["x"] >= 0
     text, background = page.evaluate(f"""[getComputedStyle({VIEWER}).color,
         getComputedStyle(document.body).backgroundColor].map(c => c.match(/\\d+/g).map(Number))""")
     assert abs(sum(text[:3]) - sum(background[:3])) > 450  # readable

@@ -1,0 +1,99 @@
+"""What the page says of a network: its card's numbers, its worst cases, how to call it."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+from unet import card
+
+WORST = 10
+
+API = """### Use from a program
+
+While the page runs, from Python:
+
+```python
+from gradio_client import Client, handle_file
+
+client = Client("ADDRESS")
+mask, findings = client.predict(handle_file("ultrasound.png"), None, api_name="/segment")
+rows, archive = client.predict([handle_file("a.png"), handle_file("b.png")], api_name="/batch")
+```
+
+From a shell (upload, start, collect):
+
+```bash
+FILE=$(curl -s -F files=@ultrasound.png ADDRESS/gradio_api/upload | tr -d '[]"')
+DATA='{"data": [{"path": "'$FILE'", "meta": {"_type": "gradio.FileData"}}, 0.5]}'
+EVENT=$(curl -s ADDRESS/gradio_api/call/segment -H 'Content-Type: application/json' -d "$DATA" \\
+  | tr -d '{}" ' | cut -d: -f2)
+curl -sN ADDRESS/gradio_api/call/segment/$EVENT
+```
+
+The same tools are served over the Model Context Protocol at `ADDRESS/gradio_api/mcp/`.
+"""
+
+
+def metrics_of(bundle: Path) -> dict[str, Any]:
+    """The bundle's metrics.json; no splits if it has none."""
+    path = bundle / "metrics.json"
+    return json.loads(path.read_text()) if path.exists() else {"splits": {}}
+
+
+def label(bundle: Path) -> str:
+    """A bundle's name with its test Dice, for the chooser."""
+    test = metrics_of(bundle)["splits"].get("test")
+    if not test:
+        return bundle.name
+    dice = test["final"]["all_images"]["dice"]["value"]
+    return f"{bundle.name} (test Dice {dice:.3f})"
+
+
+def text(bundle: Path) -> str:
+    """The model card as Markdown, without metadata, pictures and its notes on use."""
+    path = bundle / "README.md"
+    if not path.exists():
+        return f"`{bundle.name}` has no model card."
+    body = path.read_text().split("\n---\n", 1)[-1]
+    body = body.split("\n## Use\n", 1)[0]
+    return "\n".join(line for line in body.splitlines() if not line.startswith("![")).strip()
+
+
+def figures(bundle: Path) -> list[tuple[str, str]]:
+    """Paths and captions of the bundle's figures."""
+    captions = {
+        "learning_curves": "Learning curves",
+        "threshold_sweep_validation": "Threshold sweep on validation",
+        "phantoms": "On generated phantoms",
+    }
+    paths = ((bundle / "plots" / f"{name}.png", text) for name, text in captions.items())
+    return [(str(path), text) for path, text in paths if path.exists()]
+
+
+def worst_cases(bundle: Path) -> list[list[str]]:
+    """The test cases with the lowest Dice: id, class, Dice, recall, precision."""
+    path = bundle / "cases.csv"
+    if not path.exists():
+        return []
+    with open(path, newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["split"] == "test"]
+    rows.sort(key=lambda row: float(row["dice"]))
+    names = ("id", "label", "dice", "recall", "precision")
+    return [[row[name] for name in names] for row in rows[:WORST]]
+
+
+def api(address: str) -> str:
+    """How to call the page from a program."""
+    return API.replace("ADDRESS", address.rstrip("/"))
+
+
+def data_faults() -> str:
+    """What is known to be wrong with the data."""
+    return (
+        f"The data: {card.CITATION} Many images are there more than once, some with contradicting "
+        "labels (benign (433) is malignant (145); benign (437) is normal (34)); about half carry "
+        "calipers or text."
+    )

@@ -1,0 +1,107 @@
+"""An image analysed: what the page keeps of it, and what people take home."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from unet import findings
+from unet.exports import Result
+from unet.images import ImageError, Picture, read_image
+from unet.phantom import SPACING_MM, make_phantom
+from unet.postprocessing import PostProcessing, quantise, segment
+
+if TYPE_CHECKING:
+    from unet.inference import Segmenter
+
+PHANTOMS = (("benign", 1), ("malignant", 2), ("benign", 5), ("normal", 1))
+
+
+@dataclass(frozen=True)
+class Analysed:
+    """An image with its probability, kept on the server while it is looked at.
+
+    Attributes:
+        id: Names this analysis.
+        picture: The image.
+        p8: uint8 `(H, W)`, the probability times 255.
+        rules: The network's post-processing.
+        network: The network's name.
+        seconds: Time the network took.
+        truth: bool `(H, W)`, if given.
+    """
+
+    id: str
+    picture: Picture
+    p8: np.ndarray
+    rules: PostProcessing
+    network: str
+    seconds: float
+    truth: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Example:
+    """An image the page offers, with its truth if that is known."""
+
+    picture: Picture
+    caption: str
+    truth: np.ndarray | None = None
+
+
+def analyse(segmenter: Segmenter, picture: Picture, truth: np.ndarray | None = None) -> Analysed:
+    """Run the network on an image."""
+    started = time.perf_counter()
+    p8 = quantise(segmenter.predict(picture.pixels))
+    seconds = time.perf_counter() - started
+    return Analysed(
+        secrets.token_hex(8), picture, p8, segmenter.postprocessing, segmenter.name, seconds, truth
+    )
+
+
+def result_at(analysed: Analysed, threshold: float | None = None) -> Result:
+    """Mask and findings at a threshold in [0, 1]; the network's own if None.
+
+    Raises:
+        ValueError: The threshold lies outside [0, 1].
+    """
+    threshold = analysed.rules.threshold if threshold is None else threshold
+    mask = segment(analysed.p8, analysed.rules, threshold)
+    regions = findings.find_regions(mask, analysed.p8, analysed.picture.spacing_mm)
+    return Result(analysed.picture.pixels, mask, regions, threshold, analysed.network)
+
+
+def read_truth(path: str | Path, shape: tuple[int, int]) -> np.ndarray:
+    """A ground-truth mask of that shape `(H, W)` from an image file: bool, true above mid-grey.
+
+    Raises:
+        ImageError: Unreadable, or of another size.
+    """
+    pixels = read_image(path)
+    mask = (pixels if pixels.ndim == 2 else pixels.max(axis=2)) > 127
+    if mask.shape != shape:
+        raise ImageError(
+            f"The mask is {mask.shape[1]} × {mask.shape[0]} pixels, the image {shape[1]} × "
+            f"{shape[0]}. Choose the mask that belongs to this image."
+        )
+    return mask
+
+
+def example_images(folder: Path) -> list[Example]:
+    """Generated phantoms, then the images in a local folder, if there is one."""
+    examples = []
+    for kind, seed in PHANTOMS:
+        phantom = make_phantom(seed, kind)
+        picture = Picture(phantom.image, (SPACING_MM, SPACING_MM))
+        examples.append(Example(picture, kind, phantom.mask))
+    for path in sorted(folder.glob("*")):
+        try:
+            examples.append(Example(Picture(read_image(path)), path.stem))
+        except ImageError as error:
+            print(f"{folder.name}/{error}")
+    return examples

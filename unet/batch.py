@@ -1,0 +1,111 @@
+"""Many images in one go: a row each, and a ZIP with masks, overlays and a table."""
+
+from __future__ import annotations
+
+import csv
+import io
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from unet import exports, findings
+from unet.analysis import analyse, result_at
+from unet.images import ImageError, read_picture
+
+if TYPE_CHECKING:
+    from unet.inference import Segmenter
+
+COLUMNS = (
+    "file", "result", "regions", "area_px", "longest_px", "area_mm2", "longest_mm", "share",
+    "peak_probability", "milliseconds",
+)  # fmt: skip
+DISPLAYED = ("File", "Result", "Regions", "Largest", "Share", "Peak", "ms")
+
+
+@dataclass(frozen=True)
+class BatchItem:
+    """One file of a batch.
+
+    Attributes:
+        row: Values by `COLUMNS`; "result" says why where a file could not be read.
+        result: Mask and findings; None where it could not be read.
+    """
+
+    row: dict[str, object]
+    result: exports.Result | None
+
+
+def run(
+    segmenter: Segmenter, paths: list[str], threshold: float | None = None
+) -> Iterator[BatchItem]:
+    """Segment files one after the other; one that cannot be read becomes a row that says why.
+
+    Args:
+        segmenter: The network.
+        paths: Image or DICOM files; of a clip the first frame is taken.
+        threshold: In [0, 1]; the network's own if None.
+    """
+    for path in paths:
+        name = Path(path).name
+        try:
+            analysed = analyse(segmenter, read_picture(path))
+        except ImageError as error:
+            reason = str(error).removeprefix(f"{name}: ")
+            yield BatchItem({"file": name, "result": f"not read: {reason}"}, None)
+            continue
+        result = result_at(analysed, threshold)
+        row: dict[str, object] = {
+            "file": name,
+            "result": "lesion found" if result.regions else "no lesion found",
+            "regions": len(result.regions),
+            "peak_probability": round(int(analysed.p8.max()) / 255, 3),
+            "milliseconds": round(analysed.seconds * 1000),
+        }
+        if result.regions:
+            largest = result.regions[0]
+            for field in ("area_px", "longest_px", "area_mm2", "longest_mm", "share"):
+                value = getattr(largest, field)
+                row[field] = value if value is None else round(value, 4)
+        yield BatchItem(row, result)
+
+
+def display_row(item: BatchItem) -> list[str]:
+    """A row as people read it, by `DISPLAYED`."""
+    row = item.row
+    if item.result is None:
+        return [str(row["file"]), str(row["result"]), "", "", "", "", ""]
+    largest, share = "", ""
+    if item.result.regions:
+        region = item.result.regions[0]
+        largest, share = findings.size(region), f"{region.share:.1%}"
+    peak = f"{row['peak_probability']:.2f}"
+    cells = (row["file"], row["result"], row["regions"], largest, share, peak, row["milliseconds"])
+    return [str(cell) for cell in cells]
+
+
+def write_zip(items: list[BatchItem], path: Path) -> Path:
+    """Masks, overlays and `results.csv`; files of one name are numbered apart."""
+    used: set[str] = set()
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        text = io.StringIO()
+        writer = csv.DictWriter(text, ["output", *COLUMNS], lineterminator="\n")
+        writer.writeheader()
+        for item in items:
+            stem = ""
+            if item.result is not None:
+                stem = _unused(Path(str(item.row["file"])).stem, used)
+                archive.writestr(f"masks/{stem}.png", exports.mask_png(item.result))
+                archive.writestr(f"overlays/{stem}.png", exports.overlay_png(item.result))
+            writer.writerow({"output": stem} | item.row)
+        archive.writestr("results.csv", text.getvalue())
+    return path
+
+
+def _unused(stem: str, used: set[str]) -> str:
+    candidate, number = stem, 2
+    while candidate in used:
+        candidate, number = f"{stem}-{number}", number + 1
+    used.add(candidate)
+    return candidate
