@@ -29,15 +29,16 @@ GALLERY = 40
 THEME = gr.themes.Default(  # fonts of the system: the page asks no other host for one
     primary_hue="blue", font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
 )
-CSS = """
+STYLE = """<style>
 .gradio-container { max-width: 1240px !important; margin: 0 auto; }
 #saver { display: none; }
 #batch-gallery .grid-wrap, #figures .grid-wrap { max-height: none; min-height: 0; height: auto; }
 @media (max-width: 640px) {
   .gradio-container .main { padding: 16px 12px !important; }
   #viewer .html-container { padding: 0; }
+  .gradio-container .tabitem { padding: 10px 0 !important; }
 }
-"""
+</style>"""
 LAUNCH = {
     "run_history": False,  # it would keep patients' images in the browser
     "state_session_capacity": 50,
@@ -45,7 +46,7 @@ LAUNCH = {
     "footer_links": ["api"],
     "mcp_server": True,
     "theme": THEME,
-    "css": CSS,
+    "head": STYLE,  # Gradio confines `css` to the inside of the page's margins
 }
 DOWNLOADS = {  # kind: file name, media type, maker
     "mask": ("mask.png", "image/png", exports.mask_png),
@@ -75,7 +76,6 @@ def build_page(networks: Networks) -> gr.Blocks:
             [(about.label(folder), name) for name, folder in networks.bundles.items()],
             value=networks.default,
             label="Network",
-            visible=len(networks.bundles) > 1,
             elem_id="network",
         )
         with gr.Tab("One image"):

@@ -44,12 +44,12 @@ def metrics_of(bundle: Path) -> dict[str, Any]:
 
 
 def label(bundle: Path) -> str:
-    """A bundle's name with its test Dice, for the chooser."""
+    """A bundle's name with its test Dice and speed, for the chooser."""
     test = metrics_of(bundle)["splits"].get("test")
     if not test:
         return bundle.name
     dice = test["final"]["all_images"]["dice"]["value"]
-    return f"{bundle.name} (test Dice {dice:.3f})"
+    return f"{bundle.name}: test Dice {dice:.3f}, {test['milliseconds_per_image']} ms an image"
 
 
 def text(bundle: Path) -> str:

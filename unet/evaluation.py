@@ -12,6 +12,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -47,7 +48,10 @@ class Score:
 
 @dataclass(frozen=True)
 class CaseResult:
-    """One case: who it is, its peak probability, its scores under each reading."""
+    """One case: who it is, its peak probability, its scores under each reading.
+
+    `seconds` is the time from the image to its probability map.
+    """
 
     id: str
     label: str
@@ -56,6 +60,7 @@ class CaseResult:
     height: int
     width: int
     peak: float
+    seconds: float
     scores: dict[str, Score]
 
 
@@ -73,8 +78,10 @@ def evaluate_case(
 ) -> tuple[CaseResult, Map]:
     """Run the network on one case's files and score the result under each reading."""
     grey, truth = read_grey(case), read_mask(case)
+    started = time.perf_counter()
     square = segmenter.network_output(grey)  # (S, S)
     probability = from_output(square, *grey.shape)  # (H, W)
+    seconds = time.perf_counter() - started
     p8 = quantise(probability)
     mask = segment(p8, rules)
     loss = cross_entropy(probability, truth)
@@ -87,7 +94,7 @@ def evaluate_case(
         ),
     }
     peak = float(p8.max()) / 255
-    result = CaseResult(case.id, case.label, case.group, split, *grey.shape, peak, scores)
+    result = CaseResult(case.id, case.label, case.group, split, *grey.shape, peak, seconds, scores)
     return result, Map(case, p8, truth)
 
 
@@ -169,6 +176,7 @@ def summarise(results: list[CaseResult]) -> dict[str, Any]:
     return {
         "cases": len(results),
         "groups": len({r.group for r in results}),
+        "milliseconds_per_image": round(1000 * float(np.median([r.seconds for r in results]))),
         **{reading: _summarise_reading(results, reading) for reading in READINGS},
         "by_class": by_class,
     }

@@ -87,8 +87,7 @@ def read_image(path: str | Path) -> np.ndarray:
             with Image.open(path, formats=FORMATS) as image:
                 _check_size(path.name, image)
                 image.load()
-                image = ImageOps.exif_transpose(image)
-                return _to_array(image)
+                return _to_array(path.name, ImageOps.exif_transpose(image))
     except ImageError:
         raise
     except UnidentifiedImageError:
@@ -117,17 +116,21 @@ def _check_size(name: str, image: Image.Image) -> None:
         raise ImageError(f"{name}: {_TOO_LARGE}")
 
 
-def _to_array(image: Image.Image) -> np.ndarray:
+def _to_array(name: str, image: Image.Image) -> np.ndarray:
     """Decoded pixels as uint8 `(H, W)` or `(H, W, 3)`."""
     if image.mode in ("I;16", "I;16B", "I;16L", "I;16N"):
         return np.round(np.asarray(image).astype(np.float64) / 257).astype(np.uint8)
     if image.mode == "I":  # older Pillows open 16-bit PNG so
         values = np.asarray(image)
         if values.min() < 0 or values.max() > 65535:
-            raise ImageError("expected 8 or 16 bits a pixel, got 32. Export the image as PNG.")
+            raise ImageError(
+                f"{name}: expected 8 or 16 bits a pixel, got 32. Export the image as PNG."
+            )
         return np.round(values / 257).astype(np.uint8)
     if image.mode == "F":
-        raise ImageError("expected 8 or 16 bits a pixel, got floating point. Export it as PNG.")
+        raise ImageError(
+            f"{name}: expected 8 or 16 bits a pixel, got floating point. Export it as PNG."
+        )
     if image.mode in ("1", "L"):
         return np.asarray(image.convert("L")).copy()
     if image.has_transparency_data:

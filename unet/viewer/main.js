@@ -48,6 +48,7 @@ async function load() {
   const value = props.value;
   const mine = ++generation;
   if (!value) return clear();
+  performance.mark("received");
   const [bitmap, map, truth] = await Promise.all(
     [value.image, value.probability, value.truth].map((png) => png && bytesOf(png)));
   if (mine !== generation) return;
@@ -69,6 +70,7 @@ async function load() {
   update();
   if (scene.truth) drawCurve(scene, mine);
   host.dataset.loaded = value.id;
+  requestAnimationFrame(() => requestAnimationFrame(() => performance.mark("painted")));
 }
 
 function clear() {
