@@ -73,11 +73,16 @@ def build_page(networks: Networks) -> gr.Blocks:
     with gr.Blocks(title="Breast ultrasound segmentation", delete_cache=(HOUR, HOUR)) as page:
         gr.Markdown(f"# Breast ultrasound segmentation\n{NOTICE}")
         chooser = gr.Dropdown(
-            [(about.label(folder), name) for name, folder in networks.bundles.items()],
+            [(about.label(source.folder), name) for name, source in networks.sources.items()],
             value=networks.default,
             label="Network",
             elem_id="network",
         )
+        status = gr.Markdown(elem_id="status")
+        page.load(networks.status, chooser, status, show_progress="hidden", **PRIVATE)
+        chooser.change(networks.status, chooser, status, show_progress="hidden", **PRIVATE)
+        if os.environ.get("UNET_REPO"):
+            _follow_hub(networks, chooser, status)
         with gr.Tab("One image"):
             _add_viewer(networks, chooser)
         with gr.Tab("Many images"):
@@ -86,6 +91,25 @@ def build_page(networks: Networks) -> gr.Blocks:
             _add_about(networks, chooser)
         _add_segment_endpoint(networks)
     return page
+
+
+def _follow_hub(networks: Networks, chooser: gr.Dropdown, status: gr.Markdown) -> None:
+    """Keep the chooser and the status line at what has arrived from the Hub."""
+
+    def refresh(shown: str, seen: str):
+        known = ",".join(f"{name}@{source.revision}" for name, source in networks.sources.items())
+        if known == seen:
+            return gr.skip(), networks.status(shown), seen
+        return _choices(networks), networks.status(networks.default), known
+
+    seen = gr.State("")
+    timer = gr.Timer(3)
+    timer.tick(refresh, [chooser, seen], [chooser, status, seen], show_progress="hidden", **PRIVATE)
+
+
+def _choices(networks: Networks) -> gr.Dropdown:
+    choices = [(about.label(s.folder), name) for name, s in networks.sources.items()]
+    return gr.Dropdown(choices, value=networks.default)
 
 
 def _add_viewer(networks: Networks, chooser: gr.Dropdown) -> None:
@@ -264,7 +288,7 @@ def _overlays(items: list[batch.BatchItem]) -> list[tuple[np.ndarray, str]]:
 
 def _add_about(networks: Networks, chooser: gr.Dropdown) -> None:
     def describe(name: str):
-        folder = networks.bundles[name]
+        folder = networks.sources[name].folder
         return about.text(folder), about.figures(folder), about.worst_cases(folder)
 
     def how_to_call(request: gr.Request):
@@ -338,4 +362,7 @@ def networks_here() -> Networks:
 
 
 if __name__ == "__main__":
-    build_page(networks_here()).launch(**LAUNCH)
+    here = networks_here()
+    if os.environ.get("UNET_REPO"):
+        here.follow_hub(os.environ["UNET_REPO"], os.environ.get("UNET_REVISION"))
+    build_page(here).launch(**LAUNCH)

@@ -2,6 +2,7 @@
 
     python train.py fit --data DIR [--model NAME] [--out weights/NAME] [--epochs N] [--resume]
     python train.py evaluate --weights weights/NAME --data DIR [--split test|validation|all]
+    python train.py push --weights weights/NAME --repo USER/NAME [--private] [--tag v1]
 
 `--data phantom` uses generated cases, so every command runs with no dataset.
 """
@@ -19,6 +20,7 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 from unet.config import ModelConfig, TrainConfig
+from unet.errors import UserError
 
 
 def parser() -> argparse.ArgumentParser:
@@ -32,6 +34,7 @@ def parser() -> argparse.ArgumentParser:
     fit.add_argument("--out", type=Path, help="bundle folder (default: weights/MODEL)")
     fit.add_argument("--run-dir", type=Path, help="checkpoints and logs (default: runs/OUT's name)")
     fit.add_argument("--resume", action="store_true", help="continue the run in the run folder")
+    fit.add_argument("--push-to", metavar="USER/NAME", help="push the bundle to the Hub when done")
     fit.add_argument("--tensorboard", action="store_true", help="write TensorBoard logs")
     for field in dataclasses.fields(TrainConfig):
         name = "--" + field.name.replace("_", "-")
@@ -52,39 +55,55 @@ def parser() -> argparse.ArgumentParser:
     evaluate.add_argument(
         "--figures", type=Path, help="folder for pictures of cases (default: runs/NAME/figures)"
     )
+
+    push = commands.add_parser("push", help="upload a bundle to the Hugging Face Hub")
+    push.add_argument("--weights", type=Path, required=True, help="bundle folder")
+    push.add_argument("--repo", required=True, help="USER/NAME")
+    push.add_argument("--private", action="store_true", help="make a new repository private")
+    push.add_argument("--tag", help="git tag for the commit, such as v1")
     return main
+
+
+def _fit(arguments: argparse.Namespace) -> None:
+    from unet.workflow import fit
+
+    settings = {f.name: getattr(arguments, f.name) for f in dataclasses.fields(TrainConfig)}
+    out = arguments.out or Path("weights") / arguments.model
+    fit(
+        arguments.data,
+        ModelConfig(name=arguments.model),
+        TrainConfig(**settings),
+        out=out,
+        run_dir=arguments.run_dir or Path("runs") / out.name,
+        resume=arguments.resume,
+        tensorboard=arguments.tensorboard,
+    )
+    if arguments.push_to:
+        from unet.hub import push
+
+        print(push(out, arguments.push_to))
+
+
+def _evaluate(arguments: argparse.Namespace) -> None:
+    from unet.workflow import evaluate
+
+    figures = arguments.figures or Path("runs") / arguments.weights.name / "figures"
+    evaluate(arguments.weights, arguments.data, arguments.split, arguments.out, figures)
+
+
+def _push(arguments: argparse.Namespace) -> None:
+    from unet.hub import push
+
+    options = {"private": arguments.private, "tag": arguments.tag}
+    print(push(arguments.weights, arguments.repo, **options))
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run a command; 0 when done, 1 after a sentence that says what to mend."""
     arguments = parser().parse_args(argv)
-    from unet import workflow
-    from unet.bundle import BundleError
-    from unet.dataset import DatasetError
-    from unet.training import RunError
-
     try:
-        if arguments.command == "fit":
-            settings = {f.name: getattr(arguments, f.name) for f in dataclasses.fields(TrainConfig)}
-            out = arguments.out or Path("weights") / arguments.model
-            workflow.fit(
-                arguments.data,
-                ModelConfig(name=arguments.model),
-                TrainConfig(**settings),
-                out=out,
-                run_dir=arguments.run_dir or Path("runs") / out.name,
-                resume=arguments.resume,
-                tensorboard=arguments.tensorboard,
-            )
-        else:
-            workflow.evaluate(
-                arguments.weights,
-                arguments.data,
-                arguments.split,
-                arguments.out,
-                arguments.figures or Path("runs") / arguments.weights.name / "figures",
-            )
-    except (BundleError, DatasetError, RunError, ValueError) as error:
+        {"fit": _fit, "evaluate": _evaluate, "push": _push}[arguments.command](arguments)
+    except (UserError, ValueError) as error:
         print(f"train.py {arguments.command}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

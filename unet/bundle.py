@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unet.config import ModelConfig, from_dict, to_dict
+from unet.errors import UserError
 from unet.postprocessing import PostProcessing
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ WEIGHTS = "model.weights.h5"
 KERAS_FILES = ("config.json", "metadata.json", WEIGHTS)
 
 
-class BundleError(ValueError):
+class BundleError(UserError):
     """A folder that is not a whole, unaltered bundle; the message says what is wrong with it."""
 
 

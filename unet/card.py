@@ -231,14 +231,18 @@ segmenter = Segmenter.load("weights/{name}")
 mask = segmenter.segment(Image.open("ultrasound.png"))  # bool (H, W), the image's own size
 ```
 
-With Keras alone, on this folder:
+From the Hub, with this project or with Keras alone (`USER/NAME` is this repository):
 
 ```python
+segmenter = Segmenter.from_hub("USER/NAME")
+
 import keras
 
-network = keras.saving.load_model("weights/{name}")
+network = keras.saving.load_model("hf://USER/NAME")
 probability = network(batch)  # float32 (B, {info.model.input_size}, {info.model.input_size}, 1)
 ```
+
+As a page, with this project: `UNET_REPO=USER/NAME python app.py`.
 """
 
 

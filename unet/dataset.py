@@ -15,6 +15,7 @@ import imagehash
 import numpy as np
 from PIL import Image
 
+from unet.errors import UserError
 from unet.images import ImageError, read_image
 from unet.preprocessing import mask_to_input, to_grey, to_input
 
@@ -28,7 +29,7 @@ HASH_DISTANCE = 30
 _MASK = re.compile(r"^(?P<stem>.+)_mask(_\d+)?$")
 
 
-class DatasetError(ValueError):
+class DatasetError(UserError):
     """A data folder that cannot be used; the message lists everything wrong with it."""
 
 

@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from unet.errors import UserError
+
 MAX_PIXELS = 50_000_000
 """Largest picture opened, in pixels (7000 × 7000): far above any ultrasound, far below memory."""
 
@@ -20,7 +22,7 @@ _TOO_LARGE = f"too large; at most {MAX_PIXELS // 1_000_000} megapixels. Shrink o
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
 
 
-class ImageError(ValueError):
+class ImageError(UserError):
     """A file that cannot be used as an image; the message is for the person who gave it."""
 
 

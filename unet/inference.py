@@ -51,6 +51,23 @@ class Segmenter:
         info = verify(folder)
         return cls(load_network(folder, info), info.model.name, info.postprocessing)
 
+    @classmethod
+    def from_hub(cls, repo: str, revision: str | None = None) -> Segmenter:
+        """Fetch a bundle from the Hugging Face Hub, verify it and load it.
+
+        Args:
+            repo: "USER/NAME".
+            revision: Branch, tag or commit; the main branch if None. A full commit hash that was
+                fetched before needs no network.
+
+        Raises:
+            unet.hub.HubError: Not there or not reached; the message says what to do.
+            unet.bundle.BundleError: What came is not a whole bundle.
+        """
+        from unet.hub import fetch
+
+        return cls.load(fetch(repo, revision)[0])
+
     @property
     def threshold(self) -> float:
         """The probability from which a pixel counts as lesion, chosen on validation; in [0, 1]."""

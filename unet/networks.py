@@ -1,22 +1,37 @@
-"""The bundles a page can run, each loaded when it is first asked for."""
+"""The networks a page can run: bundled ones, and one that arrives from the Hub."""
 
 from __future__ import annotations
 
 import threading
+import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unet.bundle import BundleError, read_info
+from unet.errors import UserError
 
 if TYPE_CHECKING:
     from unet.inference import Segmenter
 
+RETRY = 600.0
+"""Seconds between two tries to fetch from the Hub."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a network's files are and came from; `revision` is None for a bundled one."""
+
+    folder: Path
+    revision: str | None = None
+
 
 class Networks:
-    """Segmenters by name; the first bundle is the default.
+    """Segmenters by name, each loaded when it is first asked for.
 
     Attributes:
-        bundles: Folder of each network by its name.
+        default: The name of the network the page starts with.
+        notice: What to tell visitors about the Hub; empty if nothing.
     """
 
     def __init__(self, bundles: list[Path]):
@@ -25,16 +40,18 @@ class Networks:
         Raises:
             BundleError: A folder is no bundle, or there is none.
         """
-        self.bundles = {read_info(folder).model.name: Path(folder) for folder in bundles}
-        if not self.bundles:
+        self._sources = {read_info(folder).model.name: Source(Path(folder)) for folder in bundles}
+        if not self._sources:
             raise BundleError("There is no network in weights/. Run train.py fit first.")
+        self.default = next(iter(self._sources))
+        self.notice = ""
         self._loaded: dict[str, Segmenter] = {}
         self._lock = threading.Lock()
 
     @property
-    def default(self) -> str:
-        """The name of the default network."""
-        return next(iter(self.bundles))
+    def sources(self) -> dict[str, Source]:
+        """Where each network comes from, by name."""
+        return dict(self._sources)
 
     def get(self, name: str) -> Segmenter:
         """The segmenter of that name; KeyError if there is none."""
@@ -42,5 +59,50 @@ class Networks:
 
         with self._lock:
             if name not in self._loaded:
-                self._loaded[name] = Segmenter.load(self.bundles[name])
+                self._loaded[name] = Segmenter.load(self._sources[name].folder)
             return self._loaded[name]
+
+    def status(self, name: str) -> str:
+        """What the page runs on, in a line of Markdown."""
+        revision = self._sources[name].revision
+        origin = "bundled" if revision is None else f"downloaded, revision `{revision[:12]}`"
+        return f"Network **{name}** ({origin}). {self.notice}".strip()
+
+    def follow_hub(self, repo: str, revision: str | None, retry: float = RETRY) -> threading.Thread:
+        """Fetch a bundle in the background and make it the default once it is verified.
+
+        Until then, and whatever fails, the bundled networks serve; failures are told in `notice`
+        and tried again after `retry` seconds.
+        """
+        thread = threading.Thread(
+            target=self._follow, args=(repo, revision, retry), daemon=True, name="hub"
+        )
+        thread.start()
+        return thread
+
+    def _follow(self, repo: str, revision: str | None, retry: float) -> None:
+        from unet.hub import fetch
+        from unet.inference import Segmenter
+
+        self.notice = f"Fetching {repo} from the Hub…"
+        while True:
+            try:
+                folder, commit = fetch(repo, revision)
+                segmenter = Segmenter.load(folder)
+            except UserError as error:
+                self.notice = f"{_without_paths(error, repo)} Trying again later."
+                time.sleep(retry)
+                continue
+            with self._lock:
+                self._loaded[segmenter.name] = segmenter
+                self._sources[segmenter.name] = Source(folder, commit)
+                self.default = segmenter.name
+            self.notice = f"From {repo} on the Hub."
+            return
+
+
+def _without_paths(error: Exception, repo: str) -> str:
+    """The error for visitors: a bundle's folder on this machine is not theirs to know."""
+    if isinstance(error, BundleError):
+        return f"What {repo} holds on the Hub is not a whole bundle of this project."
+    return str(error)

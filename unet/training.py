@@ -21,6 +21,7 @@ import keras
 import numpy as np
 
 from unet.config import ModelConfig, TrainConfig, to_dict
+from unet.errors import UserError
 from unet.fast_batchnorm import FusedBatchNormalization
 from unet.losses import compile_arguments
 from unet.model import build_unet
@@ -32,7 +33,7 @@ MONITOR = "val_dice"
 EVALUATION_BATCH = 8
 
 
-class RunError(RuntimeError):
+class RunError(UserError):
     """A run folder that does not fit what was asked; the message says what to do."""
 
 
