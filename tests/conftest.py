@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -10,6 +11,8 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
 import pytest
 
+from tests import hub_server
+from tests.hub_server import WRITER, Hub
 from unet.config import ModelConfig, TrainConfig
 from unet.phantom import write_dataset
 
@@ -47,3 +50,23 @@ def tiny_segmenter(tiny_bundle: Path):
     from unet import Segmenter
 
     return Segmenter.load(tiny_bundle)
+
+
+@pytest.fixture
+def hub() -> Iterator[tuple[str, Hub]]:
+    with hub_server.running() as running:
+        yield running
+
+
+@pytest.fixture
+def environment(hub, tmp_path) -> dict[str, str]:
+    """For programs that talk to the stand-in with a clean cache; endpoints are read at import."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("HF_", "UNET_"))}
+    return kept | {
+        "HF_ENDPOINT": hub[0],
+        "HF_HOME": str(tmp_path / "home"),
+        "HF_HUB_DISABLE_XET": "1",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "HF_TOKEN": WRITER,
+        "PYTHONPATH": str(Path(__file__).parents[1]),
+    }

@@ -3,42 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests import hub_server
-from tests.hub_server import READER, WRITER, Blob, Hub
+from tests.hub_server import READER, Blob
 
 ROOT = Path(__file__).parents[1]
 REPO = "user/tiny"
-
-
-@pytest.fixture
-def hub() -> Iterator[tuple[str, Hub]]:
-    with hub_server.running() as running:
-        yield running
-
-
-@pytest.fixture
-def environment(hub, tmp_path) -> dict[str, str]:
-    """For programs that talk to the stand-in with a clean cache; endpoints are read at import."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("HF_", "UNET_"))}
-    return kept | {
-        "HF_ENDPOINT": hub[0],
-        "HF_HOME": str(tmp_path / "home"),
-        "HF_HUB_DISABLE_XET": "1",
-        "HF_HUB_DISABLE_TELEMETRY": "1",
-        "HF_TOKEN": WRITER,
-        "PYTHONPATH": str(ROOT),
-    }
 
 
 def run(environment: dict[str, str], *arguments: str, cwd: Path = ROOT, timeout: float = 120):

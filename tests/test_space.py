@@ -10,17 +10,17 @@ from pathlib import Path
 import pytest
 from huggingface_hub import SpaceCardData
 
-from tests.test_hub import environment, hub, run  # noqa: F401 (fixtures)
+from tests.test_hub import run
 from unet.space import page_files, with_preload
 
 ROOT = Path(__file__).parents[1]
 
 
-def deploy(environment, *options: str):  # noqa: F811
+def deploy(environment, *options: str):
     return run(environment, "-m", "unet.space", "--repo", "user/page", *options)
 
 
-def test_one_commit_holds_what_the_page_needs_and_no_more(hub, environment):  # noqa: F811
+def test_one_commit_holds_what_the_page_needs_and_no_more(hub, environment):
     done = deploy(environment)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == f"{hub[0]}/spaces/user/page"
@@ -49,7 +49,7 @@ def test_the_page_imports_and_starts_from_the_uploaded_files_alone(tmp_path, tin
     assert done.stdout.strip() == "Blocks", done.stderr
 
 
-def test_a_plan_that_is_asked_for_is_said_in_words(hub, environment):  # noqa: F811
+def test_a_plan_that_is_asked_for_is_said_in_words(hub, environment):
     hub[1].needs_plan = True
     done = deploy(environment)
     assert done.returncode == 1
@@ -80,7 +80,7 @@ def test_preloading_is_written_into_the_front_matter():
 
 
 @pytest.mark.parametrize("name", ["page", "a/b/c"])
-def test_a_name_that_cannot_be_is_said_in_words(environment, name):  # noqa: F811
+def test_a_name_that_cannot_be_is_said_in_words(environment, name):
     done = run(environment, "-m", "unet.space", "--repo", name)
     assert done.returncode == 1
     assert "is not a repository's name" in done.stderr
