@@ -56,7 +56,8 @@ def works(address: str, tmp_path: Path) -> None:
     Image.new("L", (50, 40), 90).save(tmp_path / "scan.png")
     client = Client(address, verbose=False, download_files=tmp_path / "downloads")
     mask, _ = client.predict(handle_file(tmp_path / "scan.png"), None, api_name="/segment")
-    assert Image.open(mask).size == (50, 40)
+    with Image.open(mask) as picture:
+        assert picture.size == (50, 40)
 
 
 def test_the_page_takes_the_hubs_network_once_it_is_verified(environment, tiny_bundle):

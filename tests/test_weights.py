@@ -1,0 +1,61 @@
+"""The bundles that are shipped: whole, honest in their texts, and able to do their work."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from unet import Segmenter, card
+from unet.bundle import read_info, verify
+from unet.metrics import Confusion
+from unet.phantom import make_phantom
+
+ROOT = Path(__file__).parents[1]
+BUNDLES = sorted(path.parent for path in (ROOT / "weights").glob("*/unet.json"))
+
+
+def metrics_of(bundle: Path) -> dict:
+    return json.loads((bundle / "metrics.json").read_text())
+
+
+def test_the_papers_network_is_shipped():
+    assert "unet" in [bundle.name for bundle in BUNDLES]
+
+
+@pytest.mark.parametrize("bundle", BUNDLES, ids=lambda path: path.name)
+class TestBundle:
+    def test_it_is_whole_and_was_trained_on_busi_from_a_commit(self, bundle):
+        info = verify(bundle)
+        assert info.model.name == bundle.name
+        assert info.training["data"] == "BUSI"
+        assert len(info.commit) == 40  # no "-dirty"
+
+    def test_its_card_is_what_its_numbers_make(self, bundle):
+        text = card.model_card(read_info(bundle), metrics_of(bundle))
+        assert (bundle / "README.md").read_text() == text
+
+    def test_it_outlines_phantoms(self, bundle):
+        segmenter = Segmenter.load(bundle)
+        scores = []
+        for kind in ("benign", "malignant"):
+            for seed in range(100, 106):
+                phantom = make_phantom(seed, kind)
+                mask = segmenter.segment(phantom.image)
+                scores.append(Confusion.of(mask, phantom.mask).dice)
+        assert np.mean(scores) > 0.6, scores
+
+    def test_the_numbers_hold_no_path_of_the_machine_that_made_them(self, bundle):
+        for name in ("unet.json", "metrics.json", "README.md", "cases.csv"):
+            text = (bundle / name).read_text()
+            assert "/root" not in text
+            assert "/home" not in text
+            assert "/work" not in text
+
+
+def test_the_readmes_results_are_the_bundles():
+    readme = (ROOT / "README.md").read_text()
+    results = card.readme_results(metrics_of(ROOT / "weights" / "unet"))
+    assert card.update_readme(readme, results) == readme
