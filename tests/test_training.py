@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 
 from tests.conftest import QUICK, TINY
+from unet.checkpoint import MONITOR, RunError, best_epoch
 from unet.config import TrainConfig
 from unet.dataset import load_dataset
-from unet.training import MONITOR, EpochEnd, RunError, best_epoch, is_finished, train
+from unet.training import EpochEnd, is_finished, train
 
 LONG = TrainConfig(epochs=12, batch_size=4, warmup_epochs=1)
 

@@ -17,12 +17,12 @@ from unet.evaluation import (
     case_row,
     evaluate_case,
     rows_to_csv,
-    summarise,
     sweep,
 )
 from unet.inference import Segmenter
 from unet.phantom import KINDS, make_phantom
 from unet.postprocessing import quantise, segment
+from unet.summary import summarise
 
 EXAMPLES = 8
 """Cases shown in a figure."""
@@ -75,7 +75,7 @@ def evaluate_splits(
 
 def write_bundle_figures(folder: Path, segmenter: Segmenter, history: list[dict]) -> None:
     """The figures a bundle carries that need neither data set nor evaluation."""
-    from unet.training import best_epoch, history_csv
+    from unet.checkpoint import best_epoch, history_csv
 
     (folder / "history.csv").write_text(history_csv(history))
     plots.learning_curves(history, folder / "plots" / "learning_curves.png", best_epoch(history))

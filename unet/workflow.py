@@ -52,7 +52,8 @@ def fit(
         resume: Continue the run in `run_dir`.
         tensorboard: Write TensorBoard logs too.
     """
-    from unet.training import Checkpoint, best_epoch, train
+    from unet.checkpoint import Checkpoint, best_epoch
+    from unet.training import train
 
     with data_folder(data) as folder:
         dataset = load_dataset(folder, model_config.input_size)

@@ -1,0 +1,36 @@
+"""The tab about the network: its card, figures, worst cases, and how to call the page."""
+
+from __future__ import annotations
+
+import gradio as gr
+
+from unet import about
+from unet.networks import Networks
+from unet.tabs import PRIVATE
+
+
+def add(networks: Networks, chooser: gr.Dropdown) -> None:
+    """Add the tab's components."""
+
+    def describe(name: str):
+        folder = networks.sources[name].folder
+        return about.text(folder), about.figures(folder), about.worst_cases(folder)
+
+    def how_to_call(request: gr.Request):
+        return about.api(str(request.request.base_url))
+
+    text, figures, worst = describe(networks.default)
+    card = gr.Markdown(text, elem_id="card")
+    gallery = gr.Gallery(
+        figures, label="Figures", columns=1, interactive=False, buttons=[], elem_id="figures"
+    )
+    table = gr.Dataframe(
+        worst,
+        headers=["case", "class", "Dice", "recall", "precision"],
+        label="The worst test cases",
+        interactive=False,
+    )
+    gr.Markdown(about.data_faults())
+    calls = gr.Markdown()
+    chooser.input(describe, chooser, [card, gallery, table], **PRIVATE)
+    gr.on(None, how_to_call, None, calls, **PRIVATE)
