@@ -1,4 +1,4 @@
-"""Takes the README's pictures of the page, with generated phantoms: `python -m tests.take_pictures`."""
+"""Takes the README's pictures of the page, of phantoms: `python -m tests.take_pictures`."""
 
 from __future__ import annotations
 

@@ -74,6 +74,7 @@ class Networks:
         Until then, and whatever fails, the bundled networks serve; failures are told in `notice`
         and tried again after `retry` seconds.
         """
+        self.notice = f"Fetching {repo} from the Hub…"
         thread = threading.Thread(
             target=self._follow, args=(repo, revision, retry), daemon=True, name="hub"
         )
@@ -84,7 +85,6 @@ class Networks:
         from unet.hub import fetch
         from unet.inference import Segmenter
 
-        self.notice = f"Fetching {repo} from the Hub…"
         while True:
             try:
                 folder, commit = fetch(repo, revision)
