@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # read when TensorFlow is imported
@@ -13,6 +14,7 @@ import gradio as gr
 
 from unet import about
 from unet.card import NOTICE
+from unet.errors import UserError
 from unet.networks import Networks
 from unet.tabs import HOUR, PRIVATE, about_network, many_images, one_image
 
@@ -33,8 +35,8 @@ STYLE = """<style>
 </style>"""
 LAUNCH = {
     "run_history": False,  # it would keep patients' images in the browser
-    "state_session_capacity": 50,
-    "max_file_size": "100mb",
+    "state_session_capacity": 20,
+    "max_file_size": "50mb",
     "footer_links": ["api"],
     "mcp_server": True,
     "theme": THEME,
@@ -66,22 +68,23 @@ def build_page(networks: Networks) -> gr.Blocks:
 
 
 def _follow_hub(networks: Networks, chooser: gr.Dropdown, status: gr.Markdown) -> None:
-    """Keep the chooser and the status line at what has arrived from the Hub."""
+    """Bring the chooser and the status line up to what has arrived from the Hub."""
+    bundled = networks.default
 
-    def refresh(shown: str, seen: str):
-        known = ",".join(f"{name}@{source.revision}" for name, source in networks.sources.items())
-        if known == seen:
-            return gr.skip(), networks.status(shown), seen
-        chooser = gr.Dropdown(_choices(networks), value=networks.default)
-        return chooser, networks.status(networks.default), known
+    def refresh(chosen: str, seen: str | None):
+        if networks.default == seen:  # nothing new: leave what the visitor chose
+            return gr.skip(), networks.status(chosen), seen
+        value = networks.default if chosen == bundled else chosen
+        update = gr.Dropdown(_choices(networks), value=value)
+        return update, networks.status(value), networks.default
 
-    seen = gr.State("")
-    timer = gr.Timer(3)
-    timer.tick(refresh, [chooser, seen], [chooser, status, seen], show_progress="hidden", **PRIVATE)
+    seen = gr.State(None)
+    quiet = {"show_progress": "hidden", **PRIVATE}
+    gr.Timer(3).tick(refresh, [chooser, seen], [chooser, status, seen], **quiet)
 
 
 def _choices(networks: Networks) -> list[tuple[str, str]]:
-    return [(about.label(source.folder), name) for name, source in networks.sources.items()]
+    return [(about.label(name, source.folder), name) for name, source in networks.sources.items()]
 
 
 def networks_here() -> Networks:
@@ -93,7 +96,10 @@ def networks_here() -> Networks:
 
 
 if __name__ == "__main__":
-    here = networks_here()
+    try:
+        here = networks_here()
+    except UserError as error:
+        sys.exit(f"app.py: {error}")
     if os.environ.get("UNET_REPO"):
         here.follow_hub(os.environ["UNET_REPO"], os.environ.get("UNET_REVISION"))
     build_page(here).launch(**LAUNCH)

@@ -68,11 +68,19 @@ def _fit(arguments: argparse.Namespace) -> None:
     from unet.workflow import fit
 
     settings = {f.name: getattr(arguments, f.name) for f in dataclasses.fields(TrainConfig)}
+    try:
+        config = TrainConfig(**settings)
+    except ValueError as error:
+        raise UserError(error) from None
+    if arguments.push_to:
+        from unet.hub import check_name
+
+        check_name(arguments.push_to)
     out = arguments.out or Path("weights") / arguments.model
     fit(
         arguments.data,
-        ModelConfig(name=arguments.model),
-        TrainConfig(**settings),
+        ModelConfig(name=out.name),
+        config,
         out=out,
         run_dir=arguments.run_dir or Path("runs") / out.name,
         resume=arguments.resume,
@@ -103,11 +111,12 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser().parse_args(argv)
     try:
         {"fit": _fit, "evaluate": _evaluate, "push": _push}[arguments.command](arguments)
-    except (UserError, ValueError) as error:
+    except (UserError, OSError) as error:
         print(f"train.py {arguments.command}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\nstopped; add --resume to continue from the last whole epoch", file=sys.stderr)
+        hint = "; add --resume to continue from the last whole epoch"
+        print("\nstopped" + (hint if arguments.command == "fit" else ""), file=sys.stderr)
         return 130
     return 0
 

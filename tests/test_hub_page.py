@@ -64,7 +64,7 @@ def test_the_page_takes_the_hubs_network_once_it_is_verified(environment, tiny_b
     commit = pushed(environment, tiny_bundle)
     assert Networks([tiny_bundle]).status("tiny") == "Network **tiny** (bundled)."
     done = follow(environment, tiny_bundle, "networks.follow_hub(REPO, None).join(90)")
-    assert f"(downloaded, revision `{commit[:12]}`). From {REPO} on the Hub." in done.stdout
+    assert f"Network **{REPO}** (downloaded, revision `{commit[:12]}`)." in done.stdout
 
 
 def follow(environment, bundle: Path, *lines: str) -> subprocess.CompletedProcess:

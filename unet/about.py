@@ -38,18 +38,23 @@ The same tools are served over the Model Context Protocol at `ADDRESS/gradio_api
 
 
 def metrics_of(bundle: Path) -> dict[str, Any]:
-    """The bundle's metrics.json; no splits if it has none."""
-    path = bundle / "metrics.json"
-    return json.loads(path.read_text()) if path.exists() else {"splits": {}}
+    """The bundle's metrics.json; no splits if it has none that can be read."""
+    try:
+        metrics = json.loads((bundle / "metrics.json").read_text())
+        metrics["splits"].items()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {"splits": {}}
+    return metrics
 
 
-def label(bundle: Path) -> str:
-    """A bundle's name with its test Dice and speed, for the chooser."""
-    test = metrics_of(bundle)["splits"].get("test")
-    if not test:
-        return bundle.name
-    dice = test["final"]["all_images"]["dice"]["value"]
-    return f"{bundle.name}: test Dice {dice:.3f}, {test['milliseconds_per_image']} ms an image"
+def label(name: str, bundle: Path) -> str:
+    """A network's name with its bundle's test Dice and speed, for the chooser."""
+    try:
+        test = metrics_of(bundle)["splits"]["test"]
+        dice = test["final"]["all_images"]["dice"]["value"]
+        return f"{name}: test Dice {dice:.3f}, {test['milliseconds_per_image']} ms an image"
+    except (KeyError, TypeError, ValueError):  # what came from the Hub may hold anything
+        return name
 
 
 def text(bundle: Path) -> str:

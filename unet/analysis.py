@@ -24,19 +24,21 @@ PHANTOMS = (("benign", 1), ("malignant", 2), ("benign", 5), ("normal", 1))
 
 @dataclass(frozen=True)
 class Analysed:
-    """An image with its probability, kept on the server while it is looked at.
+    """An image with its probability, kept on the server for the visitor's session.
 
     Attributes:
         id: Names this analysis.
+        series: The same for all frames of a clip, and for an image with and without its truth.
         picture: The image.
         p8: uint8 `(H, W)`, the probability times 255.
         rules: The network's post-processing.
-        network: The network's name.
+        network: The network's name and version.
         seconds: Time the network took.
         truth: bool `(H, W)`, if given.
     """
 
     id: str
+    series: str
     picture: Picture
     p8: np.ndarray
     rules: PostProcessing
@@ -54,14 +56,20 @@ class Example:
     truth: np.ndarray | None = None
 
 
-def analyse(segmenter: Segmenter, picture: Picture, truth: np.ndarray | None = None) -> Analysed:
-    """Run the network on an image."""
+def analyse(
+    segmenter: Segmenter,
+    picture: Picture,
+    truth: np.ndarray | None = None,
+    series: str | None = None,
+) -> Analysed:
+    """Run the network on an image; a new series begins unless one is given."""
     started = time.perf_counter()
     p8 = quantise(segmenter.predict(picture.pixels))
     seconds = time.perf_counter() - started
-    return Analysed(
-        secrets.token_hex(8), picture, p8, segmenter.postprocessing, segmenter.name, seconds, truth
-    )
+    name = secrets.token_hex(8)
+    network = f"{segmenter.name} {segmenter.version}".strip()
+    rules = segmenter.postprocessing
+    return Analysed(name, series or name, picture, p8, rules, network, seconds, truth)
 
 
 def result_at(analysed: Analysed, threshold: float | None = None) -> Result:

@@ -10,7 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from unet import exports, findings
+import numpy as np
+from PIL import Image
+
+from unet import exports, findings, rendering
 from unet.analysis import analyse, result_at
 from unet.images import ImageError, read_picture
 
@@ -85,22 +88,39 @@ def display_row(item: BatchItem) -> list[str]:
     return [str(cell) for cell in cells]
 
 
-def write_zip(items: list[BatchItem], path: Path) -> Path:
-    """Masks, overlays and `results.csv`; files of one name are numbered apart."""
-    used: set[str] = set()
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
-        text = io.StringIO()
-        writer = csv.DictWriter(text, ["output", *COLUMNS], lineterminator="\n")
-        writer.writeheader()
-        for item in items:
-            stem = ""
-            if item.result is not None:
-                stem = _unused(Path(str(item.row["file"])).stem, used)
-                archive.writestr(f"masks/{stem}.png", exports.mask_png(item.result))
-                archive.writestr(f"overlays/{stem}.png", exports.overlay_png(item.result))
-            writer.writerow({"output": stem} | item.row)
-        archive.writestr("results.csv", text.getvalue())
-    return path
+def thumbnail(result: exports.Result, side: int = 320) -> np.ndarray:
+    """The overlay made small: uint8 `(h, w, 3)`, at most `side` pixels each way."""
+    picture = Image.fromarray(rendering.overlay(result.image, result.mask))
+    picture.thumbnail((side, side))
+    return np.asarray(picture)
+
+
+class ZipWriter:
+    """Writes masks, overlays and `results.csv` as results come; files of one name are numbered."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self._used: set[str] = set()
+        self._text = io.StringIO()
+        self._table = csv.DictWriter(self._text, ["output", *COLUMNS], lineterminator="\n")
+        self._table.writeheader()
+
+    def __enter__(self) -> ZipWriter:
+        self._archive = zipfile.ZipFile(self.path, "w", zipfile.ZIP_STORED)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._archive.writestr("results.csv", self._text.getvalue())
+        self._archive.close()
+
+    def add(self, item: BatchItem) -> None:
+        """Write what is known of one file."""
+        stem = ""
+        if item.result is not None:
+            stem = _unused(Path(str(item.row["file"])).stem, self._used)
+            self._archive.writestr(f"masks/{stem}.png", exports.mask_png(item.result))
+            self._archive.writestr(f"overlays/{stem}.png", exports.overlay_png(item.result))
+        self._table.writerow({"output": stem} | item.row)
 
 
 def _unused(stem: str, used: set[str]) -> str:

@@ -12,12 +12,15 @@ import json
 import os
 import platform
 import tempfile
-import warnings
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import h5py
 
 from unet.config import ModelConfig, from_dict, to_dict
 from unet.errors import UserError
@@ -68,26 +71,39 @@ def write_bundle(
     split: dict[str, list[str]],
     commit: str | None,
 ) -> BundleInfo:
-    """Write a network's files and `unet.json` to `folder`, in place of what is there.
+    """Write a network's files and `unet.json` to `folder`, which must be empty."""
+    with tempfile.TemporaryDirectory() as temporary:
+        archive = Path(temporary) / "network.keras"
+        network.save(archive)
+        with zipfile.ZipFile(archive) as files:
+            files.extractall(folder)
+    info = BundleInfo(
+        model, postprocessing, training, split, commit, library_versions(), hashes(folder)
+    )
+    write_info(folder, info)
+    return info
 
-    Made beside `folder` and moved there whole, so `folder` never holds half a bundle.
+
+@contextmanager
+def replacing(folder: Path) -> Iterator[Path]:
+    """An empty folder that takes `folder`'s place when all went well.
+
+    Until then, and if anything fails, `folder` stays as it is.
     """
     folder = Path(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as temporary:
-        new = Path(temporary) / "new"
-        archive = Path(temporary) / "network.keras"
-        network.save(archive)
-        with zipfile.ZipFile(archive) as files:
-            files.extractall(new)
-        info = BundleInfo(
-            model, postprocessing, training, split, commit, library_versions(), hashes(new)
-        )
-        write_info(new, info)
-        if folder.exists():
-            os.replace(folder, Path(temporary) / "old")
-        os.replace(new, folder)
-    return info
+        new, old = Path(temporary) / "new", Path(temporary) / "old"
+        new.mkdir()
+        yield new
+        try:
+            if folder.exists():
+                os.replace(folder, old)
+            os.replace(new, folder)
+        except BaseException:
+            if old.exists() and not folder.exists():
+                os.replace(old, folder)
+            raise
 
 
 def write_info(folder: Path, info: BundleInfo) -> None:
@@ -170,16 +186,30 @@ def load_network(folder: str | Path, info: BundleInfo) -> keras.Model:
     """
     from unet.model import build_unet
 
-    network = build_unet(info.model)
+    path = Path(folder) / WEIGHTS
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", UserWarning)  # Keras only warns of layers it leaves out
-            network.load_weights(Path(folder) / WEIGHTS)
-    except (ValueError, KeyError, OSError, UserWarning) as error:
+        network = build_unet(info.model)
+        if _shapes(path) != sorted(tuple(weight.shape) for weight in network.weights):
+            raise ValueError("its arrays have other shapes")  # Keras would only warn
+        network.load_weights(path)
+    except (ValueError, KeyError, OSError) as error:
         raise BundleError(
-            f"{folder}/{WEIGHTS} does not fit the network in unet.json: {str(error)[:200]}"
+            f"{path} does not fit the network in unet.json: {str(error)[:200]}"
         ) from error
     return network
+
+
+def _shapes(path: Path) -> list[tuple[int, ...]]:
+    """The shapes of all arrays in an HDF5 file, sorted."""
+    shapes: list[tuple[int, ...]] = []
+
+    def visit(_: str, item: h5py.Group | h5py.Dataset) -> None:
+        if isinstance(item, h5py.Dataset):
+            shapes.append(item.shape)
+
+    with h5py.File(path) as file:
+        file.visititems(visit)
+    return sorted(shapes)
 
 
 def hashes(folder: Path) -> dict[str, str]:

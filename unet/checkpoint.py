@@ -14,6 +14,7 @@ import keras
 import numpy as np
 
 from unet.errors import UserError
+from unet.files import write_whole
 
 MONITOR = "val_dice"
 """The epoch with the highest value is kept: mean Dice over all validation images."""
@@ -53,9 +54,11 @@ class Checkpoint:
                 "continue it, choose another --run-dir, or delete that folder."
             )
         if state["settings"] != self.settings:
-            differing = [
+            differing = ["other data"] if state["settings"]["data"] != self.settings["data"] else []
+            differing += [
                 f"{part}.{name}: {state['settings'][part].get(name)!r} then, {value!r} now"
                 for part, values in self.settings.items()
+                if part != "data"
                 for name, value in values.items()
                 if state["settings"][part].get(name) != value
             ]
@@ -95,7 +98,7 @@ class Checkpoint:
         new.mkdir()
         self._write_weights(model, new / "model.weights.h5")
         state = {"settings": self.settings, "commit": self.commit, "history": history}
-        _write_durably(new / "state.json", json.dumps(state, indent=1).encode())
+        write_whole(new / "state.json", json.dumps(state, indent=1))
         os.replace(new, self.run_dir / "complete")
         self._finish_replacing()
         self._write_csv(history)
@@ -122,7 +125,7 @@ class Checkpoint:
         os.replace(temporary, path)
 
     def _write_csv(self, history: list[dict]) -> None:
-        _write_durably(self.run_dir / "history.csv", history_csv(history).encode())
+        write_whole(self.run_dir / "history.csv", history_csv(history))
 
 
 def history_csv(history: list[dict[str, float]]) -> str:
@@ -147,12 +150,3 @@ def git_commit() -> str | None:
     except (OSError, subprocess.CalledProcessError):
         return None
     return described.stdout.strip()
-
-
-def _write_durably(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f"writing-{path.name}")
-    with open(temporary, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)

@@ -5,12 +5,13 @@ pydicom decodes; nothing of the patient is read.
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 
 import numpy as np
 import pydicom
+import pydicom.filereader
 from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi_lut, pixel_array
+from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 CENTIMETRES = 3
 """Physical units code of an ultrasound region (PS3.3, C.8.5.5.1.15)."""
@@ -39,11 +40,12 @@ def read_frame(
             that cannot be decoded.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # pydicom comments on every unusual value
-            dataset = pydicom.dcmread(path)
-            _check(dataset, frame, max_pixels)
-            return _pixels(dataset, frame), _spacing_mm(dataset), _frames(dataset)
+        syntax = pydicom.filereader.read_file_meta_info(path).TransferSyntaxUID
+        if syntax == DeflatedExplicitVRLittleEndian:  # inflated whole, however large
+            raise DicomError("deflated DICOM is not read. Export it as uncompressed DICOM or PNG.")
+        dataset = pydicom.dcmread(path)
+        _check(dataset, frame, max_pixels)
+        return _pixels(dataset, frame), _spacing_mm(dataset), _frames(dataset)
     except DicomError:
         raise
     except Exception as error:  # pydicom and its decoders raise many kinds on malformed files
@@ -97,7 +99,9 @@ def _range(dataset: pydicom.Dataset) -> tuple[float, float]:
 
 
 def _to_8_bits(values: np.ndarray, low: float, high: float) -> np.ndarray:
-    scaled = (values.astype(np.float64) - low) / (high - low)
+    if values.dtype == np.uint8 and (low, high) == (0, 255):
+        return values
+    scaled = (values.astype(np.float32) - low) / (high - low)
     return np.round(np.clip(scaled, 0, 1) * 255).astype(np.uint8)
 
 

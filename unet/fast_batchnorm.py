@@ -14,7 +14,7 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
     """`keras.layers.BatchNormalization` over the last axis, fused while training.
 
     The moving variance takes the unbiased batch variance, as the kernel gives it: a factor of
-    n / (n − 1), below 1.0005 for the smallest layer here (n = batch × 16 × 16).
+    n / (n − 1), where n = batch × height × width: 1.0005 in the smallest layer at batch 8.
     """
 
     def call(self, inputs, training=None, mask=None):

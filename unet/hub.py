@@ -75,6 +75,9 @@ def push(bundle: Path, repo: str, *, private: bool = False, tag: str | None = No
         HubError: The Hub refused or could not be reached.
     """
     verify(bundle)
+    missing = [name for name in ("README.md", "metrics.json") if not (bundle / name).is_file()]
+    if missing:
+        raise HubError(f"{bundle} lacks {', '.join(missing)}. Run train.py evaluate --split all.")
     check_name(repo)
     files = {path.relative_to(bundle).as_posix(): path for path in sorted(bundle.rglob("*"))
              if path.is_file() and not path.name.startswith(".")}  # fmt: skip

@@ -5,7 +5,6 @@ No TensorFlow here. A file is read whole, never trusted, and never partly shown.
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,8 +13,10 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from unet.errors import UserError
 
-MAX_PIXELS = 50_000_000
-"""Largest picture opened, in pixels (7000 × 7000): far above any ultrasound, far below memory."""
+MAX_PIXELS = 4096 * 4096
+"""Largest picture opened, in pixels: far above any ultrasound, and what every browser can draw."""
+
+Image.MAX_IMAGE_PIXELS = None  # sizes are checked here, before a picture is decoded
 
 _TOO_LARGE = f"too large; at most {MAX_PIXELS // 1_000_000} megapixels. Shrink or crop the image."
 
@@ -84,20 +85,16 @@ def read_image(path: str | Path) -> np.ndarray:
     if path.stat().st_size == 0:
         raise ImageError(f"{path.name}: the file is empty. Export the image again.")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # sized below
-            with Image.open(path, formats=FORMATS) as image:
-                _check_size(path.name, image)
-                image.load()
-                return _to_array(path.name, ImageOps.exif_transpose(image))
+        with Image.open(path, formats=FORMATS) as image:
+            _check_size(path.name, image)
+            image.load()
+            return _to_array(path.name, ImageOps.exif_transpose(image))
     except ImageError:
         raise
     except UnidentifiedImageError:
         raise ImageError(
             f"{path.name}: not an image. Expected a PNG, JPEG, BMP, TIFF, WebP or DICOM file."
         ) from None
-    except Image.DecompressionBombError:  # Pillow's own limit, met before the size is known here
-        raise ImageError(f"{path.name}: {_TOO_LARGE}") from None
     except Exception as error:  # decoders raise many kinds on malformed bytes
         raise ImageError(
             f"{path.name}: damaged or cut off ({type(error).__name__}). Export the image again."

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from unet.bundle import load_network, verify
+from unet.bundle import WEIGHTS, load_network, verify
 from unet.postprocessing import PostProcessing, quantise, segment
 from unet.preprocessing import from_output, to_grey, to_input
 
@@ -24,14 +24,18 @@ class Segmenter:
 
     Attributes:
         name: The network's name.
+        version: The first digits of the weights' sha256; empty if unknown.
         postprocessing: How its probability becomes a mask.
     """
 
-    def __init__(self, network: keras.Model, name: str, postprocessing: PostProcessing):
+    def __init__(
+        self, network: keras.Model, name: str, postprocessing: PostProcessing, version: str = ""
+    ):
         """Wrap a network `(B, S, S, 1)` → `(B, S, S, 1)`, trace its graph and run it once."""
         import tensorflow as tf
 
         self.name = name
+        self.version = version
         self.postprocessing = postprocessing
         self._size = network.input_shape[1]
         self._lock = threading.Lock()
@@ -49,7 +53,8 @@ class Segmenter:
             unet.bundle.BundleError: Not a whole, unaltered bundle.
         """
         info = verify(folder)
-        return cls(load_network(folder, info), info.model.name, info.postprocessing)
+        version = info.sha256[WEIGHTS][:12]
+        return cls(load_network(folder, info), info.model.name, info.postprocessing, version)
 
     @classmethod
     def from_hub(cls, repo: str, revision: str | None = None) -> Segmenter:

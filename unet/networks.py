@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ class Source:
 class Networks:
     """Segmenters by name, each loaded when it is first asked for.
 
+    A bundled network is named as its folder, one from the Hub as its repository.
+
     Attributes:
         default: The name of the network the page starts with.
         notice: What to tell visitors about the Hub; empty if nothing.
@@ -40,7 +43,9 @@ class Networks:
         Raises:
             BundleError: A folder is no bundle, or there is none.
         """
-        self._sources = {read_info(folder).model.name: Source(Path(folder)) for folder in bundles}
+        self._sources = {Path(folder).name: Source(Path(folder)) for folder in bundles}
+        for folder in bundles:
+            read_info(folder)
         if not self._sources:
             raise BundleError("There is no network in weights/. Run train.py fit first.")
         self.default = next(iter(self._sources))
@@ -89,20 +94,20 @@ class Networks:
             try:
                 folder, commit = fetch(repo, revision)
                 segmenter = Segmenter.load(folder)
-            except UserError as error:
-                self.notice = f"{_without_paths(error, repo)} Trying again later."
+                break
+            except Exception as error:  # whatever it is, the page goes on and tries again
+                self.notice = f"{_for_visitors(error, repo)} Trying again later."
+                print(f"hub: {error!r}", file=sys.stderr)
                 time.sleep(retry)
-                continue
-            with self._lock:
-                self._loaded[segmenter.name] = segmenter
-                self._sources[segmenter.name] = Source(folder, commit)
-                self.default = segmenter.name
-            self.notice = f"From {repo} on the Hub."
-            return
+        with self._lock:
+            self._loaded[repo] = segmenter
+            self._sources[repo] = Source(folder, commit)
+            self.default = repo
+        self.notice = ""
 
 
-def _without_paths(error: Exception, repo: str) -> str:
-    """The error for visitors: a bundle's folder on this machine is not theirs to know."""
+def _for_visitors(error: Exception, repo: str) -> str:
+    """What went wrong, without the paths of this machine."""
     if isinstance(error, BundleError):
         return f"What {repo} holds on the Hub is not a whole bundle of this project."
-    return str(error)
+    return str(error) if isinstance(error, UserError) else f"{repo} could not be fetched."

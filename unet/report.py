@@ -19,6 +19,7 @@ from unet.evaluation import (
     rows_to_csv,
     sweep,
 )
+from unet.files import write_whole
 from unet.inference import Segmenter
 from unet.phantom import KINDS, make_phantom
 from unet.postprocessing import quantise, segment
@@ -67,9 +68,8 @@ def evaluate_splits(
             folder / "plots" / f"threshold_sweep_{split}.png",
         )
         _case_figures(segmenter, results, maps, split, figures)
-    (folder / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n")
-    ordered = [rows[key] for key in sorted(rows)]
-    (folder / "cases.csv").write_text(rows_to_csv(ordered))
+    write_whole(folder / "metrics.json", json.dumps(metrics, indent=1) + "\n")
+    write_whole(folder / "cases.csv", rows_to_csv([rows[key] for key in sorted(rows)]))
     return metrics
 
 
@@ -99,7 +99,7 @@ def write_bundle_figures(folder: Path, segmenter: Segmenter, history: list[dict]
 
 def write_card(folder: Path, info: BundleInfo, metrics: dict[str, Any]) -> None:
     """The bundle's README.md."""
-    (folder / "README.md").write_text(card.model_card(info, metrics))
+    write_whole(folder / "README.md", card.model_card(info, metrics))
 
 
 def _case_figures(

@@ -31,6 +31,7 @@ def train(
     validation_data: tuple[np.ndarray, np.ndarray],
     run_dir: Path,
     *,
+    data_fingerprint: str = "",
     resume: bool = False,
     tensorboard: bool = False,
 ) -> tuple[keras.Model, list[dict[str, float]]]:
@@ -42,6 +43,7 @@ def train(
         train_data: Images float32 `(N, S, S, 1)` in [0, 1] and masks bool `(N, S, S, 1)`.
         validation_data: The same for validation.
         run_dir: Holds checkpoints and history.csv; made if missing.
+        data_fingerprint: Names the data; a run is not resumed on other data.
         resume: Continue the run in `run_dir`, or start if there is none.
         tensorboard: Also write TensorBoard logs to `run_dir/tensorboard`.
 
@@ -51,7 +53,8 @@ def train(
     Raises:
         RunError: `run_dir` holds a run and `resume` is not set, or a run with other settings.
     """
-    settings = {"model": to_dict(model_config), "train": to_dict(config)}
+    data = {"fingerprint": data_fingerprint}
+    settings = {"model": to_dict(model_config), "train": to_dict(config), "data": data}
     checkpoint = Checkpoint(run_dir, settings)
     history = checkpoint.load_history(resume=resume)
     keras.utils.set_random_seed(config.seed)

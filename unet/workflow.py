@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import shlex
 import tempfile
@@ -10,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from unet.bundle import read_info, write_bundle
+from unet.bundle import read_info, replacing, write_bundle
 from unet.config import ModelConfig, TrainConfig, to_dict
 from unet.dataset import SPLITS, Case, Dataset, DatasetError, load_dataset, split_cases
 from unet.evaluation import choose_postprocessing, probability_maps
@@ -70,32 +71,34 @@ def fit(
             _arrays(dataset, split["train"]),
             _arrays(dataset, split["validation"]),
             run_dir,
+            data_fingerprint=_fingerprint(dataset, split),
             resume=resume,
             tensorboard=tensorboard,
         )
         cases = {name: [dataset.cases[i] for i in split[name]] for name in SPLITS}
         segmenter = Segmenter(network, model_config.name, PostProcessing())
         rules = choose_postprocessing(probability_maps(segmenter, cases["validation"]))
-        info = write_bundle(
-            out,
-            network,
-            model=model_config,
-            postprocessing=rules,
-            training={
-                "data": "phantom" if data == "phantom" else "BUSI",
-                "command": _command(data, model_config, config),
-                "config": to_dict(config),
-                "epochs_run": len(history),
-                "best_epoch": best_epoch(history),
-                "seconds": round(sum(row["seconds"] for row in history)),
-            },
-            split={name: [case.id for case in cases[name]] for name in SPLITS},
-            commit=Checkpoint.started_from(run_dir),
-        )
-        segmenter = Segmenter.load(out)  # what is evaluated is what was written
-        metrics = evaluate_splits(segmenter, cases, out, run_dir / "figures")
-        write_bundle_figures(out, segmenter, history)
-        write_card(out, info, metrics)
+        with replacing(out) as new:
+            info = write_bundle(
+                new,
+                network,
+                model=model_config,
+                postprocessing=rules,
+                training={
+                    "data": "phantom" if data == "phantom" else "BUSI",
+                    "command": _command(data, model_config, config),
+                    "config": to_dict(config),
+                    "epochs_run": len(history),
+                    "best_epoch": best_epoch(history),
+                    "seconds": round(sum(row["seconds"] for row in history)),
+                },
+                split={name: [case.id for case in cases[name]] for name in SPLITS},
+                commit=Checkpoint.started_from(run_dir),
+            )
+            segmenter = Segmenter.load(new)  # what is evaluated is what was written
+            metrics = evaluate_splits(segmenter, cases, new, run_dir / "figures")
+            write_bundle_figures(new, segmenter, history)
+            write_card(new, info, metrics)
     print(f"wrote {out}")
 
 
@@ -151,6 +154,16 @@ def _command(data: str, model_config: ModelConfig, config: TrainConfig) -> str:
             else:
                 words += [f"--{option}", str(value)]
     return shlex.join(words)
+
+
+def _fingerprint(dataset: Dataset, split: dict[str, list[int]]) -> str:
+    """A hash of the cases' pixels and of where the split puts them."""
+    digest = hashlib.sha256()
+    for name in SPLITS:
+        digest.update(f"{name} {[dataset.cases[i].id for i in split[name]]}".encode())
+    digest.update(dataset.images.tobytes())
+    digest.update(dataset.masks.tobytes())
+    return digest.hexdigest()
 
 
 def _arrays(dataset: Dataset, indices: list[int]):

@@ -16,7 +16,7 @@ from playwright.sync_api import Page, expect
 from unet.findings import find_regions
 from unet.metrics import Confusion, hausdorff_95
 from unet.phantom import make_phantom
-from unet.postprocessing import quantise, segment
+from unet.postprocessing import PostProcessing, quantise, segment
 
 VIEWER = "document.querySelector('#viewer .viewer')"
 MASK_RUNS = f"{VIEWER}.viewer.stage.scene.segmented.runs.map(r => [r.y, r.x0, r.x1])"
@@ -78,8 +78,6 @@ def test_thirty_slider_steps_make_no_request_and_paint_what_numpy_does(page, sca
 def test_browser_and_numpy_agree_on_every_pixel_and_every_region(page, rules):
     from scipy import ndimage
 
-    from unet.postprocessing import PostProcessing
-
     noise = np.random.default_rng(0).normal(size=(131, 217))
     field = ndimage.gaussian_filter(noise, 3)
     p8 = np.round(255 * (field - field.min()) / np.ptp(field)).astype(np.uint8)
@@ -109,6 +107,18 @@ def test_browser_and_numpy_agree_on_every_pixel_and_every_region(page, rules):
             for name in ("longest_px", "mean_probability", "peak_probability", "share",
                          "area_mm2", "longest_mm"):  # fmt: skip
                 assert theirs[name] == pytest.approx(getattr(ours, name), rel=1e-6), name
+
+
+def test_a_region_at_the_limit_of_size_is_kept_on_both_sides(page):
+    p8 = np.zeros((450, 280), np.uint8)
+    p8[20:27, 30:39] = 255  # 63 pixels; 0.0005 of 280 × 450 is 63
+    rules = {"threshold": 0.5, "min_area": 0.0005, "min_peak": 0.0}
+    pixels_kept = page.evaluate(
+        f"""([values, rules]) => {VIEWER}.viewer.segmentMap(
+            Uint8Array.from(values), 280, 450, rules, 0.5, 255).pixels""",
+        [p8.ravel().tolist(), rules],
+    )
+    assert pixels_kept == segment(p8, PostProcessing(**rules)).sum() == 63
 
 
 def test_every_mode_shows_something_else_and_number_keys_choose_them(page, scan):
@@ -360,15 +370,22 @@ def test_an_image_of_one_pixel_is_answered(page, tmp_path):
     expect(page.locator("#viewer .answer strong")).to_be_visible()
 
 
-def test_a_pasted_image_is_segmented(page, scan):
-    content = list(scan.read_bytes())
+def test_pasted_images_are_segmented_one_after_the_other(page, scan):
+    paste(page, scan)
+    page.wait_for_function(f"{VIEWER}.dataset.loaded")
+    before = page.evaluate(f"{VIEWER}.dataset.loaded")
+    paste(page, scan)
+    page.wait_for_function(f"{VIEWER}.dataset.loaded && {VIEWER}.dataset.loaded !== '{before}'")
+
+
+def paste(page: Page, path: Path) -> None:
+    content = list(path.read_bytes())
     page.evaluate(
         """bytes => { const data = new DataTransfer();
         data.items.add(new File([Uint8Array.from(bytes)], 'pasted.png', {type: 'image/png'}));
         document.dispatchEvent(new ClipboardEvent('paste', {clipboardData: data})); }""",
         content,
     )
-    page.wait_for_function(f"{VIEWER}.dataset.loaded")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -426,7 +443,7 @@ def test_the_time_from_drop_to_outline_is_known_part_by_part(page, scan, segment
 
     picture = timed("decode", lambda: read_picture(scan))
     p8 = quantise(timed("network", lambda: segmenter.predict(picture.pixels)))
-    timed("encode", lambda: viewer.scene("x", picture.pixels, p8, segmenter.postprocessing))
+    timed("encode", lambda: viewer.scene("x", "x", picture.pixels, p8, segmenter.postprocessing))
     parts["paint"] = marks[1] - marks[0]
     parts["all"] = marks[1] - begun
     print("milliseconds:", ", ".join(f"{name} {value:.0f}" for name, value in parts.items()))

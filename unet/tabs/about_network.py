@@ -32,5 +32,5 @@ def add(networks: Networks, chooser: gr.Dropdown) -> None:
     )
     gr.Markdown(about.data_faults())
     calls = gr.Markdown()
-    chooser.input(describe, chooser, [card, gallery, table], **PRIVATE)
+    chooser.change(describe, chooser, [card, gallery, table], **PRIVATE)
     gr.on(None, how_to_call, None, calls, **PRIVATE)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
+import time
 from pathlib import Path
 
 import gradio as gr
-import numpy as np
 
-from unet import batch, rendering
+from unet import batch
 from unet.networks import Networks
-from unet.tabs import NETWORK, PRIVATE, check_threshold
+from unet.tabs import HOUR, NETWORK, PRIVATE, check_threshold
 
 GALLERY = 40
 """Overlays shown on the page; the ZIP has all."""
+MOST = 200
+"""Images in one batch."""
 
 
 def add(networks: Networks, chooser: gr.Dropdown) -> None:
@@ -21,18 +24,17 @@ def add(networks: Networks, chooser: gr.Dropdown) -> None:
     folder = tempfile.TemporaryDirectory(prefix="batch-")  # lives as long as the page
 
     def run(paths: list[str] | None, network: str, progress=gr.Progress()):  # noqa: B008
-        if not paths:
-            raise gr.Error("Choose some images first.")
-        items: list[batch.BatchItem] = []
-        for item in batch.run(networks.get(network), paths):
-            items.append(item)
-            progress((len(items), len(paths)), desc=str(item.row["file"]))
-            yield _table(items), _overlays(items), None
-        yield _table(items), _overlays(items), zipped(items)
-
-    def zipped(items: list[batch.BatchItem]) -> str:
-        archive = Path(tempfile.mkdtemp(dir=folder.name)) / "results.zip"
-        return str(batch.write_zip(items, archive))
+        _check_count(paths)
+        rows, pictures = [], []
+        with batch.ZipWriter(_archive(folder)) as archive:
+            for item in batch.run(networks.get(network), paths):
+                archive.add(item)
+                rows.append(batch.display_row(item))
+                if item.result is not None and len(pictures) < GALLERY:
+                    pictures.append((batch.thumbnail(item.result), str(item.row["file"])))
+                progress((len(rows), len(paths)), desc=str(item.row["file"]))
+                yield rows, gr.skip(), None
+        yield rows, pictures, str(archive.path)
 
     def segment_files(paths: list[str], threshold: float | None = None):
         """Segment many breast ultrasounds: a row each, and a ZIP of masks, overlays and a table.
@@ -43,8 +45,13 @@ def add(networks: Networks, chooser: gr.Dropdown) -> None:
                 if left out.
         """
         check_threshold(threshold)
-        items = list(batch.run(networks.get(networks.default), paths or [], threshold))
-        return [item.row for item in items], zipped(items)
+        _check_count(paths)
+        rows = []
+        with batch.ZipWriter(_archive(folder)) as archive:
+            for item in batch.run(networks.get(networks.default), paths, threshold):
+                archive.add(item)
+                rows.append(item.row)
+        return rows, str(archive.path)
 
     files = gr.File(label="Ultrasounds", file_count="multiple", height=180, elem_id="batch-files")
     with gr.Row():
@@ -79,13 +86,16 @@ def add(networks: Networks, chooser: gr.Dropdown) -> None:
         )
 
 
-def _table(items: list[batch.BatchItem]) -> list[list]:
-    return [batch.display_row(item) for item in items]
+def _check_count(paths: list[str] | None) -> None:
+    if not paths:
+        raise gr.Error("Choose some images first.")
+    if len(paths) > MOST:
+        raise gr.Error(f"At most {MOST} images at a time, not {len(paths)}. Choose fewer.")
 
 
-def _overlays(items: list[batch.BatchItem]) -> list[tuple[np.ndarray, str]]:
-    read = [item for item in items if item.result is not None][:GALLERY]
-    return [
-        (rendering.overlay(item.result.image, item.result.mask), str(item.row["file"]))
-        for item in read
-    ]
+def _archive(folder: tempfile.TemporaryDirectory) -> Path:
+    """A new place for a ZIP; those older than an hour are removed, Gradio has its own copy."""
+    for old in Path(folder.name).iterdir():
+        if old.stat().st_mtime < time.time() - HOUR:
+            shutil.rmtree(old, ignore_errors=True)
+    return Path(tempfile.mkdtemp(dir=folder.name)) / "results.zip"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import secrets
 from dataclasses import replace
 from pathlib import Path
 
@@ -42,10 +43,12 @@ def add(networks: Networks, chooser: gr.Dropdown, local_examples: Path) -> None:
         frame = gr.Slider(1, max(last, 2), 1, visible=last > 1, label=f"Frame of {last}")
         return *shown(analysis.analyse(networks.get(network), picture)), None, frame
 
-    def analyse_frame(path: str | None, number: float, network: str):
+    def analyse_frame(path: str | None, number: float, network: str, before: Analysed | None):
         if path is None:
-            return None, None
-        return shown(analysis.analyse(networks.get(network), read(path, int(number) - 1)))
+            return None, None, None
+        picture = read(path, int(number) - 1)
+        series = before.series if before else None
+        return *shown(analysis.analyse(networks.get(network), picture, series=series)), None
 
     def analyse_example(network: str, event: gr.SelectData):
         example = examples[event.index]
@@ -66,7 +69,7 @@ def add(networks: Networks, chooser: gr.Dropdown, local_examples: Path) -> None:
             truth = None if path is None else analysis.read_truth(path, analysed.p8.shape)
         except ImageError as error:
             raise told(error) from None
-        return shown(replace(analysed, truth=truth))
+        return shown(replace(analysed, id=secrets.token_hex(8), truth=truth))
 
     def download(analysed: Analysed | None, event: gr.EventData):
         if analysed is None or event.kind not in DOWNLOADS:
@@ -106,8 +109,8 @@ def add(networks: Networks, chooser: gr.Dropdown, local_examples: Path) -> None:
     )
     frame.input(
         analyse_frame,
-        [upload, frame, chooser],
-        scene,
+        [upload, frame, chooser, analysed],
+        [*scene, truth],
         trigger_mode="always_last",
         show_progress="hidden",
         **NETWORK,
@@ -124,6 +127,7 @@ def shown(analysed: Analysed) -> tuple[Analysed, dict]:
     """What is kept on the server, and what the viewer gets, of an analysed image."""
     return analysed, viewer.scene(
         analysed.id,
+        analysed.series,
         analysed.picture.pixels,
         analysed.p8,
         analysed.rules,

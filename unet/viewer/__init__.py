@@ -39,6 +39,7 @@ def build_viewer(upload_id: str) -> gr.HTML:
 
 def scene(
     scene_id: str,
+    series: str,
     image: np.ndarray,
     p8: np.ndarray,
     rules: PostProcessing,
@@ -50,7 +51,8 @@ def scene(
     """What the viewer shows, sent once an image.
 
     Args:
-        scene_id: Names the image; a new value of the same id keeps the viewer's threshold.
+        scene_id: Names the scene; no two scenes share one.
+        series: Scenes of one series keep the viewer's threshold and mode.
         image: uint8 `(H, W)` or `(H, W, 3)`.
         p8: uint8 `(H, W)`, the probability times 255.
         rules: The network's post-processing.
@@ -60,8 +62,10 @@ def scene(
     """
     return {
         "id": scene_id,
+        "series": series,
         "image": _png(image),
         "probability": _png(p8),
+        "checksum": int(p8.sum(dtype=np.int64)),
         "truth": None if truth is None else _png(truth.astype(np.uint8) * 255),
         "rules": to_dict(rules),
         "spacing_mm": spacing_mm,

@@ -45,7 +45,15 @@ function truthOf(grey, width) {
 }
 
 async function load() {
-  const value = props.value;
+  try {
+    await show(props.value);
+  } catch (error) {
+    clear();
+    find(".empty").textContent = "This browser could not draw the picture. Try a smaller image.";
+  }
+}
+
+async function show(value) {
   const mine = ++generation;
   if (!value) return clear();
   performance.mark("received");
@@ -54,10 +62,16 @@ async function load() {
   if (mine !== generation) return;
   const p8 = greyOf(map);
   const { width, height } = map;
-  const scene = { id: value.id, width, height, bitmap, p8, rules: value.rules,
+  if (p8.reduce((a, b) => a + b, 0) !== value.checksum) { // some privacy settings add noise
+    clear();
+    find(".empty").textContent = "This browser alters pictures that a page reads, so the numbers "
+      + "would be wrong. Allow this page to read canvas data, or use another browser.";
+    return;
+  }
+  const scene = { series: value.series, width, height, bitmap, p8, rules: value.rules,
     spacing: value.spacing_mm, peak: p8.reduce((a, b) => Math.max(a, b), 0),
     truth: truth ? truthOf(greyOf(truth), width) : null, seconds: value.seconds };
-  const kept = stage.scene && stage.scene.id === value.id;
+  const kept = stage.scene && stage.scene.series === value.series;
   if (!kept) thresholdInput.value = value.rules.threshold;
   thresholdInput.disabled = false;
   scene.segmented = segmentMap(p8, width, height, scene.rules, Number(thresholdInput.value), scene.peak);
@@ -75,6 +89,7 @@ async function load() {
 
 function clear() {
   stage.scene = null;
+  stage.ruler = [];
   stage.invalidate();
   thresholdInput.disabled = true;
   host.dataset.state = "empty";
@@ -247,9 +262,17 @@ for (const button of host.querySelectorAll("[data-download]")) {
 }
 
 // A file dropped on the picture or pasted anywhere goes the way of a chosen one.
-function give(files) {
-  const input = document.querySelector(`#${props.upload_id} input[type=file]`);
-  if (!input || !files.length) return;
+async function give(files) {
+  if (!files.length) return;
+  const box = document.querySelector(`#${props.upload_id}`);
+  const clearing = box.querySelector("button[aria-label='Clear']"); // a full box has no input
+  if (clearing) clearing.click();
+  let input = null;
+  for (let wait = 0; !input && wait < 100; wait++) {
+    await new Promise((done) => setTimeout(done, 20));
+    input = box.querySelector("input[type=file]");
+  }
+  if (!input) return;
   const transfer = new DataTransfer();
   transfer.items.add(files[0]);
   input.files = transfer.files;

@@ -56,7 +56,7 @@ function segmentMap(p8, width, height, rules, threshold, peak) {
     const key = runs.label[i];
     area.set(key, (area.get(key) || 0) + runs.end[i] - runs.start[i]);
   }
-  const smallest = rules.min_area * width * height;
+  const smallest = rules.min_area * (width * height); // the order of Python's floats
   const kept = [];
   let pixels = 0, dropped = 0;
   for (const size of area.values()) {
