@@ -10,6 +10,7 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCardData
 
 from unet.bundle import BundleInfo
+from unet.postprocessing import PostProcessing
 
 NOTICE = (
     "A research demonstration, not a medical device. It must not be used for diagnosis, "
@@ -85,7 +86,7 @@ def _network(info: BundleInfo) -> str:
     config = t["config"]
     paragraphs = [
         "## The network",
-        f"The U-Net of {PAPER} Input: {info.model.input_size}×{info.model.input_size} grey in "
+        f"The U-Net of: {PAPER} Input: {info.model.input_size}×{info.model.input_size} grey in "
         "[0, 1]; output: the lesion probability of each pixel. Binary cross-entropy, as in the "
         "paper. The paper names no optimizer, batch size or epochs; these are this project's: "
         f"Adam with linear warm-up and cosine decay from {config['learning_rate']}, batch "
@@ -115,15 +116,22 @@ def _results(info: BundleInfo, metrics: dict[str, Any]) -> str:
     if "test" in metrics["splits"]:
         parts.append(_paper_table(metrics))
     parts.append(
-        f"Chosen on validation, on the mean Dice of all images: threshold {rules.threshold}, "
-        f"regions below {rules.min_area:.2%} of the image dropped, no mask where the peak "
-        f"probability stays under {rules.min_peak}. Scores are at each image's own size. Two empty "
+        f"Chosen on validation, on the mean Dice of all images: {_rules(rules)}. Scores are at each image's own size. Two empty "
         "masks count as 1. Brackets: 95 % intervals by bootstrap over near-duplicate groups."
     )
     if "validation" in metrics["splits"]:
         parts.append("![Threshold sweep](plots/threshold_sweep_validation.png)")
     parts.append("Every number here comes from `metrics.json`, made by `python train.py evaluate`.")
     return "\n\n".join(parts)
+
+
+def _rules(rules: PostProcessing) -> str:
+    words = [f"threshold {rules.threshold}"]
+    if rules.min_area:
+        words.append(f"regions below {rules.min_area:.2%} of the image dropped")
+    if rules.min_peak:
+        words.append(f"no mask where the peak probability stays under {rules.min_peak}")
+    return ", ".join(words)
 
 
 def readme_results(metrics: dict[str, Any]) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 from unet.rendering import FALSE_ALARM, HIT, MISS, agreement
 
@@ -72,10 +73,9 @@ def predictions(examples: list[dict[str, Any]], title: str, path: Path) -> None:
         row[0].set_title(example["caption"], fontsize=9, loc="left")
     for axes, name in zip(grid[0][1:], columns[1:]):
         axes.set_title(name, fontsize=9)
-    for x, (name, colour) in zip(
-        (0.55, 0.7, 0.85), (("hit", HIT), ("miss", MISS), ("false alarm", FALSE_ALARM))
-    ):
-        figure.text(x, 0.002, f"■ {name}", color=np.array(colour) / 255, fontsize=10)
+    colours = {"hit": HIT, "miss": MISS, "false alarm": FALSE_ALARM}
+    patches = [Patch(color=np.array(c) / 255, label=name) for name, c in colours.items()]
+    figure.legend(handles=patches, loc="outside lower right", ncols=3, frameon=False)
     _save(figure, path)
 
 
