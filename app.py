@@ -49,10 +49,11 @@ def build_page(networks: Networks) -> gr.Blocks:
     networks.get(networks.default)  # loaded and warm before the first visitor
     with gr.Blocks(title="Breast ultrasound segmentation", delete_cache=(HOUR, HOUR)) as page:
         gr.Markdown(f"# Breast ultrasound segmentation\n{NOTICE}")
-        chooser = gr.Dropdown(
-            _choices(networks), value=networks.default, label="Network", elem_id="network"
-        )
-        status = gr.Markdown(elem_id="status")
+        with gr.Row(equal_height=True):
+            chooser = gr.Dropdown(
+                _choices(networks), value=networks.default, label="Network", elem_id="network"
+            )
+            status = gr.Markdown(elem_id="status", container=True)
         page.load(networks.status, chooser, status, show_progress="hidden", **PRIVATE)
         chooser.change(networks.status, chooser, status, show_progress="hidden", **PRIVATE)
         if os.environ.get("UNET_REPO"):

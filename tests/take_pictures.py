@@ -27,7 +27,7 @@ def main() -> None:
             executable_path=shutil.which("chromium"), args=["--no-sandbox"]
         )
         for name, (scheme, example, key) in PICTURES.items():
-            size = {"width": 1240, "height": 1000}
+            size = {"width": 1240, "height": 1130}
             tab = browser.new_context(viewport=size, color_scheme=scheme).new_page()
             tab.goto(address)
             tab.wait_for_selector("#viewer canvas")
@@ -37,7 +37,7 @@ def main() -> None:
             tab.wait_for_timeout(1500)
             tab.locator("#viewer .stage").focus()
             tab.keyboard.press(key)
-            tab.mouse.move(5, 5)
+            tab.evaluate("document.activeElement.blur()")
             tab.wait_for_timeout(500)
             tab.screenshot(path=FOLDER / f"{name}.png")
         browser.close()

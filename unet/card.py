@@ -117,7 +117,8 @@ def _results(info: BundleInfo, metrics: dict[str, Any]) -> str:
         parts.append(_paper_table(metrics))
     parts.append(
         f"Chosen on validation, on the mean Dice of all images: {_rules(rules)}. "
-        "Scores are at each image's own size. Two empty masks count as 1. Brackets: 95 % intervals by bootstrap over near-duplicate groups."
+        "Scores are at each image's own size. Two empty masks count as 1. Brackets: 95 % intervals "
+        "by bootstrap over near-duplicate groups."
     )
     if "validation" in metrics["splits"]:
         parts.append("![Threshold sweep](plots/threshold_sweep_validation.png)")
