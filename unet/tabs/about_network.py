@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import gradio as gr
 
 from unet import about
@@ -17,7 +19,7 @@ def add(networks: Networks, chooser: gr.Dropdown) -> None:
         return about.text(folder), about.figures(folder), about.worst_cases(folder)
 
     def how_to_call(request: gr.Request):
-        return about.api(str(request.request.base_url))
+        return about.api(_public_address() or str(request.request.base_url))
 
     text, figures, worst = describe(networks.default)
     card = gr.Markdown(text, elem_id="card")
@@ -34,3 +36,8 @@ def add(networks: Networks, chooser: gr.Dropdown) -> None:
     calls = gr.Markdown()
     chooser.change(describe, chooser, [card, gallery, table], **PRIVATE)
     gr.on(None, how_to_call, None, calls, **PRIVATE)
+
+
+def _public_address() -> str | None:
+    """The page's address on a Hugging Face Space, where requests come through a proxy."""
+    return f"https://{os.environ['SPACE_HOST']}" if os.environ.get("SPACE_ID") else None
