@@ -254,7 +254,8 @@ def test_a_ground_truth_is_scored_as_the_evaluation_scores_it(page, scan, segmen
     upload(page, scan)
     page.locator("#truth input[type=file]").set_input_files(scan.with_name("truth.png"))
     page.wait_for_function(f"{VIEWER}.viewer.stage.scene.truth")
-    expect(page.locator("#viewer [data-mode=agreement]")).to_be_enabled()
+    agreement = page.locator("#viewer [data-mode=agreement]")
+    expect(agreement).to_have_attribute("aria-checked", "true")
     truth = pixels(scan.with_name("truth.png")) > 0
     p8 = quantise(segmenter.predict(pixels(scan)))
     for threshold in (0.2, 0.5, 0.7):

@@ -72,12 +72,13 @@ async function show(value) {
     spacing: value.spacing_mm, peak: p8.reduce((a, b) => Math.max(a, b), 0),
     truth: truth ? truthOf(greyOf(truth), width) : null, seconds: value.seconds };
   const kept = stage.scene && stage.scene.series === value.series;
+  const hadTruth = kept && stage.scene.truth;
   if (!kept) thresholdInput.value = value.rules.threshold;
   thresholdInput.disabled = false;
   scene.segmented = segmentMap(p8, width, height, scene.rules, Number(thresholdInput.value), scene.peak);
   stage.show(scene);
   find("[data-mode=agreement]").disabled = !scene.truth;
-  if (scene.truth && !kept) setMode("agreement");
+  if (scene.truth && !hadTruth) setMode("agreement");
   if (!scene.truth && stage.mode === "agreement") setMode("overlay");
   find(".truth").hidden = !scene.truth;
   find(".downloads").hidden = false;
