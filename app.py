@@ -26,7 +26,7 @@ THEME = gr.themes.Default(  # fonts of the system: the page asks no other host f
 STYLE = """<style>
 .gradio-container { max-width: 1240px !important; margin: 0 auto; }
 #saver { display: none; }
-#batch-gallery .grid-wrap, #figures .grid-wrap { max-height: none; min-height: 0; height: auto; }
+#batch-gallery .grid-wrap { max-height: none; min-height: 0; height: auto; }
 @media (max-width: 640px) {
   .gradio-container .main { padding: 16px 12px !important; }
   #viewer .html-container { padding: 0; }

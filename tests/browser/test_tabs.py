@@ -102,4 +102,7 @@ def test_about_tells_the_numbers_of_the_bundle(page, networks):
     dice = about.metrics_of(folder)["splits"]["test"]["final"]["lesion_images"]["dice"]["value"]
     expect(page.locator("#card")).to_contain_text(f"{dice:.3f}")
     expect(page.locator("#figures img")).to_have_count(3)
+    page.wait_for_function(
+        "[...document.querySelectorAll('#figures img')].every(image => image.naturalWidth > 300)"
+    )
     expect(page.get_by_text("/gradio_api/mcp/")).to_be_visible()

@@ -24,7 +24,14 @@ def add(networks: Networks, chooser: gr.Dropdown) -> None:
     text, figures, worst = describe(networks.default)
     card = gr.Markdown(text, elem_id="card")
     gallery = gr.Gallery(
-        figures, label="Figures", columns=1, interactive=False, buttons=[], elem_id="figures"
+        figures,
+        label="Figures (choose one to enlarge it)",
+        columns=3,
+        height=320,
+        object_fit="contain",
+        interactive=False,
+        buttons=["fullscreen"],
+        elem_id="figures",
     )
     table = gr.Dataframe(
         worst,
