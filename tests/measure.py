@@ -20,7 +20,6 @@ from pathlib import Path
 import numpy as np
 
 ROOT = Path(__file__).parents[1]
-ROUNDS = 5
 
 
 def spread(values: list[float], unit: str) -> str:
@@ -28,7 +27,7 @@ def spread(values: list[float], unit: str) -> str:
     return f"{np.median(values):.3g} {unit} ({min(values):.3g}–{max(values):.3g})"
 
 
-def feed(precision: str) -> None:
+def feed(precision: str, rounds: int) -> None:
     """Images a second in `fit`, fed by the pipeline and by one constant batch."""
     import keras
     import tensorflow as tf
@@ -48,7 +47,7 @@ def feed(precision: str) -> None:
     constant = tf.data.Dataset.from_tensors((images[:8], masks[:8].astype(np.float32))).repeat()
     fed = training_batches(images, masks, batch_size=8, seed=0)
     rates: dict[str, list[float]] = {"constant": [], "pipeline": []}
-    for turn in range(ROUNDS + 1):
+    for turn in range(rounds + 1):
         for name, batches in (("constant", constant), ("pipeline", fed)):
             started = time.perf_counter()
             model.fit(batches, steps_per_epoch=15, epochs=1, shuffle=False, verbose=0)
@@ -92,10 +91,10 @@ print(json.dumps([1000 * step, 1000 * float(np.median(times))]))
 """
 
 
-def onednn(precision: str) -> None:
+def onednn(precision: str, rounds: int) -> None:
     """Milliseconds an image with TF_ENABLE_ONEDNN_OPTS=1 and 0, in processes that take turns."""
     found: dict[str, list[list[float]]] = {"1": [], "0": []}
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         for setting, results in found.items():
             done = subprocess.run(
                 [sys.executable, "-c", STEP, precision],
@@ -157,10 +156,11 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=["feed", "onednn", "page"])
     parser.add_argument("--precision", default="mixed_bfloat16")
+    parser.add_argument("--rounds", type=int, default=5)
     chosen = parser.parse_args()
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     if chosen.what == "page":
         page()
     else:
-        {"feed": feed, "onednn": onednn}[chosen.what](chosen.precision)
+        {"feed": feed, "onednn": onednn}[chosen.what](chosen.precision, chosen.rounds)
