@@ -113,7 +113,7 @@ def _serve_another_shape(repository) -> None:
 @pytest.mark.parametrize(
     ("fault", "notice"),
     [
-        ("500", r"The Hub answered 500 for user/tiny\. Try again later\."),
+        ("500", r"The Hub answered 500 for user/tiny\. Trying again later\."),
         ("other", r"What user/tiny holds on the Hub is not a whole bundle"),
         ("huge", r"is said to have 10000000000 bytes"),
     ],

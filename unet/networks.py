@@ -110,4 +110,6 @@ def _for_visitors(error: Exception, repo: str) -> str:
     """What went wrong, without the paths of this machine."""
     if isinstance(error, BundleError):
         return f"What {repo} holds on the Hub is not a whole bundle of this project."
-    return str(error) if isinstance(error, UserError) else f"{repo} could not be fetched."
+    if isinstance(error, UserError):
+        return str(error).removesuffix(" Try again later.")
+    return f"{repo} could not be fetched."
