@@ -100,7 +100,9 @@ def add(networks: Networks, chooser: gr.Dropdown, local_examples: Path) -> None:
     saver = gr.HTML(html_template="", js_on_load=SAVE, elem_id="saver")
 
     scene = [analysed, view]
-    upload.upload(analyse, [upload, chooser], [*scene, truth, frame], **NETWORK, **PRIVATE)
+    # A result takes a fraction of a second, and errors are told once, not over every output.
+    quiet = {"show_progress": "hidden", **PRIVATE}
+    upload.upload(analyse, [upload, chooser], [*scene, truth, frame], **NETWORK, **quiet)
     upload.clear(
         lambda: (None, None, None, gr.Slider(visible=False)),
         None,
@@ -118,7 +120,7 @@ def add(networks: Networks, chooser: gr.Dropdown, local_examples: Path) -> None:
     )
     gallery.select(analyse_example, chooser, [*scene, upload, truth, frame], **NETWORK, **PRIVATE)
     chooser.input(analyse_again, [analysed, chooser], scene, **NETWORK, **PRIVATE)
-    truth.upload(compare, [analysed, truth], scene, **PRIVATE)
+    truth.upload(compare, [analysed, truth], scene, **quiet)
     truth.clear(compare, [analysed, truth], scene, **PRIVATE)
     view.download(download, analysed, saver, **PRIVATE)
 

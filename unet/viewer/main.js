@@ -91,6 +91,7 @@ async function show(value) {
 function clear() {
   stage.scene = null;
   stage.ruler = [];
+  find(".readout").textContent = "";
   stage.invalidate();
   thresholdInput.disabled = true;
   host.dataset.state = "empty";
