@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import os
 import shutil
@@ -14,7 +12,7 @@ import keras
 import numpy as np
 
 from unet.errors import UserError
-from unet.files import write_whole
+from unet.files import rows_to_csv, write_whole
 
 MONITOR = "val_dice"
 """The epoch with the highest value is kept: mean Dice over all validation images."""
@@ -125,16 +123,7 @@ class Checkpoint:
         os.replace(temporary, path)
 
     def _write_csv(self, history: list[dict]) -> None:
-        write_whole(self.run_dir / "history.csv", history_csv(history))
-
-
-def history_csv(history: list[dict[str, float]]) -> str:
-    """The history as CSV text, a row an epoch."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(history[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(history)
-    return text.getvalue()
+        write_whole(self.run_dir / "history.csv", rows_to_csv(history))
 
 
 def git_commit() -> str | None:

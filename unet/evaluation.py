@@ -9,8 +9,6 @@ Three readings of each case are kept:
 
 from __future__ import annotations
 
-import csv
-import io
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -187,12 +185,3 @@ def case_row(result: CaseResult) -> dict[str, Any]:
             row[prefix + name] = round(getattr(score.confusion, name), 5)
         row[f"{prefix}cross_entropy"] = round(score.cross_entropy, 5)
     return row
-
-
-def rows_to_csv(rows: list[dict[str, Any]]) -> str:
-    """Rows of one shape as CSV text."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()

@@ -1,9 +1,12 @@
-"""Writing files so that a killed program leaves the old content or the new, never half of it."""
+"""Tables as text; files written so that a killed program leaves the old or the new, never half."""
 
 from __future__ import annotations
 
+import csv
+import io
 import os
 from pathlib import Path
+from typing import Any
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
@@ -14,3 +17,12 @@ def write_whole(path: Path, content: str | bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(temporary, path)
+
+
+def rows_to_csv(rows: list[dict[str, Any]]) -> str:
+    """Rows of one shape as CSV text."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()

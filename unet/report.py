@@ -16,10 +16,9 @@ from unet.evaluation import (
     Map,
     case_row,
     evaluate_case,
-    rows_to_csv,
     sweep,
 )
-from unet.files import write_whole
+from unet.files import rows_to_csv, write_whole
 from unet.inference import Segmenter
 from unet.phantom import KINDS, make_phantom
 from unet.postprocessing import quantise, segment
@@ -75,9 +74,9 @@ def evaluate_splits(
 
 def write_bundle_figures(folder: Path, segmenter: Segmenter, history: list[dict]) -> None:
     """The figures a bundle carries that need neither data set nor evaluation."""
-    from unet.checkpoint import best_epoch, history_csv
+    from unet.checkpoint import best_epoch
 
-    (folder / "history.csv").write_text(history_csv(history))
+    (folder / "history.csv").write_text(rows_to_csv(history))
     plots.learning_curves(history, folder / "plots" / "learning_curves.png", best_epoch(history))
     examples = []
     for kind in KINDS:

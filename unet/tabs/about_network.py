@@ -47,4 +47,5 @@ def add(networks: Networks, chooser: gr.Dropdown) -> None:
 
 def _public_address() -> str | None:
     """The page's address on a Hugging Face Space, where requests come through a proxy."""
-    return f"https://{os.environ['SPACE_HOST']}" if os.environ.get("SPACE_ID") else None
+    host = os.environ.get("SPACE_HOST")
+    return f"https://{host}" if os.environ.get("SPACE_ID") and host else None
