@@ -1,6 +1,7 @@
 """Train, evaluate and publish the breast-ultrasound segmentation network.
 
     python train.py fit --data DIR [--model NAME] [--out weights/NAME] [--epochs N] [--resume]
+    python train.py fit --data DIR [--model NAME] --folds 5 [--resume]
     python train.py evaluate --weights weights/NAME --data DIR [--split test|validation|all]
     python train.py push --weights weights/NAME --repo USER/NAME [--private] [--tag v1]
 
@@ -19,7 +20,7 @@ from pathlib import Path
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-from unet.config import ModelConfig, TrainConfig
+from unet.config import RECIPES, TrainConfig
 from unet.errors import UserError
 
 
@@ -30,19 +31,24 @@ def parser() -> argparse.ArgumentParser:
 
     fit = commands.add_parser("fit", help="train a network, evaluate it and write its bundle")
     fit.add_argument("--data", required=True, help="the BUSI folder, or 'phantom'")
-    fit.add_argument("--model", default="unet", choices=["unet"], help="network (default: unet)")
+    fit.add_argument("--model", default="unet", choices=RECIPES, help="network (default: unet)")
     fit.add_argument("--out", type=Path, help="bundle folder (default: weights/MODEL)")
     fit.add_argument("--run-dir", type=Path, help="checkpoints and logs (default: runs/OUT's name)")
     fit.add_argument("--resume", action="store_true", help="continue the run in the run folder")
     fit.add_argument("--push-to", metavar="USER/NAME", help="push the bundle to the Hub when done")
     fit.add_argument("--tensorboard", action="store_true", help="write TensorBoard logs")
+    fit.add_argument("--folds", type=int, help="cross-validate in so many folds; writes no bundle")
+    fit.add_argument("--input-size", type=int, help="side of the network's input (default: 256)")
     for field in dataclasses.fields(TrainConfig):
         name = "--" + field.name.replace("_", "-")
-        if isinstance(field.default, bool):
-            fit.add_argument(name, action=argparse.BooleanOptionalAction, default=field.default)
-        else:
+        by_model = {model: getattr(config, field.name) for model, (_, config) in RECIPES.items()}
+        help_text = "default: " + ", ".join(f"{value} for {m}" for m, value in by_model.items())
+        if len(set(by_model.values())) == 1:
             help_text = f"default: {field.default}"
-            fit.add_argument(name, type=type(field.default), default=field.default, help=help_text)
+        if isinstance(field.default, bool):
+            fit.add_argument(name, action=argparse.BooleanOptionalAction, help=help_text)
+        else:
+            fit.add_argument(name, type=type(field.default), help=help_text)
 
     evaluate = commands.add_parser("evaluate", help="score a bundle and draw its figures")
     evaluate.add_argument("--weights", type=Path, required=True, help="bundle folder")
@@ -65,26 +71,34 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _fit(arguments: argparse.Namespace) -> None:
-    from unet.workflow import fit
+    from unet.workflow import cross_validate, fit
 
-    settings = {f.name: getattr(arguments, f.name) for f in dataclasses.fields(TrainConfig)}
+    out = arguments.out or Path("weights") / arguments.model
+    model, config = RECIPES[arguments.model]
+    given = {field.name: getattr(arguments, field.name) for field in dataclasses.fields(config)}
+    given = {name: value for name, value in given.items() if value is not None}
+    size = model.input_size if arguments.input_size is None else arguments.input_size
     try:
-        config = TrainConfig(**settings)
+        config = dataclasses.replace(config, **given)
+        model = dataclasses.replace(model, name=out.name, input_size=size)
     except ValueError as error:
         raise UserError(error) from None
     if arguments.push_to:
         from unet.hub import check_name
 
         check_name(arguments.push_to)
-    out = arguments.out or Path("weights") / arguments.model
+    run_dir = arguments.run_dir or Path("runs") / out.name
+    options = {"out": out, "run_dir": run_dir, "resume": arguments.resume}
+    if arguments.folds is not None:
+        cross_validate(arguments.data, model, config, folds=arguments.folds, **options)
+        return
     fit(
         arguments.data,
-        ModelConfig(name=out.name),
+        arguments.model,
+        model,
         config,
-        out=out,
-        run_dir=arguments.run_dir or Path("runs") / out.name,
-        resume=arguments.resume,
         tensorboard=arguments.tensorboard,
+        **options,
     )
     if arguments.push_to:
         from unet.hub import push

@@ -14,7 +14,7 @@ from unet.workflow import evaluate
 
 
 def map_of(p8: np.ndarray, truth: np.ndarray) -> Map:
-    return Map(Case("a", "benign", Path("a.png"), ()), p8, truth)
+    return Map(Case("a", "benign", Path("a.png"), ()), p8 / np.float32(255), p8, truth, 0.1)
 
 
 def lesion_map(inside: int, around: int) -> Map:

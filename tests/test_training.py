@@ -144,7 +144,7 @@ def test_kill_9_at_random_moments_loses_only_the_running_epoch(phantoms, tmp_pat
     history = rows(run_dir)
     assert [int(row["epoch"]) for row in history] == list(range(1, LONG.epochs + 1))
     best = int(np.argmax([float(row[MONITOR]) for row in history])) + 1
-    assert [p.name for p in run_dir.glob("best-*")] == [f"best-{best:04d}.weights.h5"]
+    assert [p.name for p in run_dir.glob("kept-*")] == [f"kept-{best:04d}.weights.h5"]
     with h5py.File(run_dir / "last" / "model.weights.h5") as file:
         steps = [v[()] for v in file["optimizer/vars"].values() if v.shape == ()]
     assert LONG.epochs * 3 in steps  # 12 cases in batches of 4: no step lost or repeated

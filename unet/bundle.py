@@ -184,11 +184,11 @@ def load_network(folder: str | Path, info: BundleInfo) -> keras.Model:
     Raises:
         BundleError: The weights have other shapes.
     """
-    from unet.model import build_unet
+    from unet.model import build_network
 
     path = Path(folder) / WEIGHTS
     try:
-        network = build_unet(info.model)
+        network = build_network(info.model)
         if _shapes(path) != sorted(tuple(weight.shape) for weight in network.weights):
             raise ValueError("its arrays have other shapes")  # Keras would only warn
         network.load_weights(path)

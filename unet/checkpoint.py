@@ -15,7 +15,7 @@ from unet.errors import UserError
 from unet.files import rows_to_csv, write_whole
 
 MONITOR = "val_dice"
-"""The epoch with the highest value is kept: mean Dice over all validation images."""
+"""The epoch with the highest value is the best: mean Dice over all validation images."""
 
 
 class RunError(UserError):
@@ -27,16 +27,22 @@ def best_epoch(history: list[dict[str, float]]) -> int:
     return int(np.argmax([row[MONITOR] for row in history])) + 1
 
 
+def kept_epoch(history: list[dict[str, float]], keep: str) -> int:
+    """The epoch whose weights are kept, counted from 1: the "best" or the "last"."""
+    return best_epoch(history) if keep == "best" else len(history)
+
+
 class Checkpoint:
     """The state of a run on disk.
 
     `last/` holds the newest epoch's weights with optimizer and `state.json` (settings, history,
     the commit the run started from); it is replaced by renaming, so it is always whole.
-    `best-NNNN.weights.h5` is written before the state that counts on it, and older ones go after.
+    `kept-NNNN.weights.h5` is written before the state that counts on it, and older ones go after.
     """
 
     def __init__(self, run_dir: Path, settings: dict):
         self.run_dir, self.settings = Path(run_dir), settings
+        self.keep = settings["train"]["keep"]
         self.commit = git_commit()
 
     def load_history(self, *, resume: bool) -> list[dict[str, float]]:
@@ -89,8 +95,8 @@ class Checkpoint:
         """Write the state after an epoch, whole or not at all."""
         self.run_dir.mkdir(parents=True, exist_ok=True)
         epoch = len(history)
-        if best_epoch(history) == epoch:
-            self._write_weights(model, self.best_path(history))
+        if kept_epoch(history, self.keep) == epoch:
+            self._write_weights(model, self.kept_path(history))
         new = self.run_dir / "new"
         shutil.rmtree(new, ignore_errors=True)
         new.mkdir()
@@ -100,13 +106,13 @@ class Checkpoint:
         os.replace(new, self.run_dir / "complete")
         self._finish_replacing()
         self._write_csv(history)
-        for path in self.run_dir.glob("best-*.weights.h5"):
-            if path != self.best_path(history):
+        for path in self.run_dir.glob("kept-*.weights.h5"):
+            if path != self.kept_path(history):
                 path.unlink()
 
-    def best_path(self, history: list[dict]) -> Path:
-        """Where the best epoch's weights are."""
-        return self.run_dir / f"best-{best_epoch(history):04d}.weights.h5"
+    def kept_path(self, history: list[dict]) -> Path:
+        """Where the kept epoch's weights are."""
+        return self.run_dir / f"kept-{kept_epoch(history, self.keep):04d}.weights.h5"
 
     def _finish_replacing(self) -> None:
         """Put a complete new state in the old one's place, also if killed in between."""

@@ -9,6 +9,11 @@ from typing import Any, TypeVar
 
 C = TypeVar("C")
 
+ENCODERS = ("plain", "efficientnet-lite0")
+LOSSES = ("cross_entropy", "cross_entropy_dice")
+PRECISIONS = ("float32", "mixed_bfloat16")
+KEPT = ("best", "last")
+
 
 @dataclass(frozen=True)
 class ModelConfig:
@@ -20,20 +25,25 @@ class ModelConfig:
 
     Attributes:
         name: The network's name, and that of its folder in `weights/`.
-        input_size: Height and width of the square input in pixels; a multiple of
-            2 ** len(filters).
-        filters: Filters of each encoder block, from full resolution down; the decoder mirrors them.
-        dropout: Dropout rate of each encoder block; the decoder mirrors them.
-        bottleneck_filters: Filters of the block between encoder and decoder.
+        encoder: One of `ENCODERS`: "plain" for the paper's, or a published one.
+        input_size: Height and width of the square input in pixels; a multiple of the factor by
+            which the encoder shrinks it.
+        filters: Filters of each plain encoder block, from full resolution down; the decoder
+            mirrors them. With a published encoder those of the decoder, from half resolution down.
+        dropout: Dropout rates that go with `filters`.
+        bottleneck_filters: Filters of the block between a plain encoder and the decoder.
         bottleneck_dropout: Dropout rate of that block.
+        flip_averaging: Whether the outputs for an image and for its mirror image are averaged.
     """
 
     name: str = "unet"
+    encoder: str = "plain"
     input_size: int = 256
     filters: tuple[int, ...] = (32, 64, 128, 256)
     dropout: tuple[float, ...] = (0.1, 0.1, 0.2, 0.2)
     bottleneck_filters: int = 512
     bottleneck_dropout: float = 0.3
+    flip_averaging: bool = False
 
     def __post_init__(self) -> None:
         if len(self.filters) != len(self.dropout) or not self.filters:
@@ -41,7 +51,17 @@ class ModelConfig:
                 "ModelConfig: filters and dropout need one entry for each encoder block. "
                 f"Received: filters={self.filters}, dropout={self.dropout}"
             )
-        multiple = 2 ** len(self.filters)
+        if self.encoder not in ENCODERS:
+            raise ValueError(
+                f"ModelConfig: encoder must be one of {', '.join(ENCODERS)}. "
+                f"Received: {self.encoder!r}"
+            )
+        if self.encoder != "plain" and len(self.filters) != 4:
+            raise ValueError(
+                f"ModelConfig: a decoder for {self.encoder} has 4 blocks. "
+                f"Received: filters={self.filters}"
+            )
+        multiple = 2 ** (len(self.filters) + (self.encoder != "plain"))
         if self.input_size < multiple or self.input_size % multiple:
             raise ValueError(
                 f"ModelConfig: input_size must be a multiple of {multiple}, so that the decoder "
@@ -56,10 +76,17 @@ class TrainConfig:
     Attributes:
         epochs: Passes over the training cases; the learning rate falls to zero over them.
         batch_size: Images a step.
-        learning_rate: Peak rate of Adam, after `warmup_epochs` of linear rise, before the cosine.
+        learning_rate: Peak rate of AdamW, after `warmup_epochs` of linear rise, before the cosine.
         warmup_epochs: Epochs of linear warm-up.
+        weight_decay: Of AdamW, times the rate; at 0 it is Adam.
+        loss: One of `LOSSES`.
+        pretrained: Whether a published encoder starts from its ImageNet weights.
         augment: Whether training images are flipped, warped and changed in grey values.
-        patience: Epochs without a better validation score after which training stops.
+        strong: Whether that is done as widely as scanners differ (needs `augment`).
+        annotations: Whether calipers and text are drawn over training images (needs `strong`).
+        keep: Which epoch is kept: the "best" by mean Dice on validation, or the "last".
+        patience: Epochs without a better validation score after which training stops, where the
+            best is kept.
         precision: Keras dtype policy in training, "float32" or "mixed_bfloat16". The weights are
             float32 either way.
         seed: Seeds weights, dropout, shuffling and augmentation.
@@ -72,7 +99,13 @@ class TrainConfig:
     batch_size: int = 8
     learning_rate: float = 1e-3
     warmup_epochs: int = 2
+    weight_decay: float = 0.0
+    loss: str = "cross_entropy"
+    pretrained: bool = False
     augment: bool = True
+    strong: bool = False
+    annotations: bool = False
+    keep: str = "best"
     patience: int = 25
     precision: str = "float32"
     seed: int = 0
@@ -86,16 +119,48 @@ class TrainConfig:
                 raise ValueError(
                     f"TrainConfig: {name} must be at least 1. Received: {getattr(self, name)}"
                 )
-        if self.precision not in ("float32", "mixed_bfloat16"):
-            raise ValueError(
-                "TrainConfig: precision must be 'float32' or 'mixed_bfloat16'. "
-                f"Received: {self.precision!r}"
-            )
+        for name, known in (("precision", PRECISIONS), ("loss", LOSSES), ("keep", KEPT)):
+            if getattr(self, name) not in known:
+                raise ValueError(
+                    f"TrainConfig: {name} must be {' or '.join(map(repr, known))}. "
+                    f"Received: {getattr(self, name)!r}"
+                )
+        for name, needed in (("strong", "augment"), ("annotations", "strong")):
+            if getattr(self, name) and not getattr(self, needed):
+                raise ValueError(f"TrainConfig: {name} needs {needed}. Received: {needed}=False")
         for name in ("test_fraction", "validation_fraction"):
             if not 0 < getattr(self, name) < 1:
                 raise ValueError(
                     f"TrainConfig: {name} must lie between 0 and 1. Received: {getattr(self, name)}"
                 )
+
+
+RECIPES = {
+    "unet": (ModelConfig(), TrainConfig()),
+    "efficientnet-unet": (
+        ModelConfig(
+            name="efficientnet-unet",
+            encoder="efficientnet-lite0",
+            input_size=224,
+            filters=(32, 48, 64, 128),
+            dropout=(0.0, 0.0, 0.1, 0.1),
+            bottleneck_filters=0,
+            bottleneck_dropout=0.0,
+            flip_averaging=True,
+        ),
+        TrainConfig(
+            epochs=40,
+            batch_size=16,
+            weight_decay=0.01,
+            loss="cross_entropy_dice",
+            pretrained=True,
+            strong=True,
+            annotations=True,
+            keep="last",
+        ),
+    ),
+}
+"""Networks by name, each with the settings it is trained with unless others are given."""
 
 
 def to_dict(config: Any) -> dict[str, Any]:

@@ -194,14 +194,7 @@ def split_cases(
     Raises:
         DatasetError: A split would hold no case.
     """
-    members: dict[int, list[int]] = {}
-    for index, case in enumerate(cases):
-        members.setdefault(case.group, []).append(index)
-    strata: dict[str, list[list[int]]] = {label: [] for label in CLASSES}
-    for indices in members.values():
-        counts = Counter(cases[i].label for i in indices)
-        strata[max(CLASSES, key=lambda label: counts[label])].append(indices)
-
+    strata = _groups_by_class(cases)
     random = np.random.default_rng(seed)
     split: dict[str, list[int]] = {name: [] for name in SPLITS}
     for groups in strata.values():
@@ -222,3 +215,46 @@ def split_cases(
             "Use more cases or larger fractions."
         )
     return {name: sorted(indices) for name, indices in split.items()}
+
+
+def fold_cases(cases: list[Case], folds: int, seed: int) -> list[list[int]]:
+    """Deal whole near-duplicate groups into folds of like size, stratified by class.
+
+    Args:
+        cases: Cases with groups.
+        folds: How many, at least 2.
+        seed: The same seed gives the same folds.
+
+    Returns:
+        The indices of each fold's cases, ascending; every case is in one fold.
+
+    Raises:
+        DatasetError: Fewer than 2 folds, or too few cases for so many.
+    """
+    if folds < 2:
+        raise DatasetError(f"cross-validation needs at least 2 folds, not {folds}")
+    random = np.random.default_rng(seed)
+    dealt: list[list[int]] = [[] for _ in range(folds)]
+    for groups in _groups_by_class(cases).values():
+        counts = [0] * folds
+        # The largest groups first, each to the fold that has fewest of the class.
+        order = sorted(random.permutation(len(groups)), key=lambda i: -len(groups[i]))
+        for i in order:
+            smallest = min(range(folds), key=lambda k: (counts[k], len(dealt[k])))
+            counts[smallest] += len(groups[i])
+            dealt[smallest] += groups[i]
+    if not all(dealt):
+        raise DatasetError(f"{len(cases)} cases are too few for {folds} folds")
+    return [sorted(indices) for indices in dealt]
+
+
+def _groups_by_class(cases: list[Case]) -> dict[str, list[list[int]]]:
+    """The cases' indices by near-duplicate group, the groups by class."""
+    members: dict[int, list[int]] = {}
+    for index, case in enumerate(cases):
+        members.setdefault(case.group, []).append(index)
+    strata: dict[str, list[list[int]]] = {label: [] for label in CLASSES}
+    for indices in members.values():
+        counts = Counter(cases[i].label for i in indices)
+        strata[max(CLASSES, key=lambda label: counts[label])].append(indices)
+    return strata

@@ -63,45 +63,60 @@ class CaseResult:
 
 @dataclass(frozen=True)
 class Map:
-    """A case with its quantised probability and truth: uint8 and bool `(H, W)`."""
+    """A case with its probability and truth.
+
+    Attributes:
+        case: The case.
+        square: float32 `(S, S)`, the probability at the network's size.
+        p8: uint8 `(H, W)`, the quantised probability at the image's size.
+        truth: bool `(H, W)`.
+        seconds: The time from the image to its probability map.
+    """
 
     case: Case
+    square: np.ndarray
     p8: np.ndarray
     truth: np.ndarray
+    seconds: float
 
 
-def evaluate_case(
-    segmenter: Segmenter, case: Case, split: str, rules: PostProcessing
-) -> tuple[CaseResult, Map]:
-    """Run the network on one case's files and score the result under each reading."""
+def probability_map(segmenter: Segmenter, case: Case) -> Map:
+    """Run the network on one case's files."""
     grey, truth = read_grey(case), read_mask(case)
     started = time.perf_counter()
     square = segmenter.network_output(grey)  # (S, S)
-    probability = from_output(square, *grey.shape)  # (H, W)
-    seconds = time.perf_counter() - started
-    p8 = quantise(probability)
-    mask = segment(p8, rules)
-    loss = cross_entropy(probability, truth)
-    square_truth = mask_to_input(truth, square.shape[0])[:, :, 0]
-    scores = {
-        "final": Score(Confusion.of(mask, truth), loss, hausdorff_95(mask, truth)),
-        "plain": Score(Confusion.of(p8 >= level(0.5), truth), loss),
-        "network_size": Score(
-            Confusion.of(square >= 0.5, square_truth), cross_entropy(square, square_truth)
-        ),
-    }
-    peak = float(p8.max()) / 255
-    result = CaseResult(case.id, case.label, case.group, split, *grey.shape, peak, seconds, scores)
-    return result, Map(case, p8, truth)
+    p8 = quantise(from_output(square, *grey.shape))  # (H, W)
+    return Map(case, square, p8, truth, time.perf_counter() - started)
 
 
 def probability_maps(segmenter: Segmenter, cases: Iterable[Case]) -> list[Map]:
-    """The network's quantised maps of some cases, beside their truth."""
-    maps = []
-    for case in cases:
-        p8 = quantise(segmenter.predict(read_grey(case)))
-        maps.append(Map(case, p8, read_mask(case)))
-    return maps
+    """The network's maps of some cases, beside their truth."""
+    return [probability_map(segmenter, case) for case in cases]
+
+
+def score_map(m: Map, split: str, rules: PostProcessing) -> CaseResult:
+    """Score a case's map under each reading."""
+    probability = from_output(m.square, *m.truth.shape)  # (H, W)
+    mask = segment(m.p8, rules)
+    loss = cross_entropy(probability, m.truth)
+    square_truth = mask_to_input(m.truth, m.square.shape[0])[:, :, 0]
+    scores = {
+        "final": Score(Confusion.of(mask, m.truth), loss, hausdorff_95(mask, m.truth)),
+        "plain": Score(Confusion.of(m.p8 >= level(0.5), m.truth), loss),
+        "network_size": Score(
+            Confusion.of(m.square >= 0.5, square_truth), cross_entropy(m.square, square_truth)
+        ),
+    }
+    return CaseResult(
+        m.case.id,
+        m.case.label,
+        m.case.group,
+        split,
+        *m.truth.shape,
+        float(m.p8.max()) / 255,
+        m.seconds,
+        scores,
+    )
 
 
 def choose_postprocessing(maps: list[Map]) -> PostProcessing:

@@ -29,14 +29,23 @@ class Segmenter:
     """
 
     def __init__(
-        self, network: keras.Model, name: str, postprocessing: PostProcessing, version: str = ""
+        self,
+        network: keras.Model,
+        name: str,
+        postprocessing: PostProcessing,
+        version: str = "",
+        flip: bool = False,
     ):
-        """Wrap a network `(B, S, S, 1)` → `(B, S, S, 1)`, trace its graph and run it once."""
+        """Wrap a network `(B, S, S, 1)` → `(B, S, S, 1)`, trace its graph and run it once.
+
+        With `flip`, an image's probability is the mean of the outputs for it and its mirror image.
+        """
         import tensorflow as tf
 
         self.name = name
         self.version = version
         self.postprocessing = postprocessing
+        self._flip = flip
         self._size = network.input_shape[1]
         self._lock = threading.Lock()
         shape = tf.TensorSpec((None, self._size, self._size, 1), tf.float32)
@@ -54,7 +63,13 @@ class Segmenter:
         """
         info = verify(folder)
         version = info.sha256[WEIGHTS][:12]
-        return cls(load_network(folder, info), info.model.name, info.postprocessing, version)
+        return cls(
+            load_network(folder, info),
+            info.model.name,
+            info.postprocessing,
+            version,
+            info.model.flip_averaging,
+        )
 
     @classmethod
     def from_hub(cls, repo: str, revision: str | None = None) -> Segmenter:
@@ -80,9 +95,17 @@ class Segmenter:
 
     def network_output(self, image: Image.Image | np.ndarray) -> np.ndarray:
         """The probability at the network's own size: float32 `(S, S)` in [0, 1]."""
+        return self._views(image).mean(axis=0)
+
+    def _views(self, image: Image.Image | np.ndarray) -> np.ndarray:
+        """The outputs for the image and, if averaged, its mirror image: float32 `(V, S, S)`."""
         batch = to_input(image, self._size)[None]  # (1, S, S, 1)
+        if self._flip:
+            batch = np.concatenate([batch, batch[:, :, ::-1]])  # (2, S, S, 1)
         with self._lock:
-            return self._graph(batch).numpy()[0, :, :, 0]
+            views = self._graph(batch).numpy()[:, :, :, 0]  # (V, S, S)
+        views[1:] = views[1:, :, ::-1]
+        return views
 
     def predict(self, image: Image.Image | np.ndarray) -> np.ndarray:
         """The lesion probability of each pixel.

@@ -1,10 +1,20 @@
-"""The paper's U-Net as a Keras functional model of built-in layers."""
+"""The networks as Keras functional models of built-in layers; here the paper's U-Net."""
 
 from __future__ import annotations
 
 import keras
 
 from unet.config import ModelConfig
+from unet.efficientnet_unet import build_efficientnet_unet
+
+
+def build_network(
+    config: ModelConfig,
+    batch_normalization: type[keras.layers.BatchNormalization] = keras.layers.BatchNormalization,
+) -> keras.Model:
+    """Build the network that `config` describes; see the two it may be."""
+    build = build_unet if config.encoder == "plain" else build_efficientnet_unet
+    return build(config, batch_normalization)
 
 
 def build_unet(

@@ -14,16 +14,16 @@ from unet.rendering import FALSE_ALARM, HIT, MISS, agreement
 TRAIN, VALIDATION, OTHER = "#5b6770", "#0072b2", "#d55e00"
 
 
-def learning_curves(history: list[dict[str, float]], path: Path, best_epoch: int) -> None:
+def learning_curves(history: list[dict[str, float]], path: Path, kept_epoch: int) -> None:
     """Loss, accuracy and IoU over epochs for training and validation (the paper's figures 4–6)."""
     figure = Figure(figsize=(12, 3.6), layout="constrained")
     epochs = [row["epoch"] for row in history]
-    titles = {"loss": "Binary cross-entropy", "accuracy": "Pixel accuracy", "iou": "IoU (pooled)"}
+    titles = {"loss": "Loss", "accuracy": "Pixel accuracy", "iou": "IoU (pooled)"}
     for axes, (name, title) in zip(figure.subplots(1, 3), titles.items()):
         axes.plot(epochs, [row[name] for row in history], color=TRAIN, label="training")
         axes.plot(epochs, [row[f"val_{name}"] for row in history], color=VALIDATION,
                   label="validation")  # fmt: skip
-        axes.axvline(best_epoch, color=OTHER, linewidth=1, linestyle=":", label="kept epoch")
+        axes.axvline(kept_epoch, color=OTHER, linewidth=1, linestyle=":", label="kept epoch")
         axes.set(title=title, xlabel="epoch")
         _clean(axes)
         if name == "loss":  # the first epochs of an untrained network would flatten the rest

@@ -15,7 +15,8 @@ from unet.evaluation import (
     CaseResult,
     Map,
     case_row,
-    evaluate_case,
+    probability_map,
+    score_map,
     sweep,
 )
 from unet.files import rows_to_csv, write_whole
@@ -50,9 +51,8 @@ def evaluate_splits(
     for split, cases in cases_by_split.items():
         results, maps = [], []
         for number, case in enumerate(cases, start=1):
-            result, case_map = evaluate_case(segmenter, case, split, segmenter.postprocessing)
-            results.append(result)
-            maps.append(case_map)
+            maps.append(probability_map(segmenter, case))
+            results.append(score_map(maps[-1], split, segmenter.postprocessing))
             print(f"\r{split}: {number}/{len(cases)} cases evaluated", end="", flush=True)
         print()
         rows |= {result.id: case_row(result) for result in results}
@@ -72,12 +72,12 @@ def evaluate_splits(
     return metrics
 
 
-def write_bundle_figures(folder: Path, segmenter: Segmenter, history: list[dict]) -> None:
+def write_bundle_figures(
+    folder: Path, segmenter: Segmenter, history: list[dict], kept_epoch: int
+) -> None:
     """The figures a bundle carries that need neither data set nor evaluation."""
-    from unet.checkpoint import best_epoch
-
     (folder / "history.csv").write_text(rows_to_csv(history))
-    plots.learning_curves(history, folder / "plots" / "learning_curves.png", best_epoch(history))
+    plots.learning_curves(history, folder / "plots" / "learning_curves.png", kept_epoch)
     examples = []
     for kind in KINDS:
         for seed in (1, 2):

@@ -17,8 +17,9 @@ import numpy as np
 from unet.checkpoint import Checkpoint, best_epoch
 from unet.config import ModelConfig, TrainConfig, to_dict
 from unet.fast_batchnorm import FusedBatchNormalization
+from unet.imagenet import load_imagenet_encoder
 from unet.losses import compile_arguments
-from unet.model import build_unet
+from unet.model import build_network
 from unet.pipeline import evaluation_batches, training_batches
 
 EVALUATION_BATCH = 8
@@ -28,7 +29,7 @@ def train(
     model_config: ModelConfig,
     config: TrainConfig,
     train_data: tuple[np.ndarray, np.ndarray],
-    validation_data: tuple[np.ndarray, np.ndarray],
+    validation_data: tuple[np.ndarray, np.ndarray] | None,
     run_dir: Path,
     *,
     data_fingerprint: str = "",
@@ -41,14 +42,14 @@ def train(
         model_config: The network.
         config: The recipe.
         train_data: Images float32 `(N, S, S, 1)` in [0, 1] and masks bool `(N, S, S, 1)`.
-        validation_data: The same for validation.
+        validation_data: The same for validation; None if the last epoch is kept, whatever it is.
         run_dir: Holds checkpoints and history.csv; made if missing.
         data_fingerprint: Names the data; a run is not resumed on other data.
         resume: Continue the run in `run_dir`, or start if there is none.
         tensorboard: Also write TensorBoard logs to `run_dir/tensorboard`.
 
     Returns:
-        The network in float32 with the best epoch's weights, and the history, a row an epoch.
+        The network in float32 with the kept epoch's weights, and the history, a row an epoch.
 
     Raises:
         RunError: `run_dir` holds a run and `resume` is not set, or a run with other settings.
@@ -60,9 +61,11 @@ def train(
     keras.utils.set_random_seed(config.seed)
     keras.mixed_precision.set_global_policy(config.precision)
     try:
-        model = build_unet(model_config, batch_normalization=FusedBatchNormalization)
+        model = build_network(model_config, batch_normalization=FusedBatchNormalization)
         steps = math.ceil(len(train_data[0]) / config.batch_size)
-        model.compile(optimizer=_optimizer(config, steps), **compile_arguments())
+        if config.pretrained and not history:
+            load_imagenet_encoder(model)
+        model.compile(optimizer=_optimizer(config, steps), **compile_arguments(config.loss))
         model.optimizer.build(model.trainable_variables)
         if history:
             checkpoint.load_into(model, history)
@@ -71,19 +74,18 @@ def train(
     finally:
         keras.mixed_precision.set_global_policy("float32")
 
-    trained = build_unet(model_config, batch_normalization=FusedBatchNormalization)
-    trained.load_weights(checkpoint.best_path(history))
-    best = build_unet(model_config)  # the same weights in built-in layers
-    best.set_weights(trained.get_weights())
-    return best, history
+    trained = build_network(model_config, batch_normalization=FusedBatchNormalization)
+    trained.load_weights(checkpoint.kept_path(history))
+    network = build_network(model_config)  # the same weights in built-in layers
+    network.set_weights(trained.get_weights())
+    return network, history
 
 
 def is_finished(history: list[dict[str, float]], config: TrainConfig) -> bool:
     """Whether all epochs are done, or `patience` of them have passed without a better one."""
-    if not history:
-        return False
-    waited = len(history) - best_epoch(history)
-    return len(history) >= config.epochs or waited >= config.patience
+    if not history or len(history) >= config.epochs:
+        return bool(history)
+    return config.keep == "best" and len(history) - best_epoch(history) >= config.patience
 
 
 def _optimizer(config: TrainConfig, steps: int) -> keras.optimizers.Optimizer:
@@ -94,7 +96,7 @@ def _optimizer(config: TrainConfig, steps: int) -> keras.optimizers.Optimizer:
         warmup_target=config.learning_rate if warmup else None,
         warmup_steps=warmup,
     )
-    return keras.optimizers.Adam(schedule)
+    return keras.optimizers.AdamW(schedule, weight_decay=config.weight_decay)
 
 
 def _fit(model, config, train_data, validation_data, checkpoint, history, tensorboard) -> None:
@@ -109,9 +111,11 @@ def _fit(model, config, train_data, validation_data, checkpoint, history, tensor
             seed=config.seed,
             first_epoch=len(history),
             augment=config.augment,
+            strong=config.strong,
+            annotations=config.annotations,
         ),
         steps_per_epoch=math.ceil(len(train_data[0]) / config.batch_size),
-        validation_data=evaluation_batches(*validation_data, EVALUATION_BATCH),
+        validation_data=validation_data and evaluation_batches(*validation_data, EVALUATION_BATCH),
         initial_epoch=len(history),
         epochs=config.epochs,
         callbacks=callbacks,

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from unet.bundle import read_info, replacing, write_bundle
-from unet.config import ModelConfig, TrainConfig, to_dict
+from unet.config import RECIPES, ModelConfig, TrainConfig, to_dict
 from unet.dataset import SPLITS, Case, Dataset, DatasetError, load_dataset, split_cases
 from unet.evaluation import choose_postprocessing, probability_maps
 from unet.inference import Segmenter
@@ -35,6 +35,7 @@ def data_folder(data: str) -> Iterator[Path]:
 
 def fit(
     data: str,
+    recipe: str,
     model_config: ModelConfig,
     config: TrainConfig,
     *,
@@ -47,13 +48,14 @@ def fit(
 
     Args:
         data: The BUSI folder, or "phantom".
-        model_config, config: The network and the recipe.
+        recipe: Name of the recipe that the settings were taken from, one of `RECIPES`.
+        model_config, config: The network and how it is trained.
         out: The bundle's folder; replaced when the run is finished.
         run_dir: Checkpoints, logs and figures that show the data set's images.
         resume: Continue the run in `run_dir`.
         tensorboard: Write TensorBoard logs too.
     """
-    from unet.checkpoint import Checkpoint, best_epoch
+    from unet.checkpoint import Checkpoint, kept_epoch
     from unet.training import train
 
     with data_folder(data) as folder:
@@ -76,7 +78,9 @@ def fit(
             tensorboard=tensorboard,
         )
         cases = {name: [dataset.cases[i] for i in split[name]] for name in SPLITS}
-        segmenter = Segmenter(network, model_config.name, PostProcessing())
+        segmenter = Segmenter(
+            network, model_config.name, PostProcessing(), flip=model_config.flip_averaging
+        )
         rules = choose_postprocessing(probability_maps(segmenter, cases["validation"]))
         with replacing(out) as new:
             info = write_bundle(
@@ -86,10 +90,10 @@ def fit(
                 postprocessing=rules,
                 training={
                     "data": "phantom" if data == "phantom" else "BUSI",
-                    "command": _command(data, model_config, config),
+                    "command": _command(data, recipe, model_config, config),
                     "config": to_dict(config),
                     "epochs_run": len(history),
-                    "best_epoch": best_epoch(history),
+                    "best_epoch": kept_epoch(history, config.keep),
                     "seconds": round(sum(row["seconds"] for row in history)),
                 },
                 split={name: [case.id for case in cases[name]] for name in SPLITS},
@@ -97,9 +101,44 @@ def fit(
             )
             segmenter = Segmenter.load(new)  # what is evaluated is what was written
             metrics = evaluate_splits(segmenter, cases, new, run_dir / "figures")
-            write_bundle_figures(new, segmenter, history)
+            write_bundle_figures(new, segmenter, history, info.training["best_epoch"])
             write_card(new, info, metrics)
     print(f"wrote {out}")
+
+
+def cross_validate(
+    data: str,
+    model_config: ModelConfig,
+    config: TrainConfig,
+    *,
+    folds: int,
+    out: Path,
+    run_dir: Path,
+    resume: bool = False,
+) -> None:
+    """Cross-validate a recipe; writes cross_validation.json and .csv, and no bundle.
+
+    Args:
+        folds: How many parts the cases are dealt into.
+        out: Where the results go: the bundle of the network trained with the same recipe.
+        data, model_config, config, run_dir, resume: As in `fit`.
+    """
+    from unet import cross_validation
+
+    with data_folder(data) as folder:
+        dataset = load_dataset(folder, model_config.input_size)
+        summary, rows = cross_validation.cross_validate(
+            dataset,
+            model_config,
+            config,
+            folds=folds,
+            run_dir=run_dir,
+            fingerprint=_fingerprint(dataset, {"all": list(range(len(dataset.cases)))}),
+            resume=resume,
+        )
+    cross_validation.write_cross_validation(out, summary, rows)
+    print(json.dumps(summary["final"], indent=1))
+    print(f"wrote {out}/cross_validation.json and cross_validation.csv")
 
 
 def evaluate(weights: Path, data: str, split: str, out: Path | None, figures: Path) -> None:
@@ -141,13 +180,18 @@ def evaluate(weights: Path, data: str, split: str, out: Path | None, figures: Pa
     print(f"wrote {target}/metrics.json and cases.csv; figures of cases in {figures}")
 
 
-def _command(data: str, model_config: ModelConfig, config: TrainConfig) -> str:
-    """The command that trains this network anew, with every setting that is not the default."""
+def _command(data: str, recipe: str, model_config: ModelConfig, config: TrainConfig) -> str:
+    """The command that trains this network anew, with every setting that is not the recipe's."""
+    model, defaults = RECIPES[recipe]
     words = ["python", "train.py", "fit", "--data", "phantom" if data == "phantom" else "DIR"]
-    words += ["--model", model_config.name]
+    words += ["--model", recipe]
+    if model_config.name != recipe:
+        words += ["--out", f"weights/{model_config.name}"]
+    if model_config.input_size != model.input_size:
+        words += ["--input-size", str(model_config.input_size)]
     for field in dataclasses.fields(TrainConfig):
         value = getattr(config, field.name)
-        if value != field.default:
+        if value != getattr(defaults, field.name):
             option = field.name.replace("_", "-")
             if isinstance(value, bool):
                 words.append(f"--{option}" if value else f"--no-{option}")
@@ -159,7 +203,7 @@ def _command(data: str, model_config: ModelConfig, config: TrainConfig) -> str:
 def _fingerprint(dataset: Dataset, split: dict[str, list[int]]) -> str:
     """A hash of the cases' pixels and of where the split puts them."""
     digest = hashlib.sha256()
-    for name in SPLITS:
+    for name in split:
         digest.update(f"{name} {[dataset.cases[i].id for i in split[name]]}".encode())
     digest.update(dataset.images.tobytes())
     digest.update(dataset.masks.tobytes())

@@ -1,0 +1,90 @@
+"""k-fold cross-validation of a recipe: every case is segmented by a network that never saw it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from unet.config import ModelConfig, TrainConfig, to_dict
+from unet.dataset import Dataset, DatasetError, fold_cases
+from unet.evaluation import Map, case_row, choose_postprocessing, probability_maps, score_map
+from unet.files import rows_to_csv, write_whole
+from unet.inference import Segmenter
+from unet.postprocessing import PostProcessing
+from unet.summary import summarise
+from unet.training import train
+
+
+def cross_validate(
+    dataset: Dataset,
+    model_config: ModelConfig,
+    config: TrainConfig,
+    *,
+    folds: int,
+    run_dir: Path,
+    fingerprint: str,
+    resume: bool,
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Train a network for each fold on all other folds, and score the fold with it.
+
+    Nothing is chosen on the fold that is scored: the last epoch is kept, and post-processing is
+    chosen on the other folds' maps, which networks made that had not seen them either.
+
+    Args:
+        dataset: Cases with groups; near-duplicates share a fold.
+        model_config, config: The network and how it is trained; `config.keep` must be "last".
+        folds: How many.
+        run_dir: Gets a run folder for each fold.
+        fingerprint: Names the data; a run is not resumed on other data.
+        resume: Continue the runs in `run_dir`.
+
+    Returns:
+        The summary of all cases, and a row a case with its fold in column "split".
+
+    Raises:
+        DatasetError: `config.keep` is "best", or the cases are too few.
+    """
+    if config.keep != "last":
+        raise DatasetError(
+            "cross-validation has no validation cases to choose an epoch on: add --keep last"
+        )
+    parts = fold_cases(dataset.cases, folds, config.split_seed)
+    maps: list[list[Map]] = []
+    for number, held_out in enumerate(parts, start=1):
+        others = np.setdiff1d(np.arange(len(dataset.cases)), held_out)
+        print(f"fold {number} of {folds}: {len(others)} cases to train on")
+        network, _ = train(
+            model_config,
+            config,
+            (dataset.images[others], dataset.masks[others]),
+            None,
+            run_dir / f"fold-{number}",
+            data_fingerprint=f"{fingerprint}, fold {number} of {folds}",
+            resume=resume,
+        )
+        segmenter = Segmenter(
+            network, model_config.name, PostProcessing(), flip=model_config.flip_averaging
+        )
+        maps.append(probability_maps(segmenter, [dataset.cases[i] for i in held_out]))
+        keras.backend.clear_session()
+    results, rules = [], []
+    for number, fold_maps in enumerate(maps):
+        others = [m for k, other in enumerate(maps) if k != number for m in other]
+        rules.append(choose_postprocessing(others))
+        results += [score_map(m, f"fold {number + 1}", rules[-1]) for m in fold_maps]
+    summary = {"folds": folds, "config": to_dict(config), "rules": [to_dict(r) for r in rules]}
+    return summary | summarise(results), [case_row(r) for r in results]
+
+
+def write_cross_validation(
+    folder: Path, summary: dict[str, Any], rows: list[dict[str, Any]]
+) -> None:
+    """Write cross_validation.json and cross_validation.csv."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_whole(folder / "cross_validation.json", json.dumps(summary, indent=1) + "\n")
+    rows = sorted(rows, key=lambda row: row["id"])
+    write_whole(folder / "cross_validation.csv", rows_to_csv(rows))

@@ -1,0 +1,107 @@
+"""A U-Net with EfficientNet-Lite0 as its encoder, as a functional model of built-in layers."""
+
+from __future__ import annotations
+
+import keras
+
+from unet.config import ModelConfig
+
+STAGES = (
+    # repeats, kernel, stride, expansion, filters
+    (1, 3, 1, 1, 16),
+    (2, 3, 2, 6, 24),
+    (2, 5, 2, 6, 40),
+    (3, 3, 2, 6, 80),
+    (3, 5, 1, 6, 112),
+    (4, 5, 2, 6, 192),
+    (1, 3, 1, 6, 320),
+)
+"""EfficientNet-Lite0: the stages of Tan and Le, *EfficientNet* (ICML 2019), table 1, without
+squeeze-and-excitation and with ReLU6, as TensorFlow's "lite" variants are."""
+STEM_FILTERS = 32
+EPSILON = 1e-3
+"""Of the encoder's batch normalisation, as its published weights expect it."""
+
+
+def build_efficientnet_unet(
+    config: ModelConfig,
+    batch_normalization: type[keras.layers.BatchNormalization] = keras.layers.BatchNormalization,
+) -> keras.Model:
+    """Build the network: an encoder that halves five times, a decoder that doubles four times.
+
+    The decoder works as the U-Net's (Ronneberger et al., MICCAI 2015), with bilinear upsampling.
+    The last doubling is bilinear too, of the logits: half resolution costs half and, at lesion
+    size, loses little.
+
+    Args:
+        config: `filters` and `dropout` are those of the decoder, from half resolution down.
+        batch_normalization: The class for the normalisation layers, as in `build_unet`.
+
+    Returns:
+        A model from float32 `(B, S, S, 1)` in [0, 1] to the lesion probability of each pixel,
+        float32 `(B, S, S, 1)` in [0, 1], where S is `config.input_size`.
+    """
+    size = config.input_size
+    inputs = keras.Input((size, size, 1), name="image")  # (B, S, S, 1)
+    x, skips = _encoder(inputs, batch_normalization)  # (B, S/32, S/32, 320)
+
+    for level, (filters, dropout) in reversed(
+        list(enumerate(zip(config.filters, config.dropout), start=1))
+    ):
+        name = f"decoder_{level}"
+        x = keras.layers.UpSampling2D(2, interpolation="bilinear", name=f"{name}_upsample")(x)
+        x = keras.layers.Concatenate(name=f"{name}_concat")([x, skips[level - 1]])
+        for i in (1, 2):
+            x = keras.layers.Conv2D(
+                filters, 3, padding="same", use_bias=False, name=f"{name}_conv_{i}"
+            )(x)
+            x = batch_normalization(name=f"{name}_norm_{i}")(x)
+            x = keras.layers.ReLU(name=f"{name}_relu_{i}")(x)
+            if i == 1:
+                x = keras.layers.Dropout(dropout, name=f"{name}_dropout")(x)
+        # (B, S/2^l, S/2^l, F)
+
+    x = keras.layers.Conv2D(1, 1, dtype="float32", name="logit")(x)  # (B, S/2, S/2, 1)
+    x = keras.layers.UpSampling2D(2, interpolation="bilinear", dtype="float32", name="upsample")(x)
+    outputs = keras.layers.Activation("sigmoid", dtype="float32", name="probability")(x)
+    return keras.Model(inputs, outputs, name=config.name)  # (B, S, S, 1)
+
+
+def _encoder(inputs, batch_normalization):
+    """Features at 1/32 of the input's size, and those at 1/2, 1/4, 1/8 and 1/16."""
+
+    def normalised(x, name: str, relu: bool = True):
+        x = batch_normalization(epsilon=EPSILON, name=f"{name}_norm")(x)
+        return keras.layers.ReLU(6.0, name=f"{name}_relu")(x) if relu else x
+
+    def pointwise(x, filters: int, name: str):
+        return keras.layers.Conv2D(filters, 1, use_bias=False, name=f"{name}_conv")(x)
+
+    # The published weights take (v − 127) / 128 for 8-bit v.
+    x = keras.layers.Rescaling(255 / 128, -127 / 128, name="rescaling")(inputs)
+    x = keras.layers.Conv2D(
+        STEM_FILTERS, 3, strides=2, padding="same", use_bias=False, name="stem_conv"
+    )(x)
+    x = normalised(x, "stem")  # (B, S/2, S/2, 32)
+    skips = []
+    for stage, (repeats, kernel, stride, expansion, filters) in enumerate(STAGES, start=1):
+        if stride == 2:
+            skips.append(x)
+        for block in range(1, repeats + 1):
+            name = f"encoder_{stage}_{block}"
+            block_input, channels = x, x.shape[-1]
+            if expansion != 1:
+                x = normalised(pointwise(x, channels * expansion, f"{name}_expand"),
+                               f"{name}_expand")  # fmt: skip
+            x = keras.layers.DepthwiseConv2D(
+                kernel,
+                strides=stride if block == 1 else 1,
+                padding="same",
+                use_bias=False,
+                name=f"{name}_depthwise_conv",
+            )(x)
+            x = normalised(x, f"{name}_depthwise")
+            x = normalised(pointwise(x, filters, f"{name}_project"), f"{name}_project", relu=False)
+            if block > 1:
+                x = keras.layers.Add(name=f"{name}_add")([block_input, x])
+    return x, skips
