@@ -41,7 +41,7 @@ def tiny_bundle(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     from unet.workflow import fit
 
     folder = tmp_path_factory.mktemp("fit")
-    fit(str(phantoms), TINY, QUICK, out=folder / "tiny", run_dir=folder / "run")
+    fit(str(phantoms), "unet", TINY, QUICK, out=folder / "tiny", run_dir=folder / "run")
     return folder / "tiny"
 
 

@@ -1,8 +1,9 @@
 import json
+from dataclasses import replace
 
 import pytest
 
-from unet.config import ModelConfig, TrainConfig, from_dict, to_dict
+from unet.config import RECIPES, ModelConfig, TrainConfig, from_dict, to_dict
 
 
 @pytest.mark.parametrize("config", [ModelConfig(), TrainConfig(epochs=3, augment=False)])
@@ -15,7 +16,7 @@ def test_absent_fields_take_their_defaults():
 
 
 def test_an_unknown_field_is_refused_by_name():
-    with pytest.raises(ValueError, match=r"unknown field\(s\) depth; known: name, input_size"):
+    with pytest.raises(ValueError, match=r"unknown field\(s\) depth; known: name, encoder"):
         from_dict(ModelConfig, {"depth": 4})
 
 
@@ -34,8 +35,28 @@ def test_an_input_size_that_the_decoder_cannot_meet_is_refused():
 
 
 @pytest.mark.parametrize(
-    "values", [{"epochs": 0}, {"precision": "int8"}, {"test_fraction": 1.0}, {"batch_size": -1}]
+    "values",
+    [
+        {"epochs": 0},
+        {"precision": "int8"},
+        {"test_fraction": 1.0},
+        {"batch_size": -1},
+        {"loss": "focal"},
+        {"keep": "first"},
+        {"strong": True, "augment": False},
+        {"annotations": True},
+    ],
 )
 def test_a_recipe_that_cannot_run_is_refused(values):
     with pytest.raises(ValueError, match=f"TrainConfig: {next(iter(values))}"):
         TrainConfig(**values)
+
+
+def test_a_decoder_that_does_not_fit_its_encoder_is_refused():
+    network = RECIPES["efficientnet-unet"][0]
+    with pytest.raises(ValueError, match="has 4 blocks"):
+        replace(network, filters=(8, 8), dropout=(0.0, 0.0))
+    with pytest.raises(ValueError, match="multiple of 32"):
+        replace(network, input_size=240)
+    with pytest.raises(ValueError, match="encoder must be one of plain, efficientnet-lite0"):
+        replace(network, encoder="resnet18")

@@ -11,6 +11,7 @@ from unet.dataset import (
     Case,
     DatasetError,
     find_cases,
+    fold_cases,
     group_near_duplicates,
     load_dataset,
     read_mask,
@@ -165,3 +166,37 @@ def test_the_seed_decides_the_split():
 def test_too_few_cases_are_refused_in_words():
     with pytest.raises(DatasetError, match="too few"):
         split_cases(cases_of({"benign": [0, 1]}), test=0.1, validation=0.2, seed=0)
+
+
+def test_folds_hold_every_case_once_and_no_group_twice():
+    random = np.random.default_rng(0)
+    cases = cases_of({label: list(random.integers(0, 80, 100)) for label in CLASSES})
+    folds = fold_cases(cases, 5, seed=0)
+    assert sorted(i for indices in folds for i in indices) == list(range(300))
+    home = {}
+    for number, indices in enumerate(folds):
+        for i in indices:
+            assert home.setdefault(cases[i].group, number) == number
+
+
+def test_folds_are_of_like_size_in_every_class():
+    cases = cases_of({"benign": list(range(103)), "malignant": [*range(200, 252)] * 2,
+                      "normal": list(range(300, 331))})  # fmt: skip
+    for indices in fold_cases(cases, 5, seed=0):
+        counts = Counter(cases[i].label for i in indices)
+        assert counts["benign"] in (20, 21)
+        assert counts["malignant"] in (20, 22)
+        assert counts["normal"] in (6, 7)
+
+
+def test_the_seed_decides_the_folds():
+    cases = cases_of({label: list(range(k, k + 50)) for k, label in zip((0, 50, 100), CLASSES)})
+    one, same, other = (fold_cases(cases, 5, seed) for seed in (1, 1, 2))
+    assert one == same
+    assert one != other
+
+
+@pytest.mark.parametrize("folds", [0, 1, 7])
+def test_impossible_folds_are_refused_in_words(folds):
+    with pytest.raises(DatasetError, match=r"at least 2 folds|too few for 7 folds"):
+        fold_cases(cases_of({"benign": [0, 1, 2]}), folds, seed=0)

@@ -1,15 +1,18 @@
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
 
 from tests.conftest import TINY
-from unet.config import ModelConfig
+from unet.config import RECIPES, ModelConfig
 from unet.fast_batchnorm import FusedBatchNormalization
-from unet.model import build_unet
+from unet.model import build_network, build_unet
 
 PARAMETERS = {  # name: config, parameters in all
     "paper": (ModelConfig(), 7_771_297),
     "tiny": (TINY, 7_717),
+    "efficientnet": (RECIPES["efficientnet-unet"][0], 3_865_089),
 }
 
 
@@ -21,7 +24,7 @@ def paper() -> keras.Model:
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_the_parameter_count_is_pinned(name):
     config, parameters = PARAMETERS[name]
-    assert build_unet(config).count_params() == parameters
+    assert build_network(config).count_params() == parameters
 
 
 def test_the_papers_sizes_and_filters_level_by_level(paper):
@@ -57,6 +60,25 @@ def test_the_papers_dropout_rates(paper):
 
 def test_only_built_in_layers_are_used(paper):
     assert {type(layer).__module__.split(".")[0] for layer in paper.layers} == {"keras"}
+
+
+def test_the_efficientnets_sizes_level_by_level():
+    network = build_network(replace(RECIPES["efficientnet-unet"][0], input_size=96))
+    shapes = {
+        "stem_relu": (48, 48, 32),
+        "encoder_1_1_project_norm": (48, 48, 16),
+        "encoder_2_2_add": (24, 24, 24),
+        "encoder_3_2_add": (12, 12, 40),
+        "encoder_5_3_add": (6, 6, 112),
+        "encoder_7_1_project_norm": (3, 3, 320),
+        "decoder_4_concat": (6, 6, 320 + 112),
+        "decoder_1_concat": (48, 48, 48 + 16),
+        "decoder_1_relu_2": (48, 48, 32),
+        "probability": (96, 96, 1),
+    }
+    for name, shape in shapes.items():
+        assert tuple(network.get_layer(name).output.shape[1:]) == shape
+    assert {type(layer).__module__.split(".")[0] for layer in network.layers} == {"keras"}
 
 
 def test_the_fused_normalisation_trains_as_the_built_in_one():

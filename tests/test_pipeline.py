@@ -3,7 +3,14 @@ import itertools
 import numpy as np
 import pytest
 
-from unet.pipeline import augmented, evaluation_batches, training_batches
+from unet.annotations import annotation_layers
+from unet.pipeline import (
+    ANNOTATED,
+    augmented,
+    evaluation_batches,
+    strongly_augmented,
+    training_batches,
+)
 
 N, S = 7, 16
 
@@ -43,10 +50,11 @@ def test_each_epoch_has_its_own_order_and_images_keep_their_masks(data):
             np.testing.assert_array_equal(mask, masks[case])
 
 
-def test_a_run_that_starts_later_sees_what_the_whole_run_saw(data):
-    whole = iter(training_batches(*data, batch_size=3, seed=5))
+@pytest.mark.parametrize("more", [{}, {"strong": True, "annotations": True}])
+def test_a_run_that_starts_later_sees_what_the_whole_run_saw(data, more):
+    whole = iter(training_batches(*data, batch_size=3, seed=5, **more))
     epoch_of(whole)
-    resumed = training_batches(*data, batch_size=3, seed=5, first_epoch=1)
+    resumed = training_batches(*data, batch_size=3, seed=5, first_epoch=1, **more)
     for (x, y), (x_resumed, y_resumed) in zip(epoch_of(whole), epoch_of(resumed)):
         np.testing.assert_array_equal(x, x_resumed)
         np.testing.assert_array_equal(y, y_resumed)
@@ -58,6 +66,29 @@ def test_augmentation_differs_between_epochs_and_stays_in_range(data):
     assert np.abs(x1.mean() - x2.mean()) > 1e-4
     assert 0 <= x1.min() <= x1.max() <= 1
     assert set(np.unique(y1)) == {0, 1}
+
+
+def test_strong_augmentation_moves_the_mask_with_the_image_and_stays_in_range():
+    square = np.zeros((64, 64, 1), np.float32)
+    square[10:30, 35:55] = 1
+    agreeing = []
+    for number in range(40):
+        image, mask = strongly_augmented(square, square, np.array([0, number]))
+        assert set(np.unique(mask)) <= {0, 1}
+        assert 0 <= image.numpy().min() <= image.numpy().max() <= 1
+        agreeing.append(((image.numpy() > 0.4) == (mask.numpy() > 0.5)).mean())
+    assert min(agreeing) > 0.95
+
+
+def test_annotations_are_drawn_over_some_images_and_leave_masks_alone():
+    blank = np.zeros((64, 64, 1), np.float32)
+    layers = annotation_layers(64, 0, 20)
+    drawn = 0
+    for number in range(60):
+        image, mask = strongly_augmented(blank, blank, np.array([0, number]), layers)
+        assert not mask.numpy().any()
+        drawn += image.numpy().max() > 0.2
+    assert 0.5 * ANNOTATED < drawn / 60 <= 1.2 * ANNOTATED
 
 
 def test_augmentation_moves_the_mask_with_the_image():

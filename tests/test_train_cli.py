@@ -1,7 +1,9 @@
+from dataclasses import replace
+
 import pytest
 
 import train
-from unet.config import TrainConfig
+from unet.config import RECIPES, TrainConfig
 
 
 def test_bad_data_ends_in_words_and_exit_code_1(tmp_path, capsys):
@@ -26,10 +28,28 @@ def test_a_folder_that_is_no_bundle_ends_in_words(tmp_path, capsys):
     assert "is not a bundle: it has no unet.json" in capsys.readouterr().err
 
 
-def test_every_training_setting_is_an_option_with_its_default():
+def test_settings_are_the_recipes_unless_others_are_given(monkeypatch):
+    given = {}
+    monkeypatch.setattr("unet.workflow.fit", lambda *args, **options: given.update(args=args))
+    for name, (model, config) in RECIPES.items():
+        assert train.main(["fit", "--data", "phantom", "--model", name]) == 0
+        assert given["args"] == ("phantom", name, model, config)
+    words = ["--model", "unet", "--epochs", "3", "--no-augment", "--learning-rate", "0.1"]
+    assert train.main(["fit", "--data", "phantom", *words, "--input-size", "64"]) == 0
+    _, _, model, config = given["args"]
+    assert config == TrainConfig(epochs=3, augment=False, learning_rate=0.1)
+    assert model == replace(RECIPES["unet"][0], input_size=64)
+
+
+def test_every_training_setting_is_an_option():
     arguments = vars(train.parser().parse_args(["fit", "--data", "phantom"]))
-    for name, value in vars(TrainConfig()).items():
-        assert arguments[name] == value
+    assert set(vars(TrainConfig())) <= set(arguments)
+
+
+def test_cross_validation_that_would_choose_an_epoch_is_refused(tmp_path, capsys):
+    words = ["fit", "--data", "phantom", "--folds", "2", "--run-dir", str(tmp_path)]
+    assert train.main([*words, "--out", str(tmp_path / "out")]) == 1
+    assert "add --keep last" in capsys.readouterr().err
 
 
 def test_an_unknown_network_is_refused(capsys):

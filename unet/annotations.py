@@ -68,7 +68,7 @@ def _caliper_pair(draw: ImageDraw.ImageDraw, random: np.random.Generator, size: 
 def _text(draw: ImageDraw.ImageDraw, random: np.random.Generator, size: int) -> None:
     """Some characters, near an edge more often than not, sometimes on a black box."""
     words = "".join(random.choice(list(CHARACTERS), random.integers(1, 22)))
-    font = ImageFont.load_default(size * random.uniform(0.03, 0.06))
+    font = ImageFont.load_default(max(size * random.uniform(0.03, 0.06), 6))
     x, y = random.uniform(-0.05, 0.9, 2) * size
     if random.random() < 0.7:
         y = size * random.uniform(0, 0.06)
