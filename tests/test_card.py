@@ -3,7 +3,8 @@ import re
 
 from huggingface_hub import ModelCard
 
-from unet.card import NOTICE, interval
+from unet.card import NOTICE
+from unet.tables import interval
 
 
 def numbers_in(value) -> set[str]:

@@ -12,7 +12,8 @@ from unet.model import build_network, build_unet
 PARAMETERS = {  # name: config, parameters in all
     "paper": (ModelConfig(), 7_771_297),
     "tiny": (TINY, 7_717),
-    "efficientnet": (RECIPES["efficientnet-unet"][0], 3_865_089),
+    "lite0": (replace(RECIPES["efficientnet-unet"][0], encoder="efficientnet-lite0"), 3_865_089),
+    "lite2": (replace(RECIPES["efficientnet-unet"][0], encoder="efficientnet-lite2"), 5_330_961),
 }
 
 
@@ -68,10 +69,10 @@ def test_the_efficientnets_sizes_level_by_level():
         "stem_relu": (48, 48, 32),
         "encoder_1_1_project_norm": (48, 48, 16),
         "encoder_2_2_add": (24, 24, 24),
-        "encoder_3_2_add": (12, 12, 40),
-        "encoder_5_3_add": (6, 6, 112),
-        "encoder_7_1_project_norm": (3, 3, 320),
-        "decoder_4_concat": (6, 6, 320 + 112),
+        "encoder_3_3_add": (12, 12, 48),
+        "encoder_5_4_add": (6, 6, 120),
+        "encoder_7_1_project_norm": (3, 3, 352),
+        "decoder_4_concat": (6, 6, 352 + 120),
         "decoder_1_concat": (48, 48, 48 + 16),
         "decoder_1_relu_2": (48, 48, 32),
         "probability": (96, 96, 1),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -56,5 +57,8 @@ class TestBundle:
 
 def test_the_readmes_results_are_the_bundles():
     readme = (ROOT / "README.md").read_text()
-    results = card.readme_results(metrics_of(ROOT / "weights" / "unet"))
+    command = re.search(r"python -m unet.card README.md (.*) -->", readme)[1]
+    shown = [ROOT / path for path in command.split()]
+    assert sorted(shown) == BUNDLES
+    results = card.readme_results({path.name: metrics_of(path) for path in shown})
     assert card.update_readme(readme, results) == readme

@@ -31,6 +31,9 @@ class Analysed:
         series: The same for all frames of a clip, and for an image with and without its truth.
         picture: The image.
         p8: uint8 `(H, W)`, the probability times 255.
+        u8: uint8 `(H, W)`, the uncertainty times 255; None where the network gives none.
+        confidence: "low", "medium" or "high"; None where the network gives none.
+        familiar: Whether it looks like the network's training images; None if unknown.
         rules: The network's post-processing.
         network: The network's name and version.
         seconds: Time the network took.
@@ -41,6 +44,9 @@ class Analysed:
     series: str
     picture: Picture
     p8: np.ndarray
+    u8: np.ndarray | None
+    confidence: str | None
+    familiar: bool | None
     rules: PostProcessing
     network: str
     seconds: float
@@ -64,12 +70,25 @@ def analyse(
 ) -> Analysed:
     """Run the network on an image; a new series begins unless one is given."""
     started = time.perf_counter()
-    p8 = quantise(segmenter.predict(picture.pixels))
+    found = segmenter.examine(picture.pixels)
     seconds = time.perf_counter() - started
+    u8 = None if found.uncertainty is None else quantise(found.uncertainty)
     name = secrets.token_hex(8)
     network = f"{segmenter.name} {segmenter.version}".strip()
     rules = segmenter.postprocessing
-    return Analysed(name, series or name, picture, p8, rules, network, seconds, truth)
+    return Analysed(
+        name,
+        series or name,
+        picture,
+        quantise(found.probability),
+        u8,
+        found.confidence,
+        found.familiar,
+        rules,
+        network,
+        seconds,
+        truth,
+    )
 
 
 def result_at(analysed: Analysed, threshold: float | None = None) -> Result:
@@ -81,7 +100,15 @@ def result_at(analysed: Analysed, threshold: float | None = None) -> Result:
     threshold = analysed.rules.threshold if threshold is None else threshold
     mask = segment(analysed.p8, analysed.rules, threshold)
     regions = findings.find_regions(mask, analysed.p8, analysed.picture.spacing_mm)
-    return Result(analysed.picture.pixels, mask, regions, threshold, analysed.network)
+    return Result(
+        analysed.picture.pixels,
+        mask,
+        regions,
+        threshold,
+        analysed.network,
+        analysed.confidence,
+        analysed.familiar,
+    )
 
 
 def read_truth(path: str | Path, shape: tuple[int, int]) -> np.ndarray:

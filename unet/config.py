@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 C = TypeVar("C")
 
-ENCODERS = ("plain", "efficientnet-lite0")
+ENCODERS = ("plain", "efficientnet-lite0", "efficientnet-lite2")
 LOSSES = ("cross_entropy", "cross_entropy_dice")
 PRECISIONS = ("float32", "mixed_bfloat16")
 KEPT = ("best", "last")
@@ -140,7 +140,7 @@ RECIPES = {
     "efficientnet-unet": (
         ModelConfig(
             name="efficientnet-unet",
-            encoder="efficientnet-lite0",
+            encoder="efficientnet-lite2",
             input_size=224,
             filters=(32, 48, 64, 128),
             dropout=(0.0, 0.0, 0.1, 0.1),
@@ -149,7 +149,7 @@ RECIPES = {
             flip_averaging=True,
         ),
         TrainConfig(
-            epochs=40,
+            epochs=30,
             batch_size=16,
             weight_decay=0.01,
             loss="cross_entropy_dice",

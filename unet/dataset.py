@@ -6,6 +6,7 @@ Al-Dhabyani W, Gomaa M, Khaled H, Fahmy A., *Dataset of breast ultrasound images
 
 from __future__ import annotations
 
+import csv
 import re
 from collections import Counter
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from unet.preprocessing import mask_to_input, to_grey, to_input
 
 CLASSES = ("benign", "malignant", "normal")
 SPLITS = ("train", "validation", "test")
+CURATED = "mapping_curated_BUSI.csv"
 HASH_SIZE = 16
 """Side of the perceptual hash in bits; 16 gives 256 bits."""
 HASH_DISTANCE = 30
@@ -154,6 +156,20 @@ def find_cases(root: str | Path) -> tuple[list[Case], list[str]]:
         for stem in sorted(set(masks) - set(images)):
             problems.append(f"{masks[stem][0]}: mask without an image (expected {stem}.png)")
     return cases, problems
+
+
+def curated_ids(root: str | Path) -> set[str]:
+    """Ids of the cases that Curated BUSI keeps, if its list lies beside the data; else none.
+
+    The list (Zenodo 10.5281/zenodo.19047974), `mapping_curated_BUSI.csv` with columns class and
+    id, leaves out every near-duplicate and every doubtful image.
+    """
+    path = Path(root) / CURATED
+    if not path.is_file():
+        return set()
+    with open(path, newline="") as file:
+        rows = csv.DictReader(file, delimiter=";")
+        return {f"{row['class']}/{row['class']} ({row['id']})" for row in rows}
 
 
 def group_near_duplicates(hashes: np.ndarray, distance: int = HASH_DISTANCE) -> np.ndarray:

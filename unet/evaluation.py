@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import ndimage
 
+from unet.confidence import agreement
 from unet.dataset import Case, read_grey, read_mask
+from unet.diagnosis import diagnose
 from unet.metrics import Confusion, cross_entropy, hausdorff_95
 from unet.postprocessing import EIGHT_NEIGHBOURS, PostProcessing, level, quantise, segment
 from unet.preprocessing import from_output, mask_to_input
@@ -47,7 +49,8 @@ class Score:
 class CaseResult:
     """One case: who it is, its peak probability, its scores under each reading.
 
-    `seconds` is the time from the image to its probability map.
+    `seconds` is the time from the image to its probability map; `agreement` as in `Map`;
+    `diagnosis` says what is wrong with the final mask.
     """
 
     id: str
@@ -59,6 +62,8 @@ class CaseResult:
     peak: float
     seconds: float
     scores: dict[str, Score]
+    agreement: float | None = None
+    diagnosis: str = ""
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,7 @@ class Map:
         p8: uint8 `(H, W)`, the quantised probability at the image's size.
         truth: bool `(H, W)`.
         seconds: The time from the image to its probability map.
+        agreement: How well the averaged views agree, in [0, 1]; None where there is one view.
     """
 
     case: Case
@@ -78,15 +84,19 @@ class Map:
     p8: np.ndarray
     truth: np.ndarray
     seconds: float
+    agreement: float | None = None
 
 
 def probability_map(segmenter: Segmenter, case: Case) -> Map:
     """Run the network on one case's files."""
     grey, truth = read_grey(case), read_mask(case)
     started = time.perf_counter()
-    square = segmenter.network_output(grey)  # (S, S)
+    views, _ = segmenter.views(grey)
+    square = views.mean(axis=0)  # (S, S)
     p8 = quantise(from_output(square, *grey.shape))  # (H, W)
-    return Map(case, square, p8, truth, time.perf_counter() - started)
+    seconds = time.perf_counter() - started
+    agreed = agreement(views) if len(views) > 1 else None
+    return Map(case, square, p8, truth, seconds, agreed)
 
 
 def probability_maps(segmenter: Segmenter, cases: Iterable[Case]) -> list[Map]:
@@ -116,6 +126,8 @@ def score_map(m: Map, split: str, rules: PostProcessing) -> CaseResult:
         float(m.p8.max()) / 255,
         m.seconds,
         scores,
+        m.agreement,
+        diagnose(mask, m.truth, m.p8, rules),
     )
 
 
@@ -191,6 +203,7 @@ def case_row(result: CaseResult) -> dict[str, Any]:
         "width": result.width,
         "height": result.height,
         "peak": round(result.peak, 4),
+        "agreement": "" if result.agreement is None else round(result.agreement, 4),
         "hausdorff_95_px": round(final.hausdorff_95_px, 3),
     }
     for reading in READINGS:
@@ -199,4 +212,4 @@ def case_row(result: CaseResult) -> dict[str, Any]:
         for name in ("dice", "iou", "precision", "recall", "accuracy"):
             row[prefix + name] = round(getattr(score.confusion, name), 5)
         row[f"{prefix}cross_entropy"] = round(score.cross_entropy, 5)
-    return row
+    return row | {"diagnosis": result.diagnosis}

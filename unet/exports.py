@@ -12,6 +12,7 @@ import json
 from collections import defaultdict
 from dataclasses import asdict, dataclass
 from datetime import date
+from typing import Any
 
 import numpy as np
 from fpdf import FPDF
@@ -19,6 +20,11 @@ from PIL import Image
 
 from unet import findings, rendering
 from unet.card import NOTICE
+
+UNFAMILIAR = (
+    "This picture does not look like the breast ultrasounds the network was trained on; "
+    "its answer may mean nothing."
+)
 
 
 @dataclass(frozen=True)
@@ -31,6 +37,8 @@ class Result:
         regions: Its regions, largest first.
         threshold: The threshold the mask was made with, in [0, 1].
         network: Name and version of the network.
+        confidence: "low", "medium" or "high"; None where the network gives none.
+        familiar: Whether it looks like the network's training images; None if unknown.
     """
 
     image: np.ndarray
@@ -38,6 +46,8 @@ class Result:
     regions: list[findings.Region]
     threshold: float
     network: str
+    confidence: str | None = None
+    familiar: bool | None = None
 
 
 def mask_png(result: Result) -> bytes:
@@ -66,9 +76,18 @@ def contours_json(result: Result) -> bytes:
 
 def findings_json(result: Result) -> bytes:
     """The findings as JSON."""
-    content = findings.to_json(result.regions, result.mask)
+    content = findings_of(result)
     content |= {"threshold": result.threshold, "network": result.network, "notice": NOTICE}
     return json.dumps(content, indent=1).encode()
+
+
+def findings_of(result: Result) -> dict[str, Any]:
+    """The findings as JSON values, with how sure the network is of them."""
+    content = findings.to_json(result.regions, result.mask)
+    return content | {
+        "confidence": result.confidence,
+        "looks_like_breast_ultrasound": result.familiar,
+    }
 
 
 def findings_csv(result: Result) -> bytes:
@@ -112,6 +131,10 @@ def report_pdf(result: Result) -> bytes:
         f"Network: {result.network}. Threshold: {result.threshold:.2f}. Image: {width} x {height} "
         f"pixels. Made on {date.today().isoformat()}."
     )
+    if result.confidence:
+        facts = f"Confidence: {result.confidence}. {facts}"
+    if result.familiar is False:
+        facts = f"{UNFAMILIAR} {facts}"
     pdf.multi_cell(0, 5, facts)
     return bytes(pdf.output())
 

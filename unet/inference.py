@@ -3,18 +3,39 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from unet.bundle import WEIGHTS, load_network, verify
+from unet.confidence import Confidence, agreement, disagreement
+from unet.familiarity import Familiarity
 from unet.postprocessing import PostProcessing, quantise, segment
 from unet.preprocessing import from_output, to_grey, to_input
 
 if TYPE_CHECKING:
     import keras
     from PIL import Image
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a network says of an image.
+
+    Attributes:
+        probability: float32 `(H, W)` in [0, 1], the image's own size.
+        uncertainty: float32 `(H, W)` in [0, 1], how far the averaged views are apart; None where
+            there is one view.
+        confidence: "low", "medium" or "high"; None where there is one view.
+        familiar: Whether the picture looks like those the network was trained on; None if unknown.
+    """
+
+    probability: np.ndarray
+    uncertainty: np.ndarray | None
+    confidence: str | None
+    familiar: bool | None
 
 
 class Segmenter:
@@ -26,6 +47,7 @@ class Segmenter:
         name: The network's name.
         version: The first digits of the weights' sha256; empty if unknown.
         postprocessing: How its probability becomes a mask.
+        confidence: Which agreement of views counts as high or low; None where there is one view.
     """
 
     def __init__(
@@ -34,7 +56,10 @@ class Segmenter:
         name: str,
         postprocessing: PostProcessing,
         version: str = "",
+        *,
         flip: bool = False,
+        familiarity: Familiarity | None = None,
+        confidence: Confidence | None = None,
     ):
         """Wrap a network `(B, S, S, 1)` → `(B, S, S, 1)`, trace its graph and run it once.
 
@@ -46,8 +71,12 @@ class Segmenter:
         self.version = version
         self.postprocessing = postprocessing
         self._flip = flip
+        self._familiarity = familiarity
+        self.confidence = confidence
         self._size = network.input_shape[1]
         self._lock = threading.Lock()
+        if familiarity:
+            network = with_features(network, familiarity.layer)
         shape = tf.TensorSpec((None, self._size, self._size, 1), tf.float32)
         self._graph = tf.function(
             lambda batch: network(batch, training=False), input_signature=[shape]
@@ -68,7 +97,9 @@ class Segmenter:
             info.model.name,
             info.postprocessing,
             version,
-            info.model.flip_averaging,
+            flip=info.model.flip_averaging,
+            familiarity=info.familiarity,
+            confidence=info.confidence,
         )
 
     @classmethod
@@ -93,19 +124,39 @@ class Segmenter:
         """The probability from which a pixel counts as lesion, chosen on validation; in [0, 1]."""
         return self.postprocessing.threshold
 
-    def network_output(self, image: Image.Image | np.ndarray) -> np.ndarray:
-        """The probability at the network's own size: float32 `(S, S)` in [0, 1]."""
-        return self._views(image).mean(axis=0)
+    def views(self, image: Image.Image | np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Run the network on the image and, where that is averaged, on its mirror image.
 
-    def _views(self, image: Image.Image | np.ndarray) -> np.ndarray:
-        """The outputs for the image and, if averaged, its mirror image: float32 `(V, S, S)`."""
+        Returns:
+            The probability of each view, float32 `(V, S, S)` in [0, 1], none of them mirrored;
+            the image's features, float32 `(D,)`, or None if the network's familiarity is unknown.
+        """
         batch = to_input(image, self._size)[None]  # (1, S, S, 1)
         if self._flip:
             batch = np.concatenate([batch, batch[:, :, ::-1]])  # (2, S, S, 1)
         with self._lock:
-            views = self._graph(batch).numpy()[:, :, :, 0]  # (V, S, S)
-        views[1:] = views[1:, :, ::-1]
-        return views
+            outputs = self._graph(batch)
+        probability, features = outputs if self._familiarity else (outputs, None)
+        views = probability.numpy()[:, :, :, 0]  # (V, S, S)
+        views[1:] = views[1:, :, ::-1].copy()
+        return views, None if features is None else features.numpy()[0]
+
+    def network_output(self, image: Image.Image | np.ndarray) -> np.ndarray:
+        """The probability at the network's own size: float32 `(S, S)` in [0, 1]."""
+        return self.views(image)[0].mean(axis=0)
+
+    def examine(self, image: Image.Image | np.ndarray) -> Prediction:
+        """Everything the network says of an image; see `predict` for what may be given."""
+        grey = to_grey(image)
+        views, features = self.views(grey)
+        uncertainty = word = familiar = None
+        if len(views) > 1:
+            uncertainty = from_output(disagreement(views), *grey.shape)
+        if self.confidence:
+            word = self.confidence.word(agreement(views))
+        if self._familiarity:
+            familiar = self._familiarity.knows(features)
+        return Prediction(from_output(views.mean(axis=0), *grey.shape), uncertainty, word, familiar)
 
     def predict(self, image: Image.Image | np.ndarray) -> np.ndarray:
         """The lesion probability of each pixel.
@@ -132,3 +183,11 @@ class Segmenter:
             threshold: In place of the network's own, in [0, 1].
         """
         return segment(quantise(self.predict(image)), self.postprocessing, threshold)
+
+
+def with_features(network: keras.Model, layer: str) -> keras.Model:
+    """The network with a second output: a layer's features averaged over the image, `(B, D)`."""
+    import keras
+
+    features = keras.layers.GlobalAveragePooling2D()(network.get_layer(layer).output)
+    return keras.Model(network.input, [network.output, features])

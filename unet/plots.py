@@ -53,6 +53,21 @@ def threshold_sweep(rows: list[dict[str, float]], threshold: float, title: str, 
     _save(figure, path)
 
 
+def calibration(curve: dict[str, Any], title: str, path: Path) -> None:
+    """How often pixels of a probability are lesion, over that probability."""
+    figure = Figure(figsize=(4.6, 4.4), layout="constrained")
+    axes = figure.subplots()
+    axes.plot([0, 1], [0, 1], color=TRAIN, linewidth=1, linestyle=":", label="perfect")
+    x = [row["probability"] for row in curve["bins"]]
+    axes.plot(x, [row["frequency"] for row in curve["bins"]], "o-", color=VALIDATION, label="here")
+    error = curve["expected_calibration_error"]
+    axes.set(title=f"{title}: error {error:.4f}", xlim=(0, 1), ylim=(0, 1),
+             xlabel="probability", ylabel="share of pixels that are lesion")  # fmt: skip
+    _clean(axes)
+    axes.legend(frameon=False)
+    _save(figure, path)
+
+
 def predictions(examples: list[dict[str, Any]], title: str, path: Path) -> None:
     """Images beside truth, probability and agreement, a row an example.
 

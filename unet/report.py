@@ -9,6 +9,7 @@ from typing import Any
 
 from unet import card, plots
 from unet.bundle import BundleInfo
+from unet.calibration import calibration_curve, dice_by_confidence
 from unet.dataset import Case, read_grey
 from unet.evaluation import (
     PAPER_TABLE_1,
@@ -26,11 +27,17 @@ from unet.postprocessing import quantise, segment
 from unet.summary import summarise
 
 EXAMPLES = 8
-"""Cases shown in a figure."""
+"""Cases shown in a figure of examples."""
+WORST = 10
+"""Cases shown in a figure of failures."""
 
 
 def evaluate_splits(
-    segmenter: Segmenter, cases_by_split: dict[str, list[Case]], folder: Path, figures: Path
+    segmenter: Segmenter,
+    cases_by_split: dict[str, list[Case]],
+    folder: Path,
+    figures: Path,
+    curated: set[str],
 ) -> dict[str, Any]:
     """Evaluate some splits and write what was found.
 
@@ -41,6 +48,7 @@ def evaluate_splits(
         cases_by_split: Cases of each split to evaluate.
         folder: Gets metrics.json, cases.csv and figures made of numbers alone.
         figures: Gets the figures that show the data set's images.
+        curated: Ids of the cases that the Curated BUSI list keeps; these are summarised apart.
 
     Returns:
         The content of metrics.json.
@@ -56,10 +64,20 @@ def evaluate_splits(
             print(f"\r{split}: {number}/{len(cases)} cases evaluated", end="", flush=True)
         print()
         rows |= {result.id: case_row(result) for result in results}
-        metrics["splits"][split] = {
-            **summarise(results),
-            "sweep": sweep(maps, segmenter.postprocessing),
-        }
+        summary = summarise(results)
+        summary["sweep"] = sweep(maps, segmenter.postprocessing)
+        summary["calibration"] = calibration_curve(maps)
+        if segmenter.confidence:
+            summary["by_confidence"] = dice_by_confidence(results, segmenter.confidence)
+        kept = [result for result in results if result.id in curated]
+        if kept:
+            summary["curated"] = summarise(kept)
+        metrics["splits"][split] = summary
+        plots.calibration(
+            summary["calibration"],
+            f"Calibration, {split}",
+            folder / "plots" / f"calibration_{split}.png",
+        )
         plots.threshold_sweep(
             metrics["splits"][split]["sweep"],
             segmenter.threshold,
@@ -112,7 +130,7 @@ def _case_figures(
                   / pair[1].truth.size)  # fmt: skip
     for name, title, chosen in (
         ("predictions", "from the worst to the best Dice", spread),
-        ("worst", "lowest Dice", paired[:count]),
+        ("worst", "lowest Dice", paired[:WORST]),
         ("over_segmentation", "largest over-segmentation", over[:count]),
     ):
         examples = [_example(segmenter, result, m) for result, m in chosen]
@@ -126,7 +144,7 @@ def _example(segmenter: Segmenter, result: CaseResult, m: Map) -> dict[str, Any]
         "truth": m.truth,
         "mask": segment(m.p8, segmenter.postprocessing),
         "p8": m.p8,
-        "caption": f"{m.case.id.split('/')[1]}  Dice {counts.dice:.2f}",
+        "caption": f"{m.case.id.split('/')[1]}  Dice {counts.dice:.2f}  {result.diagnosis}",
     }
 
 

@@ -64,7 +64,7 @@ def train(
         model = build_network(model_config, batch_normalization=FusedBatchNormalization)
         steps = math.ceil(len(train_data[0]) / config.batch_size)
         if config.pretrained and not history:
-            load_imagenet_encoder(model)
+            load_imagenet_encoder(model, model_config.encoder)
         model.compile(optimizer=_optimizer(config, steps), **compile_arguments(config.loss))
         model.optimizer.build(model.trainable_variables)
         if history:

@@ -13,7 +13,15 @@ from pathlib import Path
 
 from unet.bundle import read_info, replacing, write_bundle
 from unet.config import RECIPES, ModelConfig, TrainConfig, to_dict
-from unet.dataset import SPLITS, Case, Dataset, DatasetError, load_dataset, split_cases
+from unet.dataset import (
+    SPLITS,
+    Case,
+    Dataset,
+    DatasetError,
+    curated_ids,
+    load_dataset,
+    split_cases,
+)
 from unet.evaluation import choose_postprocessing, probability_maps
 from unet.inference import Segmenter
 from unet.phantom import write_dataset
@@ -55,6 +63,7 @@ def fit(
         resume: Continue the run in `run_dir`.
         tensorboard: Write TensorBoard logs too.
     """
+    from unet.calibration import choose_confidence, learn_familiarity
     from unet.checkpoint import Checkpoint, kept_epoch
     from unet.training import train
 
@@ -81,7 +90,15 @@ def fit(
         segmenter = Segmenter(
             network, model_config.name, PostProcessing(), flip=model_config.flip_averaging
         )
-        rules = choose_postprocessing(probability_maps(segmenter, cases["validation"]))
+        maps = probability_maps(segmenter, cases["validation"])
+        rules = choose_postprocessing(maps)
+        familiarity = learn_familiarity(
+            network,
+            model_config,
+            dataset.images[split["train"]],
+            dataset.images[split["validation"]],
+            config.seed,
+        )
         with replacing(out) as new:
             info = write_bundle(
                 new,
@@ -96,11 +113,15 @@ def fit(
                     "best_epoch": kept_epoch(history, config.keep),
                     "seconds": round(sum(row["seconds"] for row in history)),
                 },
+                familiarity=familiarity,
+                confidence=choose_confidence(maps),
                 split={name: [case.id for case in cases[name]] for name in SPLITS},
                 commit=Checkpoint.started_from(run_dir),
             )
             segmenter = Segmenter.load(new)  # what is evaluated is what was written
-            metrics = evaluate_splits(segmenter, cases, new, run_dir / "figures")
+            metrics = evaluate_splits(
+                segmenter, cases, new, run_dir / "figures", curated_ids(folder)
+            )
             write_bundle_figures(new, segmenter, history, info.training["best_epoch"])
             write_card(new, info, metrics)
     print(f"wrote {out}")
@@ -172,7 +193,7 @@ def evaluate(weights: Path, data: str, split: str, out: Path | None, figures: Pa
         elif split != "all":
             cases = {split: cases[split]}
         target = out or weights
-        metrics = evaluate_splits(segmenter, cases, target, figures)
+        metrics = evaluate_splits(segmenter, cases, target, figures, curated_ids(folder))
         if target == weights:
             write_card(weights, info, metrics)
     for name in cases:

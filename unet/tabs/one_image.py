@@ -10,7 +10,7 @@ from pathlib import Path
 import gradio as gr
 import numpy as np
 
-from unet import analysis, exports, findings, viewer
+from unet import analysis, exports, viewer
 from unet.analysis import Analysed
 from unet.images import ImageError
 from unet.networks import Networks
@@ -133,6 +133,9 @@ def shown(analysed: Analysed) -> tuple[Analysed, dict]:
         analysed.picture.pixels,
         analysed.p8,
         analysed.rules,
+        u8=analysed.u8,
+        confidence=analysed.confidence,
+        familiar=analysed.familiar,
         truth=analysed.truth,
         spacing_mm=analysed.picture.spacing_mm,
         seconds=analysed.seconds,
@@ -153,7 +156,7 @@ def add_endpoint(networks: Networks) -> None:
         check_threshold(threshold)
         analysed = analysis.analyse(networks.get(networks.default), read(path))
         result = analysis.result_at(analysed, threshold)
-        return result.mask.astype(np.uint8) * 255, findings.to_json(result.regions, result.mask)
+        return result.mask.astype(np.uint8) * 255, exports.findings_of(result)
 
     with gr.Row(visible=False):
         file, threshold = gr.File(label="image"), gr.Number(label="threshold")

@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from unet.config import to_dict
+from unet.exports import UNFAMILIAR
 from unet.postprocessing import PostProcessing
 
 HERE = Path(__file__).parent
@@ -44,6 +45,9 @@ def scene(
     p8: np.ndarray,
     rules: PostProcessing,
     *,
+    u8: np.ndarray | None = None,
+    confidence: str | None = None,
+    familiar: bool | None = None,
     truth: np.ndarray | None = None,
     spacing_mm: tuple[float, float] | None = None,
     seconds: float | None = None,
@@ -56,6 +60,9 @@ def scene(
         image: uint8 `(H, W)` or `(H, W, 3)`.
         p8: uint8 `(H, W)`, the probability times 255.
         rules: The network's post-processing.
+        u8: uint8 `(H, W)`, the uncertainty times 255, if the network gives one.
+        confidence: "low", "medium" or "high", if the network gives one.
+        familiar: Whether the image looks like the network's training images, if known.
         truth: bool `(H, W)`, if there is one.
         spacing_mm: Height and width of a pixel in millimetres, if known.
         seconds: Time the network took.
@@ -66,6 +73,9 @@ def scene(
         "image": _png(image),
         "probability": _png(p8),
         "checksum": int(p8.sum(dtype=np.int64)),
+        "uncertainty": None if u8 is None else _png(u8),
+        "confidence": confidence,
+        "warning": UNFAMILIAR if familiar is False else None,
         "truth": None if truth is None else _png(truth.astype(np.uint8) * 255),
         "rules": to_dict(rules),
         "spacing_mm": spacing_mm,

@@ -1,6 +1,6 @@
 // Ties the parts together. Gradio runs this once with `element`, `props`, `trigger` and `watch`.
 
-const MODES = ["overlay", "contour", "heat", "original", "mask", "agreement"];
+const MODES = ["overlay", "contour", "heat", "original", "mask", "agreement", "uncertainty"];
 const host = element.querySelector(".viewer");
 const find = (selector) => host.querySelector(selector);
 const thresholdInput = find("input[name=threshold]");
@@ -57,8 +57,8 @@ async function show(value) {
   const mine = ++generation;
   if (!value) return clear();
   performance.mark("received");
-  const [bitmap, map, truth] = await Promise.all(
-    [value.image, value.probability, value.truth].map((png) => png && bytesOf(png)));
+  const [bitmap, map, truth, unsure] = await Promise.all(
+    [value.image, value.probability, value.truth, value.uncertainty].map((png) => png && bytesOf(png)));
   if (mine !== generation) return;
   const p8 = greyOf(map);
   const { width, height } = map;
@@ -70,7 +70,8 @@ async function show(value) {
   }
   const scene = { series: value.series, width, height, bitmap, p8, rules: value.rules,
     spacing: value.spacing_mm, peak: p8.reduce((a, b) => Math.max(a, b), 0),
-    truth: truth ? truthOf(greyOf(truth), width) : null, seconds: value.seconds };
+    truth: truth ? truthOf(greyOf(truth), width) : null, u8: unsure ? greyOf(unsure) : null,
+    confidence: value.confidence, seconds: value.seconds };
   const kept = stage.scene && stage.scene.series === value.series;
   const hadTruth = kept && stage.scene.truth;
   if (!kept) thresholdInput.value = value.rules.threshold;
@@ -78,8 +79,12 @@ async function show(value) {
   scene.segmented = segmentMap(p8, width, height, scene.rules, Number(thresholdInput.value), scene.peak);
   stage.show(scene);
   find("[data-mode=agreement]").disabled = !scene.truth;
+  find("[data-mode=uncertainty]").disabled = !scene.u8;
   if (scene.truth && !hadTruth) setMode("agreement");
   if (!scene.truth && stage.mode === "agreement") setMode("overlay");
+  if (!scene.u8 && stage.mode === "uncertainty") setMode("overlay");
+  find(".warning").hidden = !value.warning;
+  find(".warning").textContent = value.warning || "";
   find(".truth").hidden = !scene.truth;
   find(".downloads").hidden = false;
   update();
@@ -96,7 +101,7 @@ function clear() {
   thresholdInput.disabled = true;
   host.dataset.state = "empty";
   host.dataset.loaded = "";
-  for (const selector of [".truth", ".downloads", ".regions"]) find(selector).hidden = true;
+  for (const name of ["truth", "downloads", "regions", "warning"]) find(`.${name}`).hidden = true;
 }
 
 function setThreshold(value) {
@@ -137,7 +142,14 @@ function showAnswer(scene) {
   find(".answer strong").textContent = !regions.length ? "No lesion found."
     : regions.length === 1 ? `1 region, ${size(regions[0])}.`
       : `${regions.length} regions, the largest ${size(regions[0])}.`;
+  host.dataset.confidence = scene.confidence || "";
+  find(".confidence").hidden = !scene.confidence;
+  find(".confidence").textContent = scene.confidence && `${scene.confidence} confidence`;
   const notes = [];
+  if (scene.confidence === "low") {
+    notes.push("The network answers differently for this image and its mirror image: look at "
+      + "the uncertainty map, and do not rely on the outline.");
+  }
   if (segmented.gated) {
     notes.push(`The highest probability, ${(scene.peak / 255).toFixed(2)}, stays under `
       + `${rules.min_peak}, below which this network reports nothing.`);
@@ -212,6 +224,7 @@ function setMode(mode) {
     button.tabIndex = chosen ? 0 : -1; // one Tab stop; arrow keys move within
   }
   find(".legend.heat").hidden = mode !== "heat";
+  find(".legend.uncertainty").hidden = mode !== "uncertainty";
   find(".legend.agreement").hidden = mode !== "agreement";
   stage.invalidate(true);
 }

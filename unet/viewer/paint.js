@@ -20,8 +20,9 @@ const HEAT_PIXELS = Uint32Array.from({ length: 256 }, (_, v) => pixelOf(heatColo
 // Fill the layer's pixels (one uint32 each) for a mode. Transparent where the image shows.
 function paintLayer(pixels, mode, scene) {
   const { width, p8, truth, segmented } = scene;
-  if (mode === "heat") {
-    for (let i = 0; i < pixels.length; i++) pixels[i] = HEAT_PIXELS[p8[i]];
+  if (mode === "heat" || mode === "uncertainty") {
+    const values = mode === "heat" ? p8 : scene.u8;
+    for (let i = 0; i < pixels.length; i++) pixels[i] = HEAT_PIXELS[values[i]];
     return;
   }
   pixels.fill(mode === "mask" ? pixelOf([0, 0, 0]) : 0);

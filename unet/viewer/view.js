@@ -107,10 +107,10 @@ class Stage {
       context.drawImage(this.layer, 0, 0);
       context.globalAlpha = 1;
     }
-    if (mode === "overlay" || mode === "contour" || mode === "heat") {
+    if (mode === "overlay" || mode === "contour" || mode === "heat" || mode === "uncertainty") {
       context.lineCap = "square";
       context.lineWidth = (mode === "contour" ? 2 : 1.5) * ratio / this.scale;
-      context.strokeStyle = mode === "heat" ? "#fff" : `rgb(${LESION})`;
+      context.strokeStyle = mode === "heat" || mode === "uncertainty" ? "#fff" : `rgb(${LESION})`;
       context.stroke(this.outline);
     }
     this.drawTools();
@@ -239,7 +239,7 @@ class Stage {
       c: () => this.compare(true),
       Escape: () => { this.ruler = []; this.invalidate(); },
     };
-    const action = actions[event.key] || (/^[1-6]$/.test(event.key)
+    const action = actions[event.key] || (/^[1-7]$/.test(event.key)
       && (() => this.onMode(Number(event.key) - 1)));
     if (!action) return;
     event.preventDefault();

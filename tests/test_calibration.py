@@ -1,0 +1,44 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from unet.calibration import calibration_curve, choose_confidence, familiarity_layer
+from unet.config import RECIPES
+from unet.dataset import Case
+from unet.evaluation import Map
+
+CASE = Case("a", "benign", Path("a.png"), ())
+
+
+def map_of(square: np.ndarray, truth: np.ndarray, agreement: float | None = None) -> Map:
+    return Map(CASE, square.astype(np.float32), np.zeros((1, 1), np.uint8), truth, 0.0, agreement)
+
+
+def test_the_curve_and_its_error_by_hand():
+    square = np.array([[0.05, 0.05, 0.05, 0.05], [0.85, 0.85, 1.0, 1.0]])
+    truth = np.array([[0, 0, 0, 1], [1, 0, 1, 1]], bool)
+    curve = calibration_curve([map_of(square.repeat(2, axis=0), truth.repeat(2, axis=0))])
+    low, high, top = curve["bins"]
+    assert low["share"] == 0.5
+    assert low["frequency"] == 0.25
+    assert high["probability"] == pytest.approx(0.85)
+    assert top["probability"] == 1.0  # 1.0 falls into the last tenth
+    error = 0.5 * 0.2 + 0.25 * abs(0.85 - 0.5) + 0.25 * 0
+    assert curve["expected_calibration_error"] == pytest.approx(error, rel=1e-5)
+
+
+def test_the_least_agreeing_images_get_low_confidence():
+    blank = np.zeros((4, 4))
+    maps = [map_of(blank, blank > 0, agreement) for agreement in np.linspace(0, 1, 101)]
+    confidence = choose_confidence(maps)
+    assert (confidence.low, confidence.high) == (0.15, 0.45)
+    assert choose_confidence([map_of(blank, blank > 0)]) is None
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_the_familiarity_layer_is_in_the_network(name):
+    from unet.model import build_network
+
+    config = RECIPES[name][0]
+    assert build_network(config).get_layer(familiarity_layer(config))

@@ -1,0 +1,107 @@
+"""What a finished network learns about itself: its calibration, confidence and familiarity."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from unet.confidence import Confidence
+from unet.config import ModelConfig
+from unet.evaluation import CaseResult, Map
+from unet.familiarity import Familiarity
+from unet.inference import with_features
+from unet.pipeline import training_batches
+from unet.preprocessing import mask_to_input
+
+BINS = 10
+LOW_SHARE, MEDIUM_SHARE = 0.15, 0.45
+"""Shares of the validation images, those that agree least, that get "low" and at most "medium"."""
+BATCH = 16
+
+
+def calibration_curve(maps: list[Map]) -> dict[str, Any]:
+    """How often pixels of each probability are lesion, at the network's size.
+
+    Returns:
+        `bins`: for each tenth of [0, 1] that holds pixels their `share` of all pixels, mean
+        `probability` and `frequency` of lesion; `expected_calibration_error`: the mean of
+        |probability − frequency| weighted by share (Guo et al., *On Calibration of Modern Neural
+        Networks*, ICML 2017).
+    """
+    count, total, lesion = np.zeros(BINS), np.zeros(BINS), np.zeros(BINS)
+    for m in maps:
+        probability = m.square.ravel().astype(np.float64)
+        truth = mask_to_input(m.truth, m.square.shape[0]).ravel()
+        bins = np.minimum((probability * BINS).astype(int), BINS - 1)
+        count += np.bincount(bins, minlength=BINS)
+        total += np.bincount(bins, probability, BINS)
+        lesion += np.bincount(bins, truth, BINS)
+    used = count > 0
+    share = count[used] / count.sum()
+    probability, frequency = total[used] / count[used], lesion[used] / count[used]
+    rows = zip(share.tolist(), probability.tolist(), frequency.tolist())
+    names = ("share", "probability", "frequency")
+    return {
+        "bins": [dict(zip(names, row)) for row in rows],
+        "expected_calibration_error": float(np.sum(share * np.abs(probability - frequency))),
+    }
+
+
+def choose_confidence(maps: list[Map]) -> Confidence | None:
+    """Limits of agreement that give the least agreeing validation images "low" and "medium"."""
+    agreements = [m.agreement for m in maps if m.agreement is not None]
+    if not agreements:
+        return None
+    low, high = np.quantile(agreements, [LOW_SHARE, MEDIUM_SHARE])
+    return Confidence(round(float(low), 3), round(float(high), 3))
+
+
+def dice_by_confidence(results: list[CaseResult], confidence: Confidence) -> dict[str, Any]:
+    """For each word: how many images, and their mean Dice."""
+    dice: dict[str, list[float]] = {}
+    for result in results:
+        word = confidence.word(result.agreement)
+        dice.setdefault(word, []).append(result.scores["final"].confusion.dice)
+    return {word: {"images": len(d), "dice": float(np.mean(d))} for word, d in dice.items()}
+
+
+def learn_familiarity(
+    network: keras.Model,
+    model_config: ModelConfig,
+    train_images: np.ndarray,
+    validation_images: np.ndarray,
+    seed: int,
+) -> Familiarity:
+    """What the training images look like to the network's early features.
+
+    Images are taken as they are and as `strongly_augmented` makes them, so that another scanner's
+    picture is no surprise; the limit is set on validation images treated in the same way.
+
+    Args:
+        train_images, validation_images: float32 `(N, S, S, 1)` in [0, 1].
+        seed: Seeds the augmentation.
+    """
+    layer = familiarity_layer(model_config)
+    with_layer = with_features(network, layer)
+
+    def features(images: np.ndarray) -> np.ndarray:
+        masks = np.zeros(images.shape, bool)
+        found = []
+        for strong in (False, True):
+            batches = training_batches(
+                images, masks, batch_size=BATCH, seed=seed, augment=strong, strong=strong
+            )
+            for batch, _ in batches.take(-(-len(images) // BATCH)):
+                found.append(np.asarray(with_layer(batch, training=False)[1]))
+        return np.concatenate(found)  # (2N, D)
+
+    return Familiarity.fit(layer, features(train_images), features(validation_images))
+
+
+def familiarity_layer(config: ModelConfig) -> str:
+    """The layer whose features tell ultrasound from other pictures: texture, not yet lesions."""
+    if config.encoder == "plain":
+        return f"encoder_{min(len(config.filters), 3)}_relu_2"
+    return "encoder_3_2_add"

@@ -1,0 +1,75 @@
+"""Does a picture look like those a network was trained on?
+
+The features of one encoder layer, averaged over the image, are compared with those of training
+images by Mahalanobis distance (Lee et al., *A Simple Unified Framework for Detecting
+Out-of-Distribution Samples*, NeurIPS 2018).
+"""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+SHRINKAGE = 0.1
+"""Weight of a multiple of the identity in the covariance."""
+HELD_OUT_SHARE = 0.99
+"""Share of the held-out images that count as familiar."""
+
+
+@dataclass(frozen=True)
+class Familiarity:
+    """The distribution of a layer's features over training images.
+
+    Attributes:
+        layer: The layer's name.
+        mean: float32 `(D,)`.
+        precision: float32 `(D, D)`, the inverse covariance.
+        limit: From a greater distance on, a picture is unfamiliar.
+    """
+
+    layer: str
+    mean: np.ndarray
+    precision: np.ndarray
+    limit: float
+
+    @classmethod
+    def fit(cls, layer: str, known: np.ndarray, held_out: np.ndarray) -> Familiarity:
+        """Learn from the features of training images `(N, D)` and of held-out ones `(M, D)`."""
+        mean = known.mean(axis=0)
+        covariance = np.cov(known, rowvar=False)
+        identity = np.eye(len(mean)) * np.trace(covariance) / len(mean)
+        shrunk = (1 - SHRINKAGE) * covariance + SHRINKAGE * identity
+        precision = np.linalg.inv(shrunk)
+        fitted = cls(layer, mean.astype(np.float32), precision.astype(np.float32), np.inf)
+        distances = [fitted.distance(features) for features in held_out]
+        limit = float(np.quantile(distances, HELD_OUT_SHARE))
+        return cls(layer, fitted.mean, fitted.precision, round(limit, 3))
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Familiarity:
+        """What `to_dict` gave; ValueError, KeyError or TypeError for anything else."""
+        mean = np.frombuffer(base64.b64decode(values["mean"]), "<f4")
+        precision = np.frombuffer(base64.b64decode(values["precision"]), "<f4")
+        square = precision.reshape(len(mean), len(mean))
+        return cls(str(values["layer"]), mean, square, float(values["limit"]))
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON values; the arrays as base64 of little-endian float32."""
+        return {
+            "layer": self.layer,
+            "limit": self.limit,
+            "mean": base64.b64encode(self.mean.astype("<f4").tobytes()).decode(),
+            "precision": base64.b64encode(self.precision.astype("<f4").tobytes()).decode(),
+        }
+
+    def distance(self, features: np.ndarray) -> float:
+        """Mahalanobis distance of float `(D,)` from the training images; at least 0."""
+        offset = features - self.mean
+        return float(np.sqrt(max(offset @ self.precision @ offset, 0.0)))
+
+    def knows(self, features: np.ndarray) -> bool:
+        """Whether a picture with these features is familiar."""
+        return self.distance(features) <= self.limit

@@ -1,0 +1,112 @@
+"""Tables of results in Markdown, made of what evaluation wrote."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def interval(value: dict[str, float | None] | None) -> str:
+    """A value with its interval: "0.701 [0.650–0.748]", "undefined", or "–" if there is none."""
+    if value is None:
+        return "–"
+    if value["value"] is None:
+        return "undefined"
+    digits = 3 if abs(value["value"]) < 10 else 1
+    return f"{value['value']:.{digits}f} [{value['low']:.{digits}f}–{value['high']:.{digits}f}]"
+
+
+def split_table(name: str, splits: dict[str, dict[str, Any]]) -> str:
+    """The final masks' scores on one split, a column a network.
+
+    Args:
+        name: The split.
+        splits: For each network its summary of that split.
+    """
+    columns = [_scores(split) for split in splits.values()]
+    rows = list(dict.fromkeys(row for column in columns for row in column))
+    cases = {split["cases"] for split in splits.values()}
+    heads = list(splits) if len(splits) > 1 else [""]
+    lines = [
+        f"| {name} split, {'/'.join(map(str, cases))} images | {' | '.join(heads)} |",
+        "|---" * (len(splits) + 1) + "|",
+    ]
+    for row in rows:
+        lines.append(f"| {row} | {' | '.join(column.get(row, '–') for column in columns)} |")
+    return "\n".join(lines)
+
+
+def _scores(split: dict[str, Any]) -> dict[str, str]:
+    """The final masks' scores by what they are called."""
+    final = split["final"]
+    scores = {"Dice, all images": interval(final["all_images"]["dice"])}
+    if "lesion_images" in final:
+        lesion = final["lesion_images"]
+        scores |= {
+            "Dice, lesion images": interval(lesion["dice"]),
+            "IoU, lesion images": interval(lesion["iou"]),
+            "Precision, lesion images": interval(lesion["precision"]),
+            "Recall, lesion images": interval(lesion["recall"]),
+            "95 % Hausdorff distance, pixels": interval(lesion["hausdorff_95_px"]),
+        }
+    scores |= {
+        "Dice, pooled over pixels": interval(final["pooled"]["dice"]),
+        "Pixel accuracy": interval(final["pooled"]["accuracy"]),
+    }
+    for label, summary in split["by_class"].items():
+        if "lesion_images" in summary:
+            scores[f"Dice, {label}"] = interval(summary["lesion_images"]["dice"])
+    if "normal_images_with_mask" in final:
+        share = final["normal_images_with_mask"]
+        scores["Normal images given a mask"] = f"{share['count']} of {share['of']}"
+    if "curated" in split:
+        curated = split["curated"]["final"]
+        of = f"the {split['curated']['cases']} of Curated BUSI"
+        scores[f"Dice, all images, {of}"] = interval(curated["all_images"]["dice"])
+        if "lesion_images" in curated:
+            scores[f"Dice, lesion images, {of}"] = interval(curated["lesion_images"]["dice"])
+    if "calibration" in split:
+        error = split["calibration"]["expected_calibration_error"]
+        scores["Expected calibration error, pixels"] = f"{error:.4f}"
+    scores["Milliseconds an image, 2 cores"] = str(split["milliseconds_per_image"])
+    return scores
+
+
+def paper_table(metrics: dict[str, dict[str, Any]]) -> str:
+    """Beside the paper's Table I, read as it was made.
+
+    Args:
+        metrics: For each network the content of its metrics.json.
+    """
+    paper = next(iter(metrics.values()))["paper_table_1"]
+    ours = [m["splits"]["test"]["network_size"] for m in metrics.values()]
+    rows = {
+        ("Loss (cross-entropy)", paper["loss"]): [o["cross_entropy"] for o in ours],
+        ("Pixel accuracy", paper["accuracy"]): [o["pooled"]["accuracy"] for o in ours],
+        ("IoU, pooled over pixels", paper["iou"]): [o["pooled"]["iou"] for o in ours],
+        ("IoU, mean of all images", paper["iou"]): [o["all_images"]["iou"] for o in ours],
+        ("IoU, mean of lesion images", paper["iou"]): [
+            o["lesion_images"]["iou"] if "lesion_images" in o else None for o in ours
+        ],
+    }
+    heads = list(metrics) if len(metrics) > 1 else ["here"]
+    lines = [
+        "Beside the paper's Table I, read as it was made: at the network's size, threshold 0.5, no "
+        "post-processing. The paper does not define its IoU and splits at random, so "
+        "near-duplicates may lie on both sides; here none do.",
+        "",
+        f"| test split | paper | {' | '.join(heads)} |",
+        "|---" * (len(metrics) + 2) + "|",
+    ]
+    for (label, value), values in rows.items():
+        lines.append(f"| {label} | {value} | {' | '.join(interval(v) for v in values)} |")
+    return "\n".join(lines)
+
+
+def confidence_table(name: str, by_confidence: dict[str, Any]) -> str:
+    """Mean Dice for each word of confidence."""
+    lines = [f"| confidence, {name} split | images | mean Dice |", "|---|---|---|"]
+    for word in ("high", "medium", "low"):
+        if word in by_confidence:
+            row = by_confidence[word]
+            lines.append(f"| {word} | {row['images']} | {row['dice']:.3f} |")
+    return "\n".join(lines)
