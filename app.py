@@ -89,11 +89,12 @@ def _choices(networks: Networks) -> list[tuple[str, str]]:
 
 
 def networks_here() -> Networks:
-    """The bundle in UNET_WEIGHTS, or those in `weights/`."""
+    """The bundle in UNET_WEIGHTS, or those in `weights/`, the best on validation first."""
     chosen = os.environ.get("UNET_WEIGHTS")
     if chosen:
         return Networks([Path(chosen)])
-    return Networks([path.parent for path in sorted((ROOT / "weights").glob("*/unet.json"))])
+    bundles = [path.parent for path in (ROOT / "weights").glob("*/unet.json")]
+    return Networks(about.best_first(bundles))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,11 @@
     python -m tests.measure feed       images a second: the input pipeline against constant tensors
     python -m tests.measure onednn     a training step and a prediction, with oneDNN and without
     python -m tests.measure page       peak memory of the page, and how long it takes to start
+    python -m tests.measure unfamiliar --weights weights/NAME --data DIR
+                                       the share of the data set's images, and of other pictures,
+                                       warned of as unlike a breast ultrasound (scikit-image,
+                                       scikit-learn, matplotlib, pydicom and others ship pictures:
+                                       whatever is installed is tried)
 
 Ratios are taken in one run, alternating; medians with the least and the greatest value.
 """
@@ -152,15 +157,73 @@ def page() -> None:
         process.wait()
 
 
+def other_pictures() -> dict[str, np.ndarray]:
+    """Pictures that installed packages ship, noise, gradients and blanks: uint8 by name."""
+    import site
+
+    from unet.images import ImageError, read_picture
+
+    found: dict[str, np.ndarray] = {}
+    for folder in site.getsitepackages():
+        for path in sorted(Path(folder).rglob("*")):
+            if path.suffix.lower() not in (".png", ".jpg", ".jpeg", ".webp", ".dcm", ".tif"):
+                continue
+            try:
+                picture = read_picture(path).pixels
+            except (ImageError, OSError):
+                continue
+            if min(picture.shape[:2]) >= 64:
+                found["/".join(path.parts[-3:])] = picture
+    random = np.random.default_rng(0)
+    for number in range(6):
+        found[f"noise {number}"] = random.integers(0, 256, (300, 400), np.uint8)
+        found[f"gradient {number}"] = (
+            np.linspace(0, 255 - 20 * number, 120_000)
+            .astype(np.uint8)
+            .reshape(300, 400)[:: 1 if number % 2 else -1]
+        )
+        found[f"blank {number}"] = np.full((300, 400), 51 * number, np.uint8)
+    return found
+
+
+def unfamiliar(weights: Path, data: Path) -> None:
+    """How often a picture is warned of, by where it comes from."""
+    from unet import Segmenter
+    from unet.bundle import read_info
+    from unet.dataset import find_cases, read_grey
+    from unet.phantom import KINDS, make_phantom
+
+    segmenter = Segmenter.load(weights)
+
+    def told(name: str, pictures: dict[str, np.ndarray]) -> None:
+        warned = [key for key, picture in pictures.items() if not segmenter.views(picture).familiar]
+        share = len(warned) / len(pictures)
+        print(f"{name}: {len(warned)} of {len(pictures)} warned of ({share:.1%})")
+        if share < 0.5:
+            print(f"  warned: {', '.join(warned) or 'none'}")
+        else:
+            print(f"  not warned: {', '.join(sorted(set(pictures) - set(warned))) or 'none'}")
+
+    cases = {case.id: case for case in find_cases(data)[0]}
+    for split, ids in read_info(weights).split.items():
+        told(split, {case_id: read_grey(cases[case_id]) for case_id in ids})
+    told("phantoms", {f"{k} {i}": make_phantom(i, k).image for k in KINDS for i in range(10)})
+    told("other pictures", other_pictures())
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=["feed", "onednn", "page"])
+    parser.add_argument("what", choices=["feed", "onednn", "page", "unfamiliar"])
     parser.add_argument("--precision", default="mixed_bfloat16")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--weights", type=Path, default=ROOT / "weights" / "efficientnet-unet")
+    parser.add_argument("--data", type=Path, help="the BUSI folder, for unfamiliar")
     chosen = parser.parse_args()
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     if chosen.what == "page":
         page()
+    elif chosen.what == "unfamiliar":
+        unfamiliar(chosen.weights, chosen.data)
     else:
         {"feed": feed, "onednn": onednn}[chosen.what](chosen.precision, chosen.rounds)

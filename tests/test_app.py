@@ -21,7 +21,7 @@ import app
 from unet import about
 from unet.analysis import PHANTOMS, example_images
 from unet.networks import Networks
-from unet.postprocessing import quantise, segment
+from unet.postprocessing import quantise
 
 
 @pytest.fixture(scope="module")
@@ -54,11 +54,14 @@ def test_segment_returns_the_mask_at_the_images_own_size(client, ultrasound, tin
     with Image.open(mask) as picture:
         assert picture.format == "PNG"
         returned = np.asarray(picture)
-    expected = segment(p8, tiny_segmenter.postprocessing, threshold)
+    expected = tiny_segmenter.segment(pixels, threshold)
     assert 0 < expected.sum() < expected.size
     np.testing.assert_array_equal(returned.reshape(150, 230, -1)[:, :, 0], expected * 255)
     assert findings["image_size_px"] == [230, 150]
     assert sum(region["area_px"] for region in findings["regions"]) == expected.sum()
+    assert 0 <= findings["lesion_presence"] <= 1
+    assert findings["looks_like_breast_ultrasound"] in (True, False)
+    assert findings["confidence"] is None  # the tiny network sees one view
     json.dumps(findings)
 
 

@@ -3,10 +3,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from unet.calibration import calibration_curve, choose_confidence, familiarity_layer
+from unet.calibration import (
+    calibration_curve,
+    choose_confidence,
+    familiarity_layer,
+    presence_layers,
+)
 from unet.config import RECIPES
 from unet.dataset import Case
 from unet.evaluation import Map
+from unet.model import build_network
 
 CASE = Case("a", "benign", Path("a.png"), ())
 
@@ -37,8 +43,8 @@ def test_the_least_agreeing_images_get_low_confidence():
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_the_familiarity_layer_is_in_the_network(name):
-    from unet.model import build_network
-
+def test_the_layers_that_are_asked_are_in_the_network(name):
     config = RECIPES[name][0]
-    assert build_network(config).get_layer(familiarity_layer(config))
+    network = build_network(config)
+    for layer in (familiarity_layer(config), *presence_layers(config)):
+        assert network.get_layer(layer)

@@ -45,3 +45,12 @@ def test_a_threshold_outside_0_to_1_is_refused(threshold):
         segment(np.zeros((2, 2), np.uint8), PostProcessing(), threshold)
     with pytest.raises(ValueError, match="PostProcessing: threshold must lie between 0 and 1"):
         PostProcessing(threshold=threshold)
+
+
+def test_a_lesion_thought_unlikely_gates_the_whole_mask():
+    p8 = np.full((4, 6), 200, np.uint8)
+    rules = PostProcessing(0.5, min_presence=0.3)
+    assert segment(p8, rules).all()  # nothing is known
+    assert segment(p8, rules, presence=0.3).all()
+    assert not segment(p8, rules, presence=0.29).any()
+    assert not segment(p8, rules, 0.1, presence=0.29).any()

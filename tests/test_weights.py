@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from unet import Segmenter, card
-from unet.bundle import read_info, verify
+from unet.bundle import verify
 from unet.metrics import Confusion
 from unet.phantom import make_phantom
 
@@ -35,8 +35,7 @@ class TestBundle:
         assert len(info.commit) == 40  # no "-dirty"
 
     def test_its_card_is_what_its_numbers_make(self, bundle):
-        text = card.model_card(read_info(bundle), metrics_of(bundle))
-        assert (bundle / "README.md").read_text() == text
+        assert (bundle / "README.md").read_text() == card.card_of(bundle)
 
     def test_it_outlines_phantoms(self, bundle):
         segmenter = Segmenter.load(bundle)

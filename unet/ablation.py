@@ -24,12 +24,16 @@ import numpy as np
 
 from unet.annotations import annotation_layers
 from unet.bundle import BundleInfo, load_network, verify
+from unet.calibration import learn_presence
 from unet.config import TrainConfig, from_dict, to_dict
 from unet.dataset import Case, load_dataset
-from unet.evaluation import Map, choose_postprocessing
+from unet.evaluation import Map, choose_postprocessing, final_mask, probability_maps
 from unet.files import write_whole
+from unet.inference import Segmenter, with_features
 from unet.metrics import Confusion, ratio_interval
-from unet.postprocessing import PostProcessing, quantise, segment
+from unet.postprocessing import PostProcessing, quantise
+from unet.presence import Presence
+from unet.report import write_card
 from unet.training import train
 
 SIZE, EPOCHS = 128, 20
@@ -42,56 +46,39 @@ TRAININGS: dict[str, dict[str, Any]] = {
 }
 
 
-@dataclasses.dataclass(frozen=True)
-class Validation:
-    """The validation cases at a network's size.
-
-    Attributes:
-        cases: N cases.
-        images: float32 `(N, S, S, 1)` in [0, 1].
-        masks: bool `(N, S, S, 1)`.
-    """
-
-    cases: list[Case]
-    images: np.ndarray
-    masks: np.ndarray
-
-    def maps(self, network: keras.Model, *, flip: bool = True, annotated: bool = False):
-        """The network's maps, at its own size."""
-        images = draw_over(self.images) if annotated else self.images
-        squares = network.predict(images, batch_size=16, verbose=0)[..., 0]  # (N, S, S)
-        if flip:
-            mirrored = network.predict(images[:, :, ::-1], batch_size=16, verbose=0)[..., 0]
-            squares = (squares + mirrored[:, :, ::-1]) / 2
-        return [
-            Map(case, square, quantise(square), mask[..., 0], 0.0)
-            for case, square, mask in zip(self.cases, squares, self.masks)
-        ]
-
-    def scores(self, maps: list[Map], rules: PostProcessing) -> np.ndarray:
-        """Dice of each case's final mask: float `(N,)`."""
-        return np.array([Confusion.of(segment(m.p8, rules), m.truth).dice for m in maps])
-
-    def summary(self, dice: np.ndarray, base: np.ndarray | None) -> dict[str, Any]:
-        """Mean Dice, and its difference to the whole's, each with a 95 % interval."""
-        groups = np.array([case.group for case in self.cases])
-        lesion = self.masks.any(axis=(1, 2, 3))
-
-        def mean(values: np.ndarray, chosen: np.ndarray) -> dict[str, float]:
-            return ratio_interval(values[chosen], np.ones(chosen.sum()), groups[chosen])
-
-        every = np.ones(len(dice), bool)
-        result = {"dice_all": mean(dice, every), "dice_lesion": mean(dice, lesion)}
-        if base is not None:
-            result["difference_all"] = mean(dice - base, every)
-            result["difference_lesion"] = mean(dice - base, lesion)
-        return result
-
-
 def draw_over(images: np.ndarray) -> np.ndarray:
     """The images with calipers and text drawn over each, others than training drew."""
     layers = annotation_layers(images.shape[1], seed=1_000_003, count=len(images))[..., None]
     return np.where(layers > 0, layers / np.float32(255), images).astype(np.float32)
+
+
+def maps_of(
+    network: keras.Model,
+    presence: Presence,
+    cases: list[Case],
+    images: np.ndarray,
+    masks: np.ndarray,
+) -> list[Map]:
+    """The network's maps of some images, at its own size, averaged over flips.
+
+    Args:
+        images: float32 `(N, S, S, 1)` in [0, 1].
+        masks: bool `(N, S, S, 1)`.
+    """
+    both = with_features(network, presence.layers)
+    straight, *features = both.predict(images, batch_size=16, verbose=0)
+    flipped, *mirrored = both.predict(images[:, :, ::-1], batch_size=16, verbose=0)
+    squares = (straight + flipped[:, :, ::-1])[..., 0] / 2  # (N, S, S)
+    views = np.stack([np.concatenate(f, axis=1) for f in (features, mirrored)], axis=1)  # (N, 2, D)
+    return [
+        Map(case, square, quantise(square), mask[..., 0], 0.0, presence=presence.probability(view))
+        for case, square, mask, view in zip(cases, squares, masks, views)
+    ]
+
+
+def scores(maps: list[Map], rules: PostProcessing) -> np.ndarray:
+    """Dice of each case's final mask: float `(N,)`."""
+    return np.array([Confusion.of(final_mask(m, rules), m.truth).dice for m in maps])
 
 
 def ablate_training(
@@ -103,7 +90,9 @@ def ablate_training(
     place = {case.id: i for i, case in enumerate(dataset.cases)}
     chosen = {name: [place[case_id] for case_id in ids] for name, ids in info.split.items()}
     arrays = {n: (dataset.images[i], dataset.masks[i]) for n, i in chosen.items()}
-    validation = Validation([dataset.cases[i] for i in chosen["validation"]], *arrays["validation"])
+    cases = [dataset.cases[i] for i in chosen["validation"]]
+    images, masks = arrays["validation"]
+    lesion = masks.any(axis=(1, 2, 3))
     model = dataclasses.replace(info.model, input_size=size)
     rows, base = [], {}
     for number, (name, changes) in enumerate(TRAININGS.items()):
@@ -116,15 +105,14 @@ def ablate_training(
             run_dir / str(number),
             resume=True,
         )
-        maps = validation.maps(network)
+        presence = learn_presence(network, model, *arrays["train"], recipe.seed)
+        maps = maps_of(network, presence, cases, images, masks)
         rules = choose_postprocessing(maps)
-        dice = {
-            "as_they_are": validation.scores(maps, rules),
-            "annotated": validation.scores(validation.maps(network, annotated=True), rules),
-        }
+        annotated = maps_of(network, presence, cases, draw_over(images), masks)
+        dice = {"as_they_are": scores(maps, rules), "annotated": scores(annotated, rules)}
         rows.append(
             {"what": name, "changes": changes}
-            | {key: validation.summary(values, base.get(key)) for key, values in dice.items()}
+            | {key: summary(cases, lesion, d, base.get(key)) for key, d in dice.items()}
         )
         base = base or dice
         keras.backend.clear_session()
@@ -132,34 +120,55 @@ def ablate_training(
 
 
 def ablate_rules(data: Path, folder: Path, info: BundleInfo) -> list[dict[str, Any]]:
-    """The shipped network with parts of what comes after it left out; a row each."""
-    dataset = load_dataset(data, info.model.input_size)
-    place = {case.id: i for i, case in enumerate(dataset.cases)}
-    chosen = [place[case_id] for case_id in info.split["validation"]]
-    validation = Validation(
-        [dataset.cases[i] for i in chosen], dataset.images[chosen], dataset.masks[chosen]
-    )
-    network = load_network(folder, info)
+    """The shipped network with parts of what comes after it left out; a row each.
+
+    At the images' own size. Where a part changes the map or the gates, the other rules are chosen
+    anew, as they would have been without it.
+    """
+    by_id = {case.id: case for case in load_dataset(data, info.model.input_size).cases}
+    cases = [by_id[case_id] for case_id in info.split["validation"]]
     rules = info.postprocessing
-    both, one = (validation.maps(network, flip=flip) for flip in (True, False))
+    whole = probability_maps(Segmenter.load(folder), cases)
+    single = Segmenter(load_network(folder, info), info.model.name, rules, presence=info.presence)
+    one_view = probability_maps(single, cases)
+    no_presence = [dataclasses.replace(m, presence=None) for m in whole]
     variants = {
-        "the shipped network": (both, rules),
-        "no flip averaging": (one, rules),
-        "no gate on the peak": (both, dataclasses.replace(rules, min_peak=0.0)),
-        "no smallest region": (both, dataclasses.replace(rules, min_area=0.0)),
-        "threshold 0.5, no post-processing": (both, PostProcessing()),
+        "the shipped network": (whole, rules),
+        "no flip averaging": (one_view, choose_postprocessing(one_view)),
+        "no presence gate": (no_presence, choose_postprocessing(no_presence)),
+        "no gate on the peak": (whole, dataclasses.replace(rules, min_peak=0.0)),
+        "no smallest region": (whole, dataclasses.replace(rules, min_area=0.0)),
+        "threshold 0.5, no post-processing": (whole, PostProcessing()),
     }
+    lesion = np.array([m.truth.any() for m in whole])
     rows, base = [], None
-    normal = ~validation.masks.any(axis=(1, 2, 3))
     for name, (maps, variant) in variants.items():
-        dice = validation.scores(maps, variant)
-        given = int(np.sum([dice[i] < 1 for i in np.flatnonzero(normal)]))
+        dice = scores(maps, variant)
+        given = sum(bool(final_mask(m, variant).any()) for m in maps if not m.truth.any())
         rows.append(
-            {"what": name, "normal_with_mask": given, "normal": int(normal.sum())}
-            | validation.summary(dice, base)
+            {"what": name, "rules": to_dict(variant)}
+            | {"normal_with_mask": given, "normal": int((~lesion).sum())}
+            | summary(cases, lesion, dice, base)
         )
         base = dice if base is None else base
     return rows
+
+
+def summary(
+    cases: list[Case], lesion: np.ndarray, dice: np.ndarray, base: np.ndarray | None
+) -> dict[str, Any]:
+    """Mean Dice, and its difference to the whole's, each with a 95 % interval."""
+    groups = np.array([case.group for case in cases])
+
+    def mean(values: np.ndarray, chosen: np.ndarray) -> dict[str, float]:
+        return ratio_interval(values[chosen], np.ones(chosen.sum()), groups[chosen])
+
+    every = np.ones(len(dice), bool)
+    result = {"dice_all": mean(dice, every), "dice_lesion": mean(dice, lesion)}
+    if base is not None:
+        result["difference_all"] = mean(dice - base, every)
+        result["difference_lesion"] = mean(dice - base, lesion)
+    return result
 
 
 def main() -> None:
@@ -177,6 +186,7 @@ def main() -> None:
         "training": ablate_training(arguments.data, info, arguments.run_dir),
     }
     write_whole(arguments.weights / "ablation.json", json.dumps(found, indent=1) + "\n")
+    write_card(arguments.weights)
     print(f"wrote {arguments.weights}/ablation.json")
 
 

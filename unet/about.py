@@ -47,6 +47,19 @@ def metrics_of(bundle: Path) -> dict[str, Any]:
     return metrics
 
 
+def best_first(bundles: list[Path]) -> list[Path]:
+    """Bundles by their mean Dice on all validation images, the best first; then by name."""
+
+    def dice(bundle: Path) -> float:
+        try:
+            final = metrics_of(bundle)["splits"]["validation"]["final"]
+            return float(final["all_images"]["dice"]["value"])
+        except (KeyError, TypeError, ValueError):
+            return 0.0
+
+    return sorted(sorted(bundles), key=dice, reverse=True)
+
+
 def label(name: str, bundle: Path) -> str:
     """A network's name with its bundle's test Dice and speed, for the chooser."""
     try:
@@ -72,6 +85,7 @@ def figures(bundle: Path) -> list[tuple[str, str]]:
     captions = {
         "learning_curves": "Learning curves",
         "threshold_sweep_validation": "Threshold sweep on validation",
+        "calibration_validation": "Calibration on validation",
         "phantoms": "On generated phantoms",
     }
     paths = ((bundle / "plots" / f"{name}.png", text) for name, text in captions.items())
@@ -79,15 +93,15 @@ def figures(bundle: Path) -> list[tuple[str, str]]:
 
 
 def worst_cases(bundle: Path) -> list[list[str]]:
-    """The test cases with the lowest Dice: id, class, Dice, recall, precision."""
+    """The test cases with the lowest Dice: id, class, Dice, recall, precision, what is wrong."""
     path = bundle / "cases.csv"
     if not path.exists():
         return []
     with open(path, newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["split"] == "test"]
     rows.sort(key=lambda row: float(row["dice"]))
-    names = ("id", "label", "dice", "recall", "precision")
-    return [[row[name] for name in names] for row in rows[:WORST]]
+    names = ("id", "label", "dice", "recall", "precision", "diagnosis")
+    return [[row.get(name, "") for name in names] for row in rows[:WORST]]
 
 
 def api(address: str) -> str:

@@ -34,6 +34,7 @@ class Analysed:
         u8: uint8 `(H, W)`, the uncertainty times 255; None where the network gives none.
         confidence: "low", "medium" or "high"; None where the network gives none.
         familiar: Whether it looks like the network's training images; None if unknown.
+        presence: How likely there is a lesion at all, in [0, 1]; None if unknown.
         rules: The network's post-processing.
         network: The network's name and version.
         seconds: Time the network took.
@@ -47,6 +48,7 @@ class Analysed:
     u8: np.ndarray | None
     confidence: str | None
     familiar: bool | None
+    presence: float | None
     rules: PostProcessing
     network: str
     seconds: float
@@ -84,6 +86,7 @@ def analyse(
         u8,
         found.confidence,
         found.familiar,
+        found.presence,
         rules,
         network,
         seconds,
@@ -98,7 +101,7 @@ def result_at(analysed: Analysed, threshold: float | None = None) -> Result:
         ValueError: The threshold lies outside [0, 1].
     """
     threshold = analysed.rules.threshold if threshold is None else threshold
-    mask = segment(analysed.p8, analysed.rules, threshold)
+    mask = segment(analysed.p8, analysed.rules, threshold, analysed.presence)
     regions = findings.find_regions(mask, analysed.p8, analysed.picture.spacing_mm)
     return Result(
         analysed.picture.pixels,
@@ -108,6 +111,7 @@ def result_at(analysed: Analysed, threshold: float | None = None) -> Result:
         analysed.network,
         analysed.confidence,
         analysed.familiar,
+        analysed.presence,
     )
 
 

@@ -28,6 +28,7 @@ from unet.config import ModelConfig, from_dict, to_dict
 from unet.errors import UserError
 from unet.familiarity import Familiarity
 from unet.postprocessing import PostProcessing
+from unet.presence import Presence
 
 if TYPE_CHECKING:
     import keras
@@ -53,6 +54,7 @@ class BundleInfo:
         training: Recipe and facts of the run, as JSON values.
         split: Case ids of "train", "validation" and "test".
         familiarity: What the training images look like to the network; None if unknown.
+        presence: Tells whether there is a lesion at all; None if the network does not.
         confidence: Which agreement between views counts as high or low; None if there is one view.
         commit: The project's git commit the run started from; None if unknown.
         versions: Versions of Python and the libraries.
@@ -64,6 +66,7 @@ class BundleInfo:
     training: dict[str, Any] = field(default_factory=dict)
     split: dict[str, list[str]] = field(default_factory=dict)
     familiarity: Familiarity | None = None
+    presence: Presence | None = None
     confidence: Confidence | None = None
     commit: str | None = None
     versions: dict[str, str] = field(default_factory=dict)
@@ -79,6 +82,7 @@ def write_bundle(
     training: dict[str, Any],
     split: dict[str, list[str]],
     familiarity: Familiarity | None,
+    presence: Presence | None,
     confidence: Confidence | None,
     commit: str | None,
 ) -> BundleInfo:
@@ -94,6 +98,7 @@ def write_bundle(
         training,
         split,
         familiarity,
+        presence,
         confidence,
         commit,
         library_versions(),
@@ -132,6 +137,7 @@ def write_info(folder: Path, info: BundleInfo) -> None:
         "model": to_dict(info.model),
         "postprocessing": to_dict(info.postprocessing),
         "familiarity": info.familiarity and info.familiarity.to_dict(),
+        "presence": info.presence and info.presence.to_dict(),
         "confidence": info.confidence and to_dict(info.confidence),
         "training": info.training,
         "commit": info.commit,
@@ -169,6 +175,7 @@ def read_info(folder: str | Path) -> BundleInfo:
             training=dict(values["training"]),
             split={name: list(ids) for name, ids in values["split"].items()},
             familiarity=_optional(Familiarity.from_dict, values.get("familiarity")),
+            presence=_optional(Presence.from_dict, values.get("presence")),
             confidence=_optional(partial(from_dict, Confidence), values.get("confidence")),
             commit=values["commit"],
             versions=dict(values["versions"]),

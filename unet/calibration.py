@@ -1,4 +1,4 @@
-"""What a finished network learns about itself: its calibration, confidence and familiarity."""
+"""What a finished network learns about itself: calibration, confidence, familiarity, presence."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ import numpy as np
 
 from unet.confidence import Confidence
 from unet.config import ModelConfig
+from unet.efficientnet_unet import STAGES
 from unet.evaluation import CaseResult, Map
 from unet.familiarity import Familiarity
 from unet.inference import with_features
-from unet.pipeline import training_batches
+from unet.pipeline import strongly_augmented
 from unet.preprocessing import mask_to_input
+from unet.presence import Presence
 
 BINS = 10
 LOW_SHARE, MEDIUM_SHARE = 0.15, 0.45
@@ -84,24 +86,65 @@ def learn_familiarity(
         seed: Seeds the augmentation.
     """
     layer = familiarity_layer(model_config)
-    with_layer = with_features(network, layer)
 
     def features(images: np.ndarray) -> np.ndarray:
-        masks = np.zeros(images.shape, bool)
-        found = []
-        for strong in (False, True):
-            batches = training_batches(
-                images, masks, batch_size=BATCH, seed=seed, augment=strong, strong=strong
-            )
-            for batch, _ in batches.take(-(-len(images) // BATCH)):
-                found.append(np.asarray(with_layer(batch, training=False)[1]))
-        return np.concatenate(found)  # (2N, D)
+        changed = altered(images, seed)
+        return pooled_features(network, [layer], np.concatenate([images, changed]))
 
     return Familiarity.fit(layer, features(train_images), features(validation_images))
+
+
+def learn_presence(
+    network: keras.Model,
+    model_config: ModelConfig,
+    images: np.ndarray,
+    masks: np.ndarray,
+    seed: int,
+) -> Presence:
+    """Tell images with a lesion from those without by the network's deep features.
+
+    Learnt on the training images as they are, mirrored, and twice as `strongly_augmented` makes
+    them: the network knows the first two by heart.
+
+    Args:
+        images: float32 `(N, S, S, 1)` in [0, 1].
+        masks: bool `(N, S, S, 1)`.
+        seed: Seeds the augmentation.
+    """
+    layers = presence_layers(model_config)
+    versions = [images, images[:, :, ::-1], altered(images, seed), altered(images, seed + 1)]
+    features = [pooled_features(network, layers, version) for version in versions]
+    present = np.tile(masks.any(axis=(1, 2, 3)), len(versions))
+    return Presence.fit(tuple(layers), np.concatenate(features), present)
+
+
+def altered(images: np.ndarray, seed: int) -> np.ndarray:
+    """The images as another scanner might have made them: float32 `(N, S, S, 1)`, same order."""
+    blank = np.zeros(images.shape[1:], np.float32)
+    keys = [np.array([seed, number]) for number in range(len(images))]
+    return np.stack([strongly_augmented(x, blank, key)[0].numpy() for x, key in zip(images, keys)])
+
+
+def pooled_features(network: keras.Model, layers: list[str], images: np.ndarray) -> np.ndarray:
+    """The layers' features averaged over each image and joined: float32 `(N, D)`."""
+    outputs = with_features(network, layers).predict(images, batch_size=BATCH, verbose=0)
+    return np.concatenate(outputs[1:], axis=1)
 
 
 def familiarity_layer(config: ModelConfig) -> str:
     """The layer whose features tell ultrasound from other pictures: texture, not yet lesions."""
     if config.encoder == "plain":
         return f"encoder_{min(len(config.filters), 3)}_relu_2"
-    return "encoder_3_2_add"
+    return _stage_output(config, 3)
+
+
+def presence_layers(config: ModelConfig) -> list[str]:
+    """The layers whose features tell whether there is a lesion: the encoder's deepest."""
+    if config.encoder == "plain":
+        return ["bottleneck_relu_2"]
+    return [_stage_output(config, 5), _stage_output(config, 7)]
+
+
+def _stage_output(config: ModelConfig, stage: int) -> str:
+    repeats = STAGES[config.encoder][stage - 1][0]
+    return f"encoder_{stage}_{repeats}_{'add' if repeats > 1 else 'project_norm'}"

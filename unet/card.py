@@ -9,9 +9,15 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
 
-from unet.bundle import BundleInfo
+from unet.bundle import BundleInfo, read_info
 from unet.postprocessing import PostProcessing
-from unet.tables import confidence_table, paper_table, split_table
+from unet.tables import (
+    ablation_tables,
+    confidence_table,
+    cross_validation_table,
+    paper_table,
+    split_table,
+)
 
 NOTICE = (
     "A research demonstration, not a medical device. It must not be used for diagnosis, "
@@ -27,18 +33,34 @@ PAPER = (
 )
 
 
-def model_card(info: BundleInfo, metrics: dict[str, Any]) -> str:
+def card_of(bundle: Path) -> str:
+    """The README.md of a bundle, made of its other files."""
+    numbers = {}
+    for name in ("metrics", "cross_validation", "ablation"):
+        path = bundle / f"{name}.json"
+        numbers[name] = json.loads(path.read_text()) if path.exists() else None
+    return model_card(read_info(bundle), **numbers)
+
+
+def model_card(
+    info: BundleInfo,
+    metrics: dict[str, Any],
+    cross_validation: dict[str, Any] | None = None,
+    ablation: dict[str, Any] | None = None,
+) -> str:
     """The bundle's README.md: metadata for the Hub, then text and tables.
 
     Args:
         info: What `unet.json` says.
-        metrics: What `metrics.json` says.
+        metrics, cross_validation, ablation: What the files of these names say; the last two may be
+            missing.
     """
     sections = [
         f"---\n{_metadata(info, metrics)}\n---",
         f"# {info.model.name}: lesion segmentation in breast ultrasound\n\n**{NOTICE}**",
         _network(info),
         _results(info, metrics),
+        *_validation_of_the_recipe(cross_validation, ablation),
         _data(info),
         _use(info),
     ]
@@ -168,12 +190,29 @@ def _results(info: BundleInfo, metrics: dict[str, Any]) -> str:
     return "\n\n".join(parts)
 
 
+def _validation_of_the_recipe(
+    cross_validation: dict[str, Any] | None, ablation: dict[str, Any] | None
+) -> list[str]:
+    parts = []
+    if cross_validation:
+        parts.append(
+            "## Cross-validation\n\nNetworks trained with the same recipe; near-duplicates share a "
+            "fold, post-processing is chosen on the other folds.\n\n"
+            + cross_validation_table(cross_validation)
+        )
+    if ablation:
+        parts.append(f"## What each part gives\n\n{ablation_tables(ablation)}")
+    return parts
+
+
 def _rules(rules: PostProcessing) -> str:
     words = [f"threshold {rules.threshold}"]
     if rules.min_area:
         words.append(f"regions below {rules.min_area:.2%} of the image dropped")
     if rules.min_peak:
         words.append(f"no mask where the peak probability stays under {rules.min_peak}")
+    if rules.min_presence:
+        words.append(f"no mask where a lesion at all is less likely than {rules.min_presence}")
     return ", ".join(words)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from unet.calibration import learn_presence
 from unet.config import ModelConfig, TrainConfig, to_dict
 from unet.dataset import Dataset, DatasetError, fold_cases
 from unet.evaluation import Map, case_row, choose_postprocessing, probability_maps, score_map
@@ -57,17 +58,23 @@ def cross_validate(
     for number, held_out in enumerate(parts, start=1):
         others = np.setdiff1d(np.arange(len(dataset.cases)), held_out)
         print(f"fold {number} of {folds}: {len(others)} cases to train on")
+        images, masks = dataset.images[others], dataset.masks[others]
         network, _ = train(
             model_config,
             config,
-            (dataset.images[others], dataset.masks[others]),
+            (images, masks),
             None,
             run_dir / f"fold-{number}",
             data_fingerprint=f"{fingerprint}, fold {number} of {folds}",
             resume=resume,
         )
+        presence = learn_presence(network, model_config, images, masks, config.seed)
         segmenter = Segmenter(
-            network, model_config.name, PostProcessing(), flip=model_config.flip_averaging
+            network,
+            model_config.name,
+            PostProcessing(),
+            flip=model_config.flip_averaging,
+            presence=presence,
         )
         maps.append(probability_maps(segmenter, [dataset.cases[i] for i in held_out]))
         keras.backend.clear_session()

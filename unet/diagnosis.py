@@ -11,13 +11,20 @@ GOOD = 0.8
 """From this precision and recall on, an outline is not called wrong."""
 
 
-def diagnose(mask: np.ndarray, truth: np.ndarray, p8: np.ndarray, rules: PostProcessing) -> str:
+def diagnose(
+    mask: np.ndarray,
+    truth: np.ndarray,
+    p8: np.ndarray,
+    rules: PostProcessing,
+    presence: float | None = None,
+) -> str:
     """What is wrong with a mask.
 
     Args:
         mask, truth: bool `(H, W)`.
         p8: uint8 `(H, W)`, the quantised probability the mask was made of.
         rules: The rules it was made by.
+        presence: How likely the network thinks a lesion, in [0, 1]; None if it does not say.
 
     Returns:
         A few words; "good" where there is nothing to say.
@@ -26,6 +33,8 @@ def diagnose(mask: np.ndarray, truth: np.ndarray, p8: np.ndarray, rules: PostPro
         return f"false mask on {mask.mean():.1%} of the image" if mask.any() else "good"
     peak = p8.max() / 255
     if not mask.any():
+        if presence is not None and presence < rules.min_presence:
+            return f"missed: a lesion at all thought unlikely ({presence:.2f})"
         if p8.max() < level(rules.threshold):
             return f"missed: highest probability {peak:.2f}"
         if p8.max() < level(rules.min_peak):

@@ -9,6 +9,7 @@ Three readings of each case are kept:
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(1, 20))
 MIN_AREAS = (0.0, 0.0005, 0.001, 0.002, 0.004, 0.006, 0.01)
 MIN_PEAKS = (0.0, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98)
+MIN_PRESENCES = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 READINGS = ("final", "plain", "network_size")
 
 PAPER_TABLE_1 = {"loss": 0.2423, "accuracy": 0.9163, "iou": 0.4543}
@@ -49,8 +51,8 @@ class Score:
 class CaseResult:
     """One case: who it is, its peak probability, its scores under each reading.
 
-    `seconds` is the time from the image to its probability map; `agreement` as in `Map`;
-    `diagnosis` says what is wrong with the final mask.
+    `seconds` is the time from the image to its probability map; `agreement`
+    and `presence` as in `Map`; `diagnosis` says what is wrong with the final mask.
     """
 
     id: str
@@ -63,6 +65,7 @@ class CaseResult:
     seconds: float
     scores: dict[str, Score]
     agreement: float | None = None
+    presence: float | None = None
     diagnosis: str = ""
 
 
@@ -77,6 +80,7 @@ class Map:
         truth: bool `(H, W)`.
         seconds: The time from the image to its probability map.
         agreement: How well the averaged views agree, in [0, 1]; None where there is one view.
+        presence: How likely the network thinks a lesion, in [0, 1]; None if it does not say.
     """
 
     case: Case
@@ -85,18 +89,24 @@ class Map:
     truth: np.ndarray
     seconds: float
     agreement: float | None = None
+    presence: float | None = None
 
 
 def probability_map(segmenter: Segmenter, case: Case) -> Map:
     """Run the network on one case's files."""
     grey, truth = read_grey(case), read_mask(case)
     started = time.perf_counter()
-    views, _ = segmenter.views(grey)
-    square = views.mean(axis=0)  # (S, S)
+    views = segmenter.views(grey)
+    square = views.probability.mean(axis=0)  # (S, S)
     p8 = quantise(from_output(square, *grey.shape))  # (H, W)
     seconds = time.perf_counter() - started
-    agreed = agreement(views) if len(views) > 1 else None
-    return Map(case, square, p8, truth, seconds, agreed)
+    agreed = agreement(views.probability) if len(views.probability) > 1 else None
+    return Map(case, square, p8, truth, seconds, agreed, views.presence)
+
+
+def final_mask(m: Map, rules: PostProcessing, threshold: float | None = None) -> np.ndarray:
+    """The mask people get of a case: bool `(H, W)`."""
+    return segment(m.p8, rules, threshold, m.presence)
 
 
 def probability_maps(segmenter: Segmenter, cases: Iterable[Case]) -> list[Map]:
@@ -107,7 +117,7 @@ def probability_maps(segmenter: Segmenter, cases: Iterable[Case]) -> list[Map]:
 def score_map(m: Map, split: str, rules: PostProcessing) -> CaseResult:
     """Score a case's map under each reading."""
     probability = from_output(m.square, *m.truth.shape)  # (H, W)
-    mask = segment(m.p8, rules)
+    mask = final_mask(m, rules)
     loss = cross_entropy(probability, m.truth)
     square_truth = mask_to_input(m.truth, m.square.shape[0])[:, :, 0]
     scores = {
@@ -127,27 +137,29 @@ def score_map(m: Map, split: str, rules: PostProcessing) -> CaseResult:
         m.seconds,
         scores,
         m.agreement,
-        diagnose(mask, m.truth, m.p8, rules),
+        m.presence,
+        diagnose(mask, m.truth, m.p8, rules, m.presence),
     )
 
 
 def choose_postprocessing(maps: list[Map]) -> PostProcessing:
     """The rules with the highest mean Dice over all of the given (validation) cases.
 
-    Threshold, smallest region and smallest peak are tried together, since tuning them on lesions
+    Threshold, smallest region and both gates are tried together, since tuning them on lesions
     alone hides false masks on normal images. On a tie the rules that do least win.
     """
     dice = np.stack([_dice_by_rules(m) for m in maps])  # (N, thresholds, areas)
     peak = np.array([m.p8.max() for m in maps])
+    presence = np.array([1.0 if m.presence is None else m.presence for m in maps])
     if_gated = np.array([float(not m.truth.any()) for m in maps])  # Dice of an empty mask
     best, chosen = -1.0, PostProcessing()
-    for min_peak in MIN_PEAKS:
-        gated = peak < level(min_peak)
+    for min_presence, min_peak in itertools.product(MIN_PRESENCES, MIN_PEAKS):
+        gated = (peak < level(min_peak)) | (presence < min_presence)
         mean = np.where(gated[:, None, None], if_gated[:, None, None], dice).mean(axis=0)
         t, a = np.unravel_index(mean.T.argmax(), mean.T.shape)[::-1]
         if mean[t, a] > best + 1e-9:
             best = mean[t, a]
-            chosen = PostProcessing(THRESHOLDS[t], MIN_AREAS[a], min_peak)
+            chosen = PostProcessing(THRESHOLDS[t], MIN_AREAS[a], min_peak, min_presence)
     return chosen
 
 
@@ -171,7 +183,7 @@ def sweep(maps: list[Map], rules: PostProcessing) -> list[dict[str, float]]:
     rows = []
     lesion = np.array([m.truth.any() for m in maps])
     for threshold in THRESHOLDS:
-        masks = [segment(m.p8, rules, threshold) for m in maps]
+        masks = [final_mask(m, rules, threshold) for m in maps]
         counts = [Confusion.of(mask, m.truth) for mask, m in zip(masks, maps)]
         dice = np.array([c.dice for c in counts])
         iou = np.array([c.iou for c in counts])
@@ -203,6 +215,7 @@ def case_row(result: CaseResult) -> dict[str, Any]:
         "width": result.width,
         "height": result.height,
         "peak": round(result.peak, 4),
+        "presence": "" if result.presence is None else round(result.presence, 4),
         "agreement": "" if result.agreement is None else round(result.agreement, 4),
         "hausdorff_95_px": round(final.hausdorff_95_px, 3),
     }

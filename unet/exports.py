@@ -39,6 +39,7 @@ class Result:
         network: Name and version of the network.
         confidence: "low", "medium" or "high"; None where the network gives none.
         familiar: Whether it looks like the network's training images; None if unknown.
+        presence: How likely there is a lesion at all, in [0, 1]; None if unknown.
     """
 
     image: np.ndarray
@@ -48,6 +49,7 @@ class Result:
     network: str
     confidence: str | None = None
     familiar: bool | None = None
+    presence: float | None = None
 
 
 def mask_png(result: Result) -> bytes:
@@ -86,6 +88,7 @@ def findings_of(result: Result) -> dict[str, Any]:
     content = findings.to_json(result.regions, result.mask)
     return content | {
         "confidence": result.confidence,
+        "lesion_presence": result.presence,
         "looks_like_breast_ultrasound": result.familiar,
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from unet.confidence import Confidence, agreement, disagreement
 from unet.familiarity import Familiarity
 from unet.postprocessing import PostProcessing, quantise, segment
 from unet.preprocessing import from_output, to_grey, to_input
+from unet.presence import Presence
 
 if TYPE_CHECKING:
     import keras
@@ -30,12 +32,28 @@ class Prediction:
             there is one view.
         confidence: "low", "medium" or "high"; None where there is one view.
         familiar: Whether the picture looks like those the network was trained on; None if unknown.
+        presence: How likely there is a lesion at all, in [0, 1]; None if unknown.
     """
 
     probability: np.ndarray
     uncertainty: np.ndarray | None
     confidence: str | None
     familiar: bool | None
+    presence: float | None
+
+
+@dataclass(frozen=True)
+class Views:
+    """The network's outputs for an image and, where that is averaged, for its mirror image.
+
+    Attributes:
+        probability: float32 `(V, S, S)` in [0, 1], none of them mirrored.
+        familiar, presence: As in `Prediction`.
+    """
+
+    probability: np.ndarray
+    familiar: bool | None
+    presence: float | None
 
 
 class Segmenter:
@@ -59,6 +77,7 @@ class Segmenter:
         *,
         flip: bool = False,
         familiarity: Familiarity | None = None,
+        presence: Presence | None = None,
         confidence: Confidence | None = None,
     ):
         """Wrap a network `(B, S, S, 1)` → `(B, S, S, 1)`, trace its graph and run it once.
@@ -72,11 +91,13 @@ class Segmenter:
         self.postprocessing = postprocessing
         self._flip = flip
         self._familiarity = familiarity
+        self._presence = presence
         self.confidence = confidence
         self._size = network.input_shape[1]
         self._lock = threading.Lock()
-        if familiarity:
-            network = with_features(network, familiarity.layer)
+        layers = [familiarity.layer] if familiarity else []
+        layers += presence.layers if presence else ()
+        network = with_features(network, layers)
         shape = tf.TensorSpec((None, self._size, self._size, 1), tf.float32)
         self._graph = tf.function(
             lambda batch: network(batch, training=False), input_signature=[shape]
@@ -99,6 +120,7 @@ class Segmenter:
             version,
             flip=info.model.flip_averaging,
             familiarity=info.familiarity,
+            presence=info.presence,
             confidence=info.confidence,
         )
 
@@ -124,39 +146,38 @@ class Segmenter:
         """The probability from which a pixel counts as lesion, chosen on validation; in [0, 1]."""
         return self.postprocessing.threshold
 
-    def views(self, image: Image.Image | np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        """Run the network on the image and, where that is averaged, on its mirror image.
-
-        Returns:
-            The probability of each view, float32 `(V, S, S)` in [0, 1], none of them mirrored;
-            the image's features, float32 `(D,)`, or None if the network's familiarity is unknown.
-        """
+    def views(self, image: Image.Image | np.ndarray) -> Views:
+        """Run the network on the image and, where that is averaged, on its mirror image."""
         batch = to_input(image, self._size)[None]  # (1, S, S, 1)
         if self._flip:
             batch = np.concatenate([batch, batch[:, :, ::-1]])  # (2, S, S, 1)
         with self._lock:
-            outputs = self._graph(batch)
-        probability, features = outputs if self._familiarity else (outputs, None)
-        views = probability.numpy()[:, :, :, 0]  # (V, S, S)
-        views[1:] = views[1:, :, ::-1].copy()
-        return views, None if features is None else features.numpy()[0]
+            outputs, *features = (output.numpy() for output in self._graph(batch))
+        probability = outputs[:, :, :, 0]  # (V, S, S)
+        probability[1:] = probability[1:, :, ::-1].copy()
+        familiar = presence = None
+        if self._familiarity:
+            familiar = self._familiarity.knows(features.pop(0)[0])
+        if self._presence:
+            presence = self._presence.probability(np.concatenate(features, axis=1))
+        return Views(probability, familiar, presence)
 
     def network_output(self, image: Image.Image | np.ndarray) -> np.ndarray:
         """The probability at the network's own size: float32 `(S, S)` in [0, 1]."""
-        return self.views(image)[0].mean(axis=0)
+        return self.views(image).probability.mean(axis=0)
 
     def examine(self, image: Image.Image | np.ndarray) -> Prediction:
         """Everything the network says of an image; see `predict` for what may be given."""
         grey = to_grey(image)
-        views, features = self.views(grey)
-        uncertainty = word = familiar = None
-        if len(views) > 1:
-            uncertainty = from_output(disagreement(views), *grey.shape)
+        views = self.views(grey)
+        maps = views.probability
+        uncertainty = word = None
+        if len(maps) > 1:
+            uncertainty = from_output(disagreement(maps), *grey.shape)
         if self.confidence:
-            word = self.confidence.word(agreement(views))
-        if self._familiarity:
-            familiar = self._familiarity.knows(features)
-        return Prediction(from_output(views.mean(axis=0), *grey.shape), uncertainty, word, familiar)
+            word = self.confidence.word(agreement(maps))
+        probability = from_output(maps.mean(axis=0), *grey.shape)
+        return Prediction(probability, uncertainty, word, views.familiar, views.presence)
 
     def predict(self, image: Image.Image | np.ndarray) -> np.ndarray:
         """The lesion probability of each pixel.
@@ -182,12 +203,15 @@ class Segmenter:
             image: See `predict`.
             threshold: In place of the network's own, in [0, 1].
         """
-        return segment(quantise(self.predict(image)), self.postprocessing, threshold)
+        found = self.examine(image)
+        p8 = quantise(found.probability)
+        return segment(p8, self.postprocessing, threshold, found.presence)
 
 
-def with_features(network: keras.Model, layer: str) -> keras.Model:
-    """The network with a second output: a layer's features averaged over the image, `(B, D)`."""
+def with_features(network: keras.Model, layers: Sequence[str]) -> keras.Model:
+    """The network with more outputs: layers' features averaged over the image, each `(B, D)`."""
     import keras
 
-    features = keras.layers.GlobalAveragePooling2D()(network.get_layer(layer).output)
-    return keras.Model(network.input, [network.output, features])
+    pool = keras.layers.GlobalAveragePooling2D()
+    features = [pool(network.get_layer(layer).output) for layer in layers]
+    return keras.Model(network.input, [network.output, *features])

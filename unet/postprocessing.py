@@ -20,14 +20,17 @@ class PostProcessing:
         threshold: A pixel is lesion from this probability on, in [0, 1].
         min_area: Regions smaller than this share of the image are dropped, in [0, 1).
         min_peak: No mask at all where no pixel reaches this probability, in [0, 1].
+        min_presence: No mask at all where the network thinks it less likely than this that there
+            is a lesion at all, in [0, 1].
     """
 
     threshold: float = 0.5
     min_area: float = 0.0
     min_peak: float = 0.0
+    min_presence: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("threshold", "min_area", "min_peak"):
+        for name in ("threshold", "min_area", "min_peak", "min_presence"):
             value = getattr(self, name)
             if not 0 <= value <= 1:
                 raise ValueError(
@@ -46,7 +49,10 @@ def level(probability: float) -> int:
 
 
 def segment(
-    p8: np.ndarray, postprocessing: PostProcessing, threshold: float | None = None
+    p8: np.ndarray,
+    postprocessing: PostProcessing,
+    threshold: float | None = None,
+    presence: float | None = None,
 ) -> np.ndarray:
     """The mask of a quantised probability map.
 
@@ -54,10 +60,12 @@ def segment(
         p8: uint8 `(H, W)`, see `quantise`.
         postprocessing: The network's rules.
         threshold: Used in place of the network's own, in [0, 1].
+        presence: How likely there is a lesion at all, in [0, 1]; None if unknown.
 
     Returns:
         bool `(H, W)`: `p8 >= level(threshold)`, less the regions (8-connected) smaller than
-        `min_area · H · W` pixels; empty where `p8.max() < level(min_peak)`.
+        `min_area · H · W` pixels; empty where `p8.max() < level(min_peak)` or
+        `presence < min_presence`.
 
     Raises:
         ValueError: The threshold lies outside [0, 1].
@@ -65,7 +73,8 @@ def segment(
     threshold = postprocessing.threshold if threshold is None else threshold
     if not 0 <= threshold <= 1:
         raise ValueError(f"threshold must lie between 0 and 1. Received: {threshold!r}")
-    if p8.max() < level(postprocessing.min_peak):
+    doubtful = presence is not None and presence < postprocessing.min_presence
+    if doubtful or p8.max() < level(postprocessing.min_peak):
         return np.zeros(p8.shape, bool)
     return drop_small_regions(p8 >= level(threshold), postprocessing.min_area)
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from unet import card, plots
-from unet.bundle import BundleInfo
 from unet.calibration import calibration_curve, dice_by_confidence
 from unet.dataset import Case, read_grey
 from unet.evaluation import (
@@ -16,6 +15,7 @@ from unet.evaluation import (
     CaseResult,
     Map,
     case_row,
+    final_mask,
     probability_map,
     score_map,
     sweep,
@@ -23,7 +23,7 @@ from unet.evaluation import (
 from unet.files import rows_to_csv, write_whole
 from unet.inference import Segmenter
 from unet.phantom import KINDS, make_phantom
-from unet.postprocessing import quantise, segment
+from unet.postprocessing import quantise
 from unet.summary import summarise
 
 EXAMPLES = 8
@@ -101,7 +101,7 @@ def write_bundle_figures(
         for seed in (1, 2):
             phantom = make_phantom(seed, kind)
             p8 = quantise(segmenter.predict(phantom.image))
-            mask = segment(p8, segmenter.postprocessing)
+            mask = segmenter.segment(phantom.image)
             examples.append(
                 {
                     "image": phantom.image,
@@ -114,9 +114,9 @@ def write_bundle_figures(
     plots.predictions(examples, "Generated phantoms", folder / "plots" / "phantoms.png")
 
 
-def write_card(folder: Path, info: BundleInfo, metrics: dict[str, Any]) -> None:
+def write_card(folder: Path) -> None:
     """The bundle's README.md."""
-    write_whole(folder / "README.md", card.model_card(info, metrics))
+    write_whole(folder / "README.md", card.card_of(folder))
 
 
 def _case_figures(
@@ -142,7 +142,7 @@ def _example(segmenter: Segmenter, result: CaseResult, m: Map) -> dict[str, Any]
     return {
         "image": read_grey(m.case),
         "truth": m.truth,
-        "mask": segment(m.p8, segmenter.postprocessing),
+        "mask": final_mask(m, segmenter.postprocessing),
         "p8": m.p8,
         "caption": f"{m.case.id.split('/')[1]}  Dice {counts.dice:.2f}  {result.diagnosis}",
     }

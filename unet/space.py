@@ -20,8 +20,9 @@ from unet.hub import HubError, check_name, explained
 
 ROOT = Path(__file__).parents[1]
 TRAINING_ONLY = {
-    "checkpoint.py", "dataset.py", "evaluation.py", "fast_batchnorm.py", "losses.py",
-    "metrics.py", "pipeline.py", "plots.py", "report.py", "space.py", "summary.py",
+    "ablation.py", "annotations.py", "calibration.py", "checkpoint.py", "cross_validation.py",
+    "dataset.py", "diagnosis.py", "evaluation.py", "fast_batchnorm.py", "imagenet.py",
+    "losses.py", "metrics.py", "pipeline.py", "plots.py", "report.py", "space.py", "summary.py",
     "training.py", "workflow.py",
 }  # fmt: skip
 """Files of `unet/` that the page does not import."""

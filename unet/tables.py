@@ -110,3 +110,40 @@ def confidence_table(name: str, by_confidence: dict[str, Any]) -> str:
             row = by_confidence[word]
             lines.append(f"| {word} | {row['images']} | {row['dice']:.3f} |")
     return "\n".join(lines)
+
+
+def cross_validation_table(summary: dict[str, Any]) -> str:
+    """The scores of all cases, each from a network that had not seen it."""
+    return split_table(f"{summary['folds']}-fold cross-validation, no", {"": summary})
+
+
+def ablation_tables(ablation: dict[str, Any]) -> str:
+    """What each part gives: Dice on validation, and the difference to the whole."""
+    after = [
+        "| validation split, images' own size | Dice, all images | difference "
+        "| Dice, lesion images | difference | normal images given a mask |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in ablation["after_the_network"]:
+        given = f"{row['normal_with_mask']} of {row['normal']}"
+        after.append(f"| {row['what']} | {' | '.join(_with_difference(row))} | {given} |")
+    training = [
+        f"Trainings with one part left out, all at {ablation['size']}×{ablation['size']} for "
+        f"{ablation['epochs']} epochs, on the validation images as they are and with calipers and "
+        "text drawn over each:",
+        "",
+        "| validation split | Dice, all images | difference | Dice, lesion images | difference "
+        "| Dice, annotated | difference |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in ablation["training"]:
+        cells = [*_with_difference(row["as_they_are"]), *_with_difference(row["annotated"])[:2]]
+        training.append(f"| {row['what']} | {' | '.join(cells)} |")
+    return "\n".join([*after, "", *training])
+
+
+def _with_difference(row: dict[str, Any]) -> list[str]:
+    cells = []
+    for part in ("all", "lesion"):
+        cells += [interval(row[f"dice_{part}"]), interval(row.get(f"difference_{part}"))]
+    return cells

@@ -63,7 +63,7 @@ def fit(
         resume: Continue the run in `run_dir`.
         tensorboard: Write TensorBoard logs too.
     """
-    from unet.calibration import choose_confidence, learn_familiarity
+    from unet.calibration import choose_confidence, learn_familiarity, learn_presence
     from unet.checkpoint import Checkpoint, kept_epoch
     from unet.training import train
 
@@ -87,8 +87,15 @@ def fit(
             tensorboard=tensorboard,
         )
         cases = {name: [dataset.cases[i] for i in split[name]] for name in SPLITS}
+        presence = learn_presence(
+            network, model_config, *_arrays(dataset, split["train"]), config.seed
+        )
         segmenter = Segmenter(
-            network, model_config.name, PostProcessing(), flip=model_config.flip_averaging
+            network,
+            model_config.name,
+            PostProcessing(),
+            flip=model_config.flip_averaging,
+            presence=presence,
         )
         maps = probability_maps(segmenter, cases["validation"])
         rules = choose_postprocessing(maps)
@@ -114,16 +121,15 @@ def fit(
                     "seconds": round(sum(row["seconds"] for row in history)),
                 },
                 familiarity=familiarity,
+                presence=presence,
                 confidence=choose_confidence(maps),
                 split={name: [case.id for case in cases[name]] for name in SPLITS},
                 commit=Checkpoint.started_from(run_dir),
             )
             segmenter = Segmenter.load(new)  # what is evaluated is what was written
-            metrics = evaluate_splits(
-                segmenter, cases, new, run_dir / "figures", curated_ids(folder)
-            )
+            evaluate_splits(segmenter, cases, new, run_dir / "figures", curated_ids(folder))
             write_bundle_figures(new, segmenter, history, info.training["best_epoch"])
-            write_card(new, info, metrics)
+            write_card(new)
     print(f"wrote {out}")
 
 
@@ -158,6 +164,8 @@ def cross_validate(
             resume=resume,
         )
     cross_validation.write_cross_validation(out, summary, rows)
+    if (out / "metrics.json").exists():
+        write_card(out)
     print(json.dumps(summary["final"], indent=1))
     print(f"wrote {out}/cross_validation.json and cross_validation.csv")
 
@@ -195,7 +203,7 @@ def evaluate(weights: Path, data: str, split: str, out: Path | None, figures: Pa
         target = out or weights
         metrics = evaluate_splits(segmenter, cases, target, figures, curated_ids(folder))
         if target == weights:
-            write_card(weights, info, metrics)
+            write_card(weights)
     for name in cases:
         print(json.dumps({name: metrics["splits"][name]["final"]}, indent=1))
     print(f"wrote {target}/metrics.json and cases.csv; figures of cases in {figures}")

@@ -60,20 +60,24 @@ def test_an_uploaded_lesion_comes_back_outlined(page, scan):
 def test_thirty_slider_steps_make_no_request_and_paint_what_numpy_does(page, scan, segmenter):
     upload(page, scan)
     page.wait_for_timeout(500)
-    p8 = quantise(segmenter.predict(pixels(scan)))
     requests: list[str] = []
     page.on("request", lambda request: requests.append(request.url))
     for step in range(30):
         threshold = round(0.05 + 0.03 * step, 2)
         set_threshold(page, threshold)
-        expected = segment(p8, segmenter.postprocessing, threshold)
+        expected = segmenter.segment(pixels(scan), threshold)
         count = page.evaluate(f"{VIEWER}.viewer.stage.scene.segmented.pixels")
         assert count == expected.sum()
     assert requests == []
 
 
 @pytest.mark.parametrize(
-    "rules", [{"min_area": 0.0, "min_peak": 0.0}, {"min_area": 0.002, "min_peak": 0.7}]
+    "rules",
+    [
+        {"min_area": 0.0, "min_peak": 0.0, "min_presence": 0.0},
+        {"min_area": 0.002, "min_peak": 0.7, "min_presence": 0.4},
+        {"min_area": 0.0, "min_peak": 0.0, "min_presence": 0.41},
+    ],
 )
 def test_browser_and_numpy_agree_on_every_pixel_and_every_region(page, rules):
     from scipy import ndimage
@@ -83,12 +87,12 @@ def test_browser_and_numpy_agree_on_every_pixel_and_every_region(page, rules):
     p8 = np.round(255 * (field - field.min()) / np.ptp(field)).astype(np.uint8)
     p8[:2, :2] = [[255, 0], [0, 255]]  # joined at a corner
     for threshold in (0.0, 0.3, 0.45, 0.5, 0.62, 0.9, 1.0):
-        mask = segment(p8, PostProcessing(threshold, **rules))
+        mask = segment(p8, PostProcessing(threshold, **rules), presence=0.4)
         found = page.evaluate(
             f"""([values, width, height, rules, threshold]) => {{
                 const tools = {VIEWER}.viewer, p8 = Uint8Array.from(values);
                 const peak = p8.reduce((a, b) => Math.max(a, b), 0);
-                const s = tools.segmentMap(p8, width, height, rules, threshold, peak);
+                const s = tools.segmentMap(p8, width, height, rules, threshold, peak, 0.4);
                 return [s.runs.map(r => [r.y, r.x0, r.x1]),
                         tools.measureRegions(s, p8, width, height, [0.1, 0.2])];
             }}""",
@@ -137,6 +141,53 @@ def test_every_mode_shows_something_else_and_number_keys_choose_them(page, scan)
     assert (original[:, :, 0] == original[:, :, 1])[50:-50, 200:-200].mean() > 0.99  # grey
     page.keyboard.press("6")  # no ground truth: stays
     expect(page.locator("#viewer [data-mode=mask]")).to_have_attribute("aria-checked", "true")
+
+
+def test_the_uncertainty_map_is_the_networks(page, scan, segmenter):
+    upload(page, scan)
+    page.locator("#viewer [data-mode=uncertainty]").click()
+    expect(page.locator("#viewer .legend.uncertainty")).to_be_visible()
+    shown = page.evaluate(f"Array.from({VIEWER}.viewer.stage.scene.u8)")
+    expected = quantise(segmenter.examine(pixels(scan)).uncertainty)
+    np.testing.assert_array_equal(np.reshape(shown, expected.shape), expected)
+    assert np.ptp(expected) > 50  # along the outline
+
+
+def give_scene(page: Page, **changes) -> None:
+    """Show the scene that is shown with something else said of it."""
+    loaded = page.evaluate(f"{VIEWER}.dataset.loaded")
+    page.evaluate(
+        """changes => {
+            const host = document.querySelector("#viewer .viewer");
+            return host.viewer.show({ ...host.viewer.value(), ...changes });
+        }""",
+        {"id": f"{loaded}-changed", **changes},
+    )
+
+
+def test_low_confidence_absence_and_an_unfamiliar_picture_are_said(page, scan):
+    upload(page, scan)
+    answer = page.locator("#viewer .answer")
+    expect(page.locator("#viewer .warning")).to_be_hidden()
+    give_scene(page, confidence="low", warning="Not like a breast ultrasound.")
+    expect(answer).to_contain_text("low confidence")
+    expect(answer).to_contain_text("look at the uncertainty map")
+    expect(page.locator("#viewer .warning")).to_have_text("Not like a breast ultrasound.")
+    rules = {"threshold": 0.5, "min_area": 0.0, "min_peak": 0.0, "min_presence": 0.3}
+    give_scene(page, confidence="high", warning=None, presence=0.12, rules=rules)
+    expect(answer.locator("strong")).to_have_text("No lesion found.")
+    expect(answer).to_contain_text("there is a lesion at all, 0.12, stays under 0.3")
+    expect(answer).to_contain_text("high confidence")
+    expect(page.locator("#viewer .warning")).to_be_hidden()
+
+
+def test_a_photograph_is_warned_of_and_still_answered(page, tmp_path):
+    rows, columns = np.mgrid[:300, :400]
+    stripes = (127 + 127 * np.sin(rows / 3) * np.cos(columns / 40)).astype(np.uint8)
+    Image.fromarray(stripes).save(tmp_path / "stripes.png")
+    upload(page, tmp_path / "stripes.png")
+    expect(page.locator("#viewer .warning")).to_contain_text("does not look like the breast")
+    expect(page.locator("#viewer .answer strong")).not_to_be_empty()
 
 
 def test_the_mask_mode_is_the_mask(page, scan, segmenter):
@@ -257,11 +308,10 @@ def test_a_ground_truth_is_scored_as_the_evaluation_scores_it(page, scan, segmen
     agreement = page.locator("#viewer [data-mode=agreement]")
     expect(agreement).to_have_attribute("aria-checked", "true")
     truth = pixels(scan.with_name("truth.png")) > 0
-    p8 = quantise(segmenter.predict(pixels(scan)))
     for threshold in (0.2, 0.5, 0.7):
         set_threshold(page, threshold)
         page.wait_for_function(f"Number.isFinite({VIEWER}.viewer.stage.scene.hausdorff)")
-        mask = segment(p8, segmenter.postprocessing, threshold)
+        mask = segmenter.segment(pixels(scan), threshold)
         counts = Confusion.of(mask, truth)
         shown = page.evaluate(f"{VIEWER}.viewer.stage.scene.agreement")
         for name in ("dice", "iou", "precision", "recall"):
@@ -271,7 +321,7 @@ def test_a_ground_truth_is_scored_as_the_evaluation_scores_it(page, scan, segmen
     page.wait_for_function(f"{VIEWER}.viewer.stage.scene.curve")
     curve = page.evaluate(f"{VIEWER}.viewer.stage.scene.curve")
     assert len(curve) == 101
-    mask = segment(p8, segmenter.postprocessing, 0.5)
+    mask = segmenter.segment(pixels(scan), 0.5)
     assert curve[50] == pytest.approx(Confusion.of(mask, truth).dice)
 
 

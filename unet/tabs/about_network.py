@@ -35,7 +35,7 @@ def add(networks: Networks, chooser: gr.Dropdown) -> None:
     )
     table = gr.Dataframe(
         worst,
-        headers=["case", "class", "Dice", "recall", "precision"],
+        headers=["case", "class", "Dice", "recall", "precision", "what is wrong"],
         label="The worst test cases",
         interactive=False,
     )

@@ -136,6 +136,7 @@ def shown(analysed: Analysed) -> tuple[Analysed, dict]:
         u8=analysed.u8,
         confidence=analysed.confidence,
         familiar=analysed.familiar,
+        presence=analysed.presence,
         truth=analysed.truth,
         spacing_mm=analysed.picture.spacing_mm,
         seconds=analysed.seconds,

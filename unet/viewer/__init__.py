@@ -48,6 +48,7 @@ def scene(
     u8: np.ndarray | None = None,
     confidence: str | None = None,
     familiar: bool | None = None,
+    presence: float | None = None,
     truth: np.ndarray | None = None,
     spacing_mm: tuple[float, float] | None = None,
     seconds: float | None = None,
@@ -63,6 +64,7 @@ def scene(
         u8: uint8 `(H, W)`, the uncertainty times 255, if the network gives one.
         confidence: "low", "medium" or "high", if the network gives one.
         familiar: Whether the image looks like the network's training images, if known.
+        presence: How likely there is a lesion at all, in [0, 1], if the network says.
         truth: bool `(H, W)`, if there is one.
         spacing_mm: Height and width of a pixel in millimetres, if known.
         seconds: Time the network took.
@@ -75,6 +77,7 @@ def scene(
         "checksum": int(p8.sum(dtype=np.int64)),
         "uncertainty": None if u8 is None else _png(u8),
         "confidence": confidence,
+        "presence": presence,
         "warning": UNFAMILIAR if familiar is False else None,
         "truth": None if truth is None else _png(truth.astype(np.uint8) * 255),
         "rules": to_dict(rules),

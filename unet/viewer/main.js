@@ -10,7 +10,7 @@ let laterTimer = null;
 
 const stage = new Stage(find(".stage"), (step) => setThreshold(Number(thresholdInput.value) + step),
   (number) => setMode(MODES[number]));
-host.viewer = { stage, segmentMap, measureRegions, hausdorff95 };
+host.viewer = { stage, segmentMap, measureRegions, hausdorff95, show, value: () => props.value };
 
 async function bytesOf(base64) {
   const binary = atob(base64);
@@ -71,12 +71,12 @@ async function show(value) {
   const scene = { series: value.series, width, height, bitmap, p8, rules: value.rules,
     spacing: value.spacing_mm, peak: p8.reduce((a, b) => Math.max(a, b), 0),
     truth: truth ? truthOf(greyOf(truth), width) : null, u8: unsure ? greyOf(unsure) : null,
-    confidence: value.confidence, seconds: value.seconds };
+    confidence: value.confidence, presence: value.presence, seconds: value.seconds };
   const kept = stage.scene && stage.scene.series === value.series;
   const hadTruth = kept && stage.scene.truth;
   if (!kept) thresholdInput.value = value.rules.threshold;
   thresholdInput.disabled = false;
-  scene.segmented = segmentMap(p8, width, height, scene.rules, Number(thresholdInput.value), scene.peak);
+  scene.segmented = segmentMap(p8, width, height, scene.rules, Number(thresholdInput.value), scene.peak, scene.presence);
   stage.show(scene);
   find("[data-mode=agreement]").disabled = !scene.truth;
   find("[data-mode=uncertainty]").disabled = !scene.u8;
@@ -117,7 +117,7 @@ function update() {
   if (!scene) return;
   const started = performance.now();
   const { p8, width, height } = scene;
-  scene.segmented = segmentMap(p8, width, height, scene.rules, threshold, scene.peak);
+  scene.segmented = segmentMap(p8, width, height, scene.rules, threshold, scene.peak, scene.presence);
   scene.regions = measureRegions(scene.segmented, p8, width, height, scene.spacing);
   showAnswer(scene);
   if (scene.truth) {
@@ -150,7 +150,10 @@ function showAnswer(scene) {
     notes.push("The network answers differently for this image and its mirror image: look at "
       + "the uncertainty map, and do not rely on the outline.");
   }
-  if (segmented.gated) {
+  if (segmented.absent) {
+    notes.push(`The probability that there is a lesion at all, ${scene.presence.toFixed(2)}, stays `
+      + `under ${rules.min_presence}, below which this network reports nothing.`);
+  } else if (segmented.gated) {
     notes.push(`The highest probability, ${(scene.peak / 255).toFixed(2)}, stays under `
       + `${rules.min_peak}, below which this network reports nothing.`);
   } else if (segmented.dropped) {
@@ -199,7 +202,7 @@ async function drawCurve(scene, mine) {
   for (let i = 0; i <= 100; i++) {
     if (i % 5 === 0) await new Promise((done) => setTimeout(done));
     if (mine !== generation) return;
-    const s = segmentMap(scene.p8, scene.width, scene.height, scene.rules, i / 100, scene.peak);
+    const s = segmentMap(scene.p8, scene.width, scene.height, scene.rules, i / 100, scene.peak, scene.presence);
     points.push(compareWithTruth(s, scene.truth, scene.width).dice);
   }
   scene.curve = points;

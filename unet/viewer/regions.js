@@ -46,9 +46,10 @@ function labelRuns(p8, width, height, level) {
 }
 
 // The mask of a map at a threshold, as runs, with what the network's rules took away.
-function segmentMap(p8, width, height, rules, threshold, peak) {
+function segmentMap(p8, width, height, rules, threshold, peak, presence = null) {
   const level = levelOf(threshold);
-  const gated = peak < levelOf(rules.min_peak);
+  const absent = presence !== null && presence < rules.min_presence;
+  const gated = absent || peak < levelOf(rules.min_peak);
   const runs = gated ? { row: [], start: [], end: [], label: [] }
     : labelRuns(p8, width, height, level);
   const area = new Map();
@@ -68,7 +69,7 @@ function segmentMap(p8, width, height, rules, threshold, peak) {
       kept.push({ y: runs.row[i], x0: runs.start[i], x1: runs.end[i], label: runs.label[i] });
     }
   }
-  return { runs: kept, pixels, dropped, gated, level };
+  return { runs: kept, pixels, dropped, gated, absent, level };
 }
 
 // Area, extent and probability of each region, largest first.
