@@ -13,12 +13,13 @@ from unet.config import RECIPES
 from unet.dataset import Case
 from unet.evaluation import Map
 from unet.model import build_network
+from unet.postprocessing import PostProcessing, quantise
 
 CASE = Case("a", "benign", Path("a.png"), ())
 
 
 def map_of(square: np.ndarray, truth: np.ndarray, agreement: float | None = None) -> Map:
-    return Map(CASE, square.astype(np.float32), np.zeros((1, 1), np.uint8), truth, 0.0, agreement)
+    return Map(CASE, square.astype(np.float32), quantise(square), truth, 0.0, agreement)
 
 
 def test_the_curve_and_its_error_by_hand():
@@ -35,11 +36,12 @@ def test_the_curve_and_its_error_by_hand():
 
 
 def test_the_least_agreeing_images_get_low_confidence():
-    blank = np.zeros((4, 4))
-    maps = [map_of(blank, blank > 0, agreement) for agreement in np.linspace(0, 1, 101)]
-    confidence = choose_confidence(maps)
-    assert (confidence.low, confidence.high) == (0.15, 0.45)
-    assert choose_confidence([map_of(blank, blank > 0)]) is None
+    full = np.ones((4, 4))
+    maps = [map_of(full, full > 0, agreement) for agreement in np.linspace(0, 1, 101)]
+    maps += [map_of(0 * full, full > 0, 0.0)] * 50  # without a mask: they do not count
+    confidence = choose_confidence(maps, PostProcessing())
+    assert (confidence.low, confidence.high) == (0.15, 0.4)
+    assert choose_confidence([map_of(full, full > 0)], PostProcessing()) is None
 
 
 @pytest.mark.parametrize("name", RECIPES)

@@ -32,5 +32,11 @@ def test_disagreement_is_the_difference_at_each_pixel():
 
 def test_words_by_their_limits():
     confidence = Confidence(low=0.5, high=0.8)
-    words = [confidence.word(value) for value in (0, 0.49, 0.5, 0.79, 0.8, 1)]
+    words = [confidence.word(value, 0.99, True) for value in (0, 0.49, 0.5, 0.79, 0.8, 1)]
     assert words == ["low", "low", "medium", "medium", "high", "high"]
+
+
+def test_no_mask_is_the_surer_the_less_there_is_in_the_map():
+    confidence = Confidence(low=0.5, high=0.8)
+    words = [confidence.word(0.1, peak, False) for peak in (0.02, 0.49, 0.5, 0.84, 0.85, 1)]
+    assert words == ["high", "high", "medium", "medium", "low", "low"]

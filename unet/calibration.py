@@ -10,16 +10,18 @@ import numpy as np
 from unet.confidence import Confidence
 from unet.config import ModelConfig
 from unet.efficientnet_unet import STAGES
-from unet.evaluation import CaseResult, Map
+from unet.evaluation import CaseResult, Map, final_mask
 from unet.familiarity import Familiarity
 from unet.inference import with_features
 from unet.pipeline import strongly_augmented
+from unet.postprocessing import PostProcessing
 from unet.preprocessing import mask_to_input
 from unet.presence import Presence
 
 BINS = 10
-LOW_SHARE, MEDIUM_SHARE = 0.15, 0.45
-"""Shares of the validation images, those that agree least, that get "low" and at most "medium"."""
+LOW_SHARE, MEDIUM_SHARE = 0.15, 0.4
+"""Shares of the validation images with a mask, those whose views agree least, that get "low" and at
+most "medium"."""
 BATCH = 16
 
 
@@ -51,10 +53,10 @@ def calibration_curve(maps: list[Map]) -> dict[str, Any]:
     }
 
 
-def choose_confidence(maps: list[Map]) -> Confidence | None:
-    """Limits of agreement that give the least agreeing validation images "low" and "medium"."""
-    agreements = [m.agreement for m in maps if m.agreement is not None]
-    if not agreements:
+def choose_confidence(maps: list[Map], rules: PostProcessing) -> Confidence | None:
+    """Limits of agreement that give the least agreeing validation masks "low" and "medium"."""
+    agreements = [m.agreement for m in maps if final_mask(m, rules).any()]
+    if not agreements or None in agreements:
         return None
     low, high = np.quantile(agreements, [LOW_SHARE, MEDIUM_SHARE])
     return Confidence(round(float(low), 3), round(float(high), 3))
@@ -64,8 +66,10 @@ def dice_by_confidence(results: list[CaseResult], confidence: Confidence) -> dic
     """For each word: how many images, and their mean Dice."""
     dice: dict[str, list[float]] = {}
     for result in results:
-        word = confidence.word(result.agreement)
-        dice.setdefault(word, []).append(result.scores["final"].confusion.dice)
+        final = result.scores["final"].confusion
+        found = final.true_positive + final.false_positive > 0
+        word = confidence.word(result.agreement, result.peak, found)
+        dice.setdefault(word, []).append(final.dice)
     return {word: {"images": len(d), "dice": float(np.mean(d))} for word, d in dice.items()}
 
 

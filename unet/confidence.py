@@ -1,7 +1,7 @@
-"""How sure a network is of an image, from how well the views it averages agree.
+"""How sure a network is of an image, in a word.
 
-Disagreement between an image and its mirror image goes with error: where the two outlines differ,
-at most one is right.
+Of a mask, from how well the views it averages agree: where the outlines for an image and for its
+mirror image differ, at most one is right. Of no mask, from how little there is in the map.
 """
 
 from __future__ import annotations
@@ -11,11 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 
 WORDS = ("low", "medium", "high")
+SOMETHING, MUCH = 0.5, 0.85
+"""Where no mask is given, peaks of the map from which that is less sure, and not sure at all."""
 
 
 @dataclass(frozen=True)
 class Confidence:
-    """Where agreement counts as low and as high, chosen on validation.
+    """Where agreement counts as low and as high for a mask, chosen on validation.
 
     Attributes:
         low: Below this agreement confidence is "low".
@@ -25,8 +27,16 @@ class Confidence:
     low: float = 0.0
     high: float = 1.0
 
-    def word(self, agreement: float) -> str:
-        """One of `WORDS` for an agreement in [0, 1]."""
+    def word(self, agreement: float, peak: float, found: bool) -> str:
+        """One of `WORDS`.
+
+        Args:
+            agreement: Of the views, in [0, 1].
+            peak: The map's highest probability, in [0, 1].
+            found: Whether a mask is given.
+        """
+        if not found:
+            return WORDS[(peak < MUCH) + (peak < SOMETHING)]
         return WORDS[(agreement >= self.low) + (agreement >= self.high)]
 
 

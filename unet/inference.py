@@ -30,7 +30,8 @@ class Prediction:
         probability: float32 `(H, W)` in [0, 1], the image's own size.
         uncertainty: float32 `(H, W)` in [0, 1], how far the averaged views are apart; None where
             there is one view.
-        confidence: "low", "medium" or "high"; None where there is one view.
+        confidence: "low", "medium" or "high" in the mask at the network's own threshold, or in
+            there being none; None where there is one view.
         familiar: Whether the picture looks like those the network was trained on; None if unknown.
         presence: How likely there is a lesion at all, in [0, 1]; None if unknown.
     """
@@ -171,12 +172,14 @@ class Segmenter:
         grey = to_grey(image)
         views = self.views(grey)
         maps = views.probability
+        probability = from_output(maps.mean(axis=0), *grey.shape)
         uncertainty = word = None
         if len(maps) > 1:
             uncertainty = from_output(disagreement(maps), *grey.shape)
         if self.confidence:
-            word = self.confidence.word(agreement(maps))
-        probability = from_output(maps.mean(axis=0), *grey.shape)
+            p8 = quantise(probability)
+            found = segment(p8, self.postprocessing, presence=views.presence).any()
+            word = self.confidence.word(agreement(maps), float(p8.max()) / 255, bool(found))
         return Prediction(probability, uncertainty, word, views.familiar, views.presence)
 
     def predict(self, image: Image.Image | np.ndarray) -> np.ndarray:

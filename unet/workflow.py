@@ -122,7 +122,7 @@ def fit(
                 },
                 familiarity=familiarity,
                 presence=presence,
-                confidence=choose_confidence(maps),
+                confidence=choose_confidence(maps, rules),
                 split={name: [case.id for case in cases[name]] for name in SPLITS},
                 commit=Checkpoint.started_from(run_dir),
             )

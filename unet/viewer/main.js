@@ -147,8 +147,9 @@ function showAnswer(scene) {
   find(".confidence").textContent = scene.confidence && `${scene.confidence} confidence`;
   const notes = [];
   if (scene.confidence === "low") {
-    notes.push("The network answers differently for this image and its mirror image: look at "
-      + "the uncertainty map, and do not rely on the outline.");
+    notes.push(regions.length ? "The network answers differently for this image and its mirror "
+      + "image: look at the uncertainty map, and do not rely on the outline."
+      : "The map does show something: look at the heat map, and do not rely on this answer.");
   }
   if (segmented.absent) {
     notes.push(`The probability that there is a lesion at all, ${scene.presence.toFixed(2)}, stays `
