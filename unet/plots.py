@@ -78,6 +78,7 @@ def predictions(examples: list[dict[str, Any]], title: str, path: Path) -> None:
     columns = ("image", "truth", "probability", "agreement")
     figure = Figure(figsize=(11, 2.5 * len(examples) + 0.6), layout="constrained")
     figure.suptitle(title)
+    figure.get_layout_engine().set(h_pad=0.14)  # inches, for the captions
     grid = figure.subplots(len(examples), len(columns), squeeze=False)
     for row, example in zip(grid, examples):
         image, mask, truth = example["image"], example["mask"], example["truth"]
@@ -85,8 +86,9 @@ def predictions(examples: list[dict[str, Any]], title: str, path: Path) -> None:
         for axes, panel in zip(row, panels):
             axes.imshow(panel, cmap="gray", vmin=0, vmax=1 if panel.dtype == bool else 255)
             axes.set_axis_off()
-        row[0].set_title(example["caption"], fontsize=9, loc="left")
-    for axes, name in zip(grid[0][1:], columns[1:]):
+        below = {"transform": row[0].transAxes, "va": "top", "fontsize": 9}
+        row[0].text(0, -0.03, example["caption"], **below).set_in_layout(False)
+    for axes, name in zip(grid[0], columns):
         axes.set_title(name, fontsize=9)
     colours = {"hit": HIT, "miss": MISS, "false alarm": FALSE_ALARM}
     patches = [Patch(color=np.array(c) / 255, label=name) for name, c in colours.items()]
