@@ -99,7 +99,7 @@ def ablate_training(
         print(f"\n{name}", flush=True)
         network, _ = train(
             model,
-            dataclasses.replace(recipe, epochs=epochs, **changes),
+            dataclasses.replace(recipe, epochs=epochs, keep="last", **changes),
             arrays["train"],
             None,
             run_dir / str(number),
