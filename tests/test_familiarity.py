@@ -23,10 +23,15 @@ def test_a_distance_counts_in_standard_deviations(familiarity):
     assert familiarity.distance(np.array([13.0, -1.0])) > 3
 
 
-def test_one_in_a_hundred_held_out_images_is_unfamiliar(familiarity):
-    unfamiliar = np.mean([not familiarity.knows(f) for f in known(5000, 2)])
-    assert unfamiliar == pytest.approx(0.01, abs=0.006)
-    assert not familiarity.knows(np.array([3.0, 80.0]))
+def test_one_in_a_hundred_held_out_images_lies_beyond_the_limit(familiarity):
+    beyond = np.mean([familiarity.distance(f) > familiarity.limit for f in known(5000, 2)])
+    assert beyond == pytest.approx(0.01, abs=0.006)
+
+
+def test_a_picture_is_unfamiliar_some_way_beyond_the_limit(familiarity):
+    step = np.array([0.0, familiarity.limit / familiarity.distance(familiarity.mean + (0, 1))])
+    assert familiarity.knows(familiarity.mean + 1.2 * step)
+    assert not familiarity.knows(familiarity.mean + 1.4 * step)
 
 
 def test_it_survives_json(familiarity):

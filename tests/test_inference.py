@@ -68,3 +68,29 @@ def test_threads_may_share_a_segmenter(tiny_segmenter):
 def test_what_is_no_image_is_refused(tiny_segmenter):
     with pytest.raises(TypeError, match="expected a PIL image or a uint8 array, got ndarray float"):
         tiny_segmenter.predict(np.zeros((4, 4)))
+
+
+def test_a_network_that_knows_nothing_but_the_map_says_nothing_else():
+    from tests.conftest import TINY
+    from unet.inference import Segmenter
+    from unet.model import build_network
+    from unet.postprocessing import PostProcessing
+
+    segmenter = Segmenter(build_network(TINY), "bare", PostProcessing())
+    found = segmenter.examine(np.full((50, 80), 90, np.uint8))
+    assert found.probability.shape == (50, 80)
+    assert (found.uncertainty, found.confidence, found.familiar, found.presence) == (None,) * 4
+
+
+def test_flip_averaging_treats_left_and_right_alike():
+    from tests.conftest import TINY
+    from unet.inference import Segmenter
+    from unet.model import build_network
+    from unet.postprocessing import PostProcessing
+
+    segmenter = Segmenter(build_network(TINY), "flipped", PostProcessing(), flip=True)
+    image = np.random.default_rng(0).integers(0, 256, (32, 32), np.uint8)
+    found, mirrored = segmenter.examine(image), segmenter.examine(image[:, ::-1])
+    np.testing.assert_allclose(mirrored.probability[:, ::-1], found.probability, atol=1e-5)
+    np.testing.assert_allclose(mirrored.uncertainty[:, ::-1], found.uncertainty, atol=1e-5)
+    assert found.uncertainty.max() > 0

@@ -29,7 +29,7 @@ from unet.config import TrainConfig, from_dict, to_dict
 from unet.dataset import Case, load_dataset
 from unet.evaluation import Map, choose_postprocessing, final_mask, probability_maps
 from unet.files import write_whole
-from unet.inference import Segmenter, with_features
+from unet.inference import PROBABILITY, Segmenter, with_features
 from unet.metrics import Confusion, ratio_interval
 from unet.postprocessing import PostProcessing, quantise
 from unet.presence import Presence
@@ -66,10 +66,14 @@ def maps_of(
         masks: bool `(N, S, S, 1)`.
     """
     both = with_features(network, presence.layers)
-    straight, *features = both.predict(images, batch_size=16, verbose=0)
-    flipped, *mirrored = both.predict(images[:, :, ::-1], batch_size=16, verbose=0)
-    squares = (straight + flipped[:, :, ::-1])[..., 0] / 2  # (N, S, S)
-    views = np.stack([np.concatenate(f, axis=1) for f in (features, mirrored)], axis=1)  # (N, 2, D)
+    straight = both.predict(images, batch_size=16, verbose=0)
+    mirrored = both.predict(images[:, :, ::-1], batch_size=16, verbose=0)
+    squares = (straight[PROBABILITY] + mirrored[PROBABILITY][:, :, ::-1])[..., 0] / 2  # (N, S, S)
+    joined = [
+        np.concatenate([outputs[name] for name in presence.layers], axis=1)
+        for outputs in (straight, mirrored)
+    ]
+    views = np.stack(joined, axis=1)  # (N, 2, D)
     return [
         Map(case, square, quantise(square), mask[..., 0], 0.0, presence=presence.probability(view))
         for case, square, mask, view in zip(cases, squares, masks, views)

@@ -132,7 +132,7 @@ def altered(images: np.ndarray, seed: int) -> np.ndarray:
 def pooled_features(network: keras.Model, layers: list[str], images: np.ndarray) -> np.ndarray:
     """The layers' features averaged over each image and joined: float32 `(N, D)`."""
     outputs = with_features(network, layers).predict(images, batch_size=BATCH, verbose=0)
-    return np.concatenate(outputs[1:], axis=1)
+    return np.concatenate([outputs[name] for name in layers], axis=1)
 
 
 def familiarity_layer(config: ModelConfig) -> str:

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from PIL import Image
 
 
+PROBABILITY = "probability"
+"""Name of a network's output among those of `with_features`."""
+
+
 @dataclass(frozen=True)
 class Prediction:
     """What a network says of an image.
@@ -98,10 +102,10 @@ class Segmenter:
         self._lock = threading.Lock()
         layers = [familiarity.layer] if familiarity else []
         layers += presence.layers if presence else ()
-        network = with_features(network, layers)
+        with_layers = with_features(network, layers)
         shape = tf.TensorSpec((None, self._size, self._size, 1), tf.float32)
         self._graph = tf.function(
-            lambda batch: network(batch, training=False), input_signature=[shape]
+            lambda batch: with_layers(batch, training=False), input_signature=[shape]
         )
         self.network_output(np.zeros((self._size, self._size), np.uint8))
 
@@ -153,14 +157,15 @@ class Segmenter:
         if self._flip:
             batch = np.concatenate([batch, batch[:, :, ::-1]])  # (2, S, S, 1)
         with self._lock:
-            outputs, *features = (output.numpy() for output in self._graph(batch))
-        probability = outputs[:, :, :, 0]  # (V, S, S)
+            outputs = {name: output.numpy() for name, output in self._graph(batch).items()}
+        probability = outputs[PROBABILITY][:, :, :, 0]  # (V, S, S)
         probability[1:] = probability[1:, :, ::-1].copy()
         familiar = presence = None
         if self._familiarity:
-            familiar = self._familiarity.knows(features.pop(0)[0])
+            familiar = self._familiarity.knows(outputs[self._familiarity.layer][0])
         if self._presence:
-            presence = self._presence.probability(np.concatenate(features, axis=1))
+            features = np.concatenate([outputs[name] for name in self._presence.layers], axis=1)
+            presence = self._presence.probability(features)  # (V, D)
         return Views(probability, familiar, presence)
 
     def network_output(self, image: Image.Image | np.ndarray) -> np.ndarray:
@@ -212,9 +217,13 @@ class Segmenter:
 
 
 def with_features(network: keras.Model, layers: Sequence[str]) -> keras.Model:
-    """The network with more outputs: layers' features averaged over the image, each `(B, D)`."""
+    """The network with its outputs by name.
+
+    `PROBABILITY` is its own, `(B, S, S, 1)`; under each layer's name are that layer's features,
+    averaged over the image, `(B, D)`.
+    """
     import keras
 
     pool = keras.layers.GlobalAveragePooling2D()
-    features = [pool(network.get_layer(layer).output) for layer in layers]
-    return keras.Model(network.input, [network.output, *features])
+    features = {name: pool(network.get_layer(name).output) for name in layers}
+    return keras.Model(network.input, {PROBABILITY: network.output, **features})
