@@ -29,7 +29,8 @@ def test_one_in_a_hundred_held_out_images_lies_beyond_the_limit(familiarity):
 
 
 def test_a_picture_is_unfamiliar_some_way_beyond_the_limit(familiarity):
-    step = np.array([0.0, familiarity.limit / familiarity.distance(familiarity.mean + (0, 1))])
+    one = np.array([0.0, 1.0])
+    step = one * familiarity.limit / familiarity.distance(familiarity.mean + one)
     assert familiarity.knows(familiarity.mean + 1.2 * step)
     assert not familiarity.knows(familiarity.mean + 1.4 * step)
 

@@ -146,7 +146,7 @@ function showAnswer(scene) {
   find(".confidence").hidden = !scene.confidence;
   find(".confidence").textContent = scene.confidence && `${scene.confidence} confidence`;
   const notes = [];
-  if (scene.confidence === "low") {
+  if (scene.confidence === "low" && find(".warning").hidden) {
     notes.push(regions.length ? "The network answers differently for this image and its mirror "
       + "image: look at the uncertainty map, and do not rely on the outline."
       : "The map does show something: look at the heat map, and do not rely on this answer.");
