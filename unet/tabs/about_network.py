@@ -26,7 +26,7 @@ def add(networks: Networks, chooser: gr.Dropdown) -> None:
     gallery = gr.Gallery(
         figures,
         label="Figures (choose one to enlarge it)",
-        columns=3,
+        columns=4,
         height=320,
         object_fit="contain",
         interactive=False,
