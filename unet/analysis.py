@@ -69,11 +69,18 @@ def analyse(
     picture: Picture,
     truth: np.ndarray | None = None,
     series: str | None = None,
+    *,
+    generated: bool = False,
 ) -> Analysed:
-    """Run the network on an image; a new series begins unless one is given."""
+    """Run the network on an image; a new series begins unless one is given.
+
+    Of a picture unlike the network's training images it is not sure, whatever it says; only a
+    `generated` one is known to be a phantom, and is not held to that.
+    """
     started = time.perf_counter()
     found = segmenter.examine(picture.pixels)
     seconds = time.perf_counter() - started
+    familiar = None if generated else found.familiar
     u8 = None if found.uncertainty is None else quantise(found.uncertainty)
     name = secrets.token_hex(8)
     network = f"{segmenter.name} {segmenter.version}".strip()
@@ -84,8 +91,8 @@ def analyse(
         picture,
         quantise(found.probability),
         u8,
-        found.confidence,
-        found.familiar,
+        "low" if found.confidence and familiar is False else found.confidence,
+        familiar,
         found.presence,
         rules,
         network,

@@ -185,7 +185,6 @@ class Segmenter:
             p8 = quantise(probability)
             found = segment(p8, self.postprocessing, presence=views.presence).any()
             word = self.confidence.word(agreement(maps), float(p8.max()) / 255, bool(found))
-            word = "low" if views.familiar is False else word
         return Prediction(probability, uncertainty, word, views.familiar, views.presence)
 
     def predict(self, image: Image.Image | np.ndarray) -> np.ndarray:

@@ -52,9 +52,10 @@ def add(networks: Networks, chooser: gr.Dropdown, local_examples: Path) -> None:
 
     def analyse_example(network: str, event: gr.SelectData):
         example = examples[event.index]
-        analysed = analysis.analyse(networks.get(network), example.picture, example.truth)
-        if example.truth is not None:  # a phantom, and said to be one
-            analysed = replace(analysed, familiar=None)
+        phantom = example.truth is not None
+        analysed = analysis.analyse(
+            networks.get(network), example.picture, example.truth, generated=phantom
+        )
         return *shown(analysed), None, None, gr.Slider(visible=False)
 
     def analyse_again(analysed: Analysed | None, network: str):
