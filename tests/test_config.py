@@ -58,5 +58,5 @@ def test_a_decoder_that_does_not_fit_its_encoder_is_refused():
         replace(network, filters=(8, 8), dropout=(0.0, 0.0))
     with pytest.raises(ValueError, match="multiple of 32"):
         replace(network, input_size=240)
-    with pytest.raises(ValueError, match="encoder must be one of plain, efficientnet-lite0"):
+    with pytest.raises(ValueError, match="encoder must be one of plain, efficientnet-lite2"):
         replace(network, encoder="resnet18")

@@ -12,8 +12,7 @@ from unet.model import build_network, build_unet
 PARAMETERS = {  # name: config, parameters in all
     "paper": (ModelConfig(), 7_771_297),
     "tiny": (TINY, 7_717),
-    "lite0": (replace(RECIPES["efficientnet-unet"][0], encoder="efficientnet-lite0"), 3_865_089),
-    "lite2": (replace(RECIPES["efficientnet-unet"][0], encoder="efficientnet-lite2"), 5_330_961),
+    "efficientnet": (RECIPES["efficientnet-unet"][0], 5_330_961),
 }
 
 

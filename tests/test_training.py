@@ -18,6 +18,7 @@ from tests.conftest import QUICK, TINY
 from unet.checkpoint import MONITOR, RunError, best_epoch
 from unet.config import TrainConfig
 from unet.dataset import load_dataset
+from unet.errors import UserError
 from unet.training import EpochEnd, is_finished, train
 
 LONG = TrainConfig(epochs=12, batch_size=4, warmup_epochs=1)
@@ -83,6 +84,12 @@ def test_a_run_is_not_overwritten_and_not_resumed_with_other_settings(data, tmp_
     with pytest.raises(RunError, match=r"train\.batch_size: 4 then, 5 now"):
         train(TINY, replace(QUICK, epochs=1, batch_size=5), *data, tmp_path, resume=True)
     assert len(rows(tmp_path)) == 1
+
+
+def test_imagenet_weights_for_a_network_that_has_none_are_refused(data, tmp_path):
+    with pytest.raises(UserError, match="leave out --pretrained"):
+        train(TINY, replace(QUICK, pretrained=True), *data, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_mixed_precision_trains_float32_weights_and_leaves_the_policy(data, tmp_path):

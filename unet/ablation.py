@@ -24,15 +24,14 @@ import numpy as np
 
 from unet.annotations import annotation_layers
 from unet.bundle import BundleInfo, load_network, verify
-from unet.calibration import learn_presence
+from unet.calibration import segmenter_without_rules
 from unet.config import TrainConfig, from_dict, to_dict
 from unet.dataset import Case, load_dataset
 from unet.evaluation import Map, choose_postprocessing, final_mask, probability_maps
 from unet.files import write_whole
-from unet.inference import PROBABILITY, Segmenter, with_features
+from unet.inference import Segmenter
 from unet.metrics import Confusion, ratio_interval
 from unet.postprocessing import PostProcessing, quantise
-from unet.presence import Presence
 from unet.report import write_card
 from unet.training import train
 
@@ -53,31 +52,20 @@ def draw_over(images: np.ndarray) -> np.ndarray:
 
 
 def maps_of(
-    network: keras.Model,
-    presence: Presence,
-    cases: list[Case],
-    images: np.ndarray,
-    masks: np.ndarray,
+    segmenter: Segmenter, cases: list[Case], images: np.ndarray, masks: np.ndarray
 ) -> list[Map]:
-    """The network's maps of some images, at its own size, averaged over flips.
+    """The network's maps of some images, at its own size.
 
     Args:
         images: float32 `(N, S, S, 1)` in [0, 1].
         masks: bool `(N, S, S, 1)`.
     """
-    both = with_features(network, presence.layers)
-    straight = both.predict(images, batch_size=16, verbose=0)
-    mirrored = both.predict(images[:, :, ::-1], batch_size=16, verbose=0)
-    squares = (straight[PROBABILITY] + mirrored[PROBABILITY][:, :, ::-1])[..., 0] / 2  # (N, S, S)
-    joined = [
-        np.concatenate([outputs[name] for name in presence.layers], axis=1)
-        for outputs in (straight, mirrored)
-    ]
-    views = np.stack(joined, axis=1)  # (N, 2, D)
-    return [
-        Map(case, square, quantise(square), mask[..., 0], 0.0, presence=presence.probability(view))
-        for case, square, mask, view in zip(cases, squares, masks, views)
-    ]
+    maps = []
+    for case, image, mask in zip(cases, images, masks, strict=True):
+        views = segmenter.views_of_input(image)
+        square = views.probability.mean(axis=0)  # (S, S)
+        maps.append(Map(case, square, quantise(square), mask[..., 0], 0.0, presence=views.presence))
+    return maps
 
 
 def scores(maps: list[Map], rules: PostProcessing) -> np.ndarray:
@@ -109,10 +97,10 @@ def ablate_training(
             run_dir / str(number),
             resume=True,
         )
-        presence = learn_presence(network, model, *arrays["train"], recipe.seed)
-        maps = maps_of(network, presence, cases, images, masks)
+        segmenter = segmenter_without_rules(network, model, *arrays["train"], recipe.seed)
+        maps = maps_of(segmenter, cases, images, masks)
         rules = choose_postprocessing(maps)
-        annotated = maps_of(network, presence, cases, draw_over(images), masks)
+        annotated = maps_of(segmenter, cases, draw_over(images), masks)
         dice = {"as_they_are": scores(maps, rules), "annotated": scores(annotated, rules)}
         rows.append(
             {"what": name, "changes": changes}
@@ -140,10 +128,12 @@ def ablate_rules(data: Path, folder: Path, info: BundleInfo) -> list[dict[str, A
         "the shipped network": (whole, rules),
         "no flip averaging": (one_view, choose_postprocessing(one_view)),
         "no presence gate": (no_presence, choose_postprocessing(no_presence)),
-        "no gate on the peak": (whole, dataclasses.replace(rules, min_peak=0.0)),
-        "no smallest region": (whole, dataclasses.replace(rules, min_area=0.0)),
         "threshold 0.5, no post-processing": (whole, PostProcessing()),
     }
+    if rules.min_peak:
+        variants["no gate on the peak"] = (whole, dataclasses.replace(rules, min_peak=0.0))
+    if rules.min_area:
+        variants["no smallest region"] = (whole, dataclasses.replace(rules, min_area=0.0))
     lesion = np.array([m.truth.any() for m in whole])
     rows, base = [], None
     for name, (maps, variant) in variants.items():

@@ -12,7 +12,7 @@ from unet.config import ModelConfig
 from unet.efficientnet_unet import STAGES
 from unet.evaluation import CaseResult, Map, final_mask
 from unet.familiarity import Familiarity
-from unet.inference import with_features
+from unet.inference import Segmenter, with_features
 from unet.pipeline import strongly_augmented
 from unet.postprocessing import PostProcessing
 from unet.preprocessing import mask_to_input
@@ -122,6 +122,27 @@ def learn_presence(
     return Presence.fit(tuple(layers), np.concatenate(features), present)
 
 
+def segmenter_without_rules(
+    network: keras.Model,
+    model_config: ModelConfig,
+    images: np.ndarray,
+    masks: np.ndarray,
+    seed: int,
+) -> Segmenter:
+    """The network with its presence learnt on these images, to choose its rules with.
+
+    Args:
+        images, masks, seed: As in `learn_presence`.
+    """
+    return Segmenter(
+        network,
+        model_config.name,
+        PostProcessing(),
+        flip=model_config.flip_averaging,
+        presence=learn_presence(network, model_config, images, masks, seed),
+    )
+
+
 def altered(images: np.ndarray, seed: int) -> np.ndarray:
     """The images as another scanner might have made them: float32 `(N, S, S, 1)`, same order."""
     blank = np.zeros(images.shape[1:], np.float32)
@@ -139,16 +160,16 @@ def familiarity_layer(config: ModelConfig) -> str:
     """The layer whose features tell ultrasound from other pictures: texture, not yet lesions."""
     if config.encoder == "plain":
         return f"encoder_{min(len(config.filters), 3)}_relu_2"
-    return _stage_output(config, 3)
+    return _stage_output(3)
 
 
 def presence_layers(config: ModelConfig) -> list[str]:
     """The layers whose features tell whether there is a lesion: the encoder's deepest."""
     if config.encoder == "plain":
         return ["bottleneck_relu_2"]
-    return [_stage_output(config, 5), _stage_output(config, 7)]
+    return [_stage_output(5), _stage_output(7)]
 
 
-def _stage_output(config: ModelConfig, stage: int) -> str:
-    repeats = STAGES[config.encoder][stage - 1][0]
+def _stage_output(stage: int) -> str:
+    repeats = STAGES[stage - 1][0]
     return f"encoder_{stage}_{repeats}_{'add' if repeats > 1 else 'project_norm'}"

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 C = TypeVar("C")
 
-ENCODERS = ("plain", "efficientnet-lite0", "efficientnet-lite2")
+ENCODERS = ("plain", "efficientnet-lite2")
 LOSSES = ("cross_entropy", "cross_entropy_dice")
 PRECISIONS = ("float32", "mixed_bfloat16")
 KEPT = ("best", "last")

@@ -1,4 +1,4 @@
-"""A U-Net with EfficientNet-Lite as its encoder, as a functional model of built-in layers."""
+"""A U-Net with EfficientNet-Lite2 as its encoder, as a functional model of built-in layers."""
 
 from __future__ import annotations
 
@@ -6,29 +6,17 @@ import keras
 
 from unet.config import ModelConfig
 
-STAGES = {
-    # repeats, kernel, stride, expansion, filters
-    "efficientnet-lite0": (
-        (1, 3, 1, 1, 16),
-        (2, 3, 2, 6, 24),
-        (2, 5, 2, 6, 40),
-        (3, 3, 2, 6, 80),
-        (3, 5, 1, 6, 112),
-        (4, 5, 2, 6, 192),
-        (1, 3, 1, 6, 320),
-    ),
-    "efficientnet-lite2": (
-        (1, 3, 1, 1, 16),
-        (3, 3, 2, 6, 24),
-        (3, 5, 2, 6, 48),
-        (4, 3, 2, 6, 88),
-        (4, 5, 1, 6, 120),
-        (5, 5, 2, 6, 208),
-        (1, 3, 1, 6, 352),
-    ),
-}
-"""The stages of Tan and Le, *EfficientNet* (ICML 2019), table 1, without squeeze-and-excitation and
-with ReLU6, as TensorFlow's "lite" variants are; lite2 is 1.1 times as wide, 1.2 times as deep."""
+STAGES = (  # repeats, kernel, stride, expansion, filters
+    (1, 3, 1, 1, 16),
+    (3, 3, 2, 6, 24),
+    (3, 5, 2, 6, 48),
+    (4, 3, 2, 6, 88),
+    (4, 5, 1, 6, 120),
+    (5, 5, 2, 6, 208),
+    (1, 3, 1, 6, 352),
+)
+"""The stages of Tan and Le, *EfficientNet* (ICML 2019), table 1, 1.1 times as wide and 1.2 times as
+deep; without squeeze-and-excitation and with ReLU6, as TensorFlow's "lite" variants are."""
 STEM_FILTERS = 32
 EPSILON = 1e-3
 """Of the encoder's batch normalisation, as its published weights expect it."""
@@ -54,8 +42,7 @@ def build_efficientnet_unet(
     """
     size = config.input_size
     inputs = keras.Input((size, size, 1), name="image")  # (B, S, S, 1)
-    # (B, S/32, S/32, ·)
-    x, skips = _encoder(inputs, STAGES[config.encoder], batch_normalization)
+    x, skips = _encoder(inputs, batch_normalization)  # (B, S/32, S/32, 352)
 
     for level, (filters, dropout) in reversed(
         list(enumerate(zip(config.filters, config.dropout), start=1))
@@ -79,7 +66,7 @@ def build_efficientnet_unet(
     return keras.Model(inputs, outputs, name=config.name)  # (B, S, S, 1)
 
 
-def _encoder(inputs, stages, batch_normalization):
+def _encoder(inputs, batch_normalization):
     """Features at 1/32 of the input's size, and those at 1/2, 1/4, 1/8 and 1/16."""
 
     def normalised(x, name: str, relu: bool = True):
@@ -96,7 +83,7 @@ def _encoder(inputs, stages, batch_normalization):
     )(x)
     x = normalised(x, "stem")  # (B, S/2, S/2, 32)
     skips = []
-    for stage, (repeats, kernel, stride, expansion, filters) in enumerate(stages, start=1):
+    for stage, (repeats, kernel, stride, expansion, filters) in enumerate(STAGES, start=1):
         if stride == 2:
             skips.append(x)
         for block in range(1, repeats + 1):

