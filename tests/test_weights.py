@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from unet import Segmenter, card
+from unet import Segmenter, card, readme
 from unet.bundle import verify
 from unet.metrics import Confusion
 from unet.phantom import make_phantom
@@ -55,9 +55,9 @@ class TestBundle:
 
 
 def test_the_readmes_results_are_the_bundles():
-    readme = (ROOT / "README.md").read_text()
-    command = re.search(r"python -m unet.card README.md (.*) -->", readme)[1]
+    text = (ROOT / "README.md").read_text()
+    command = re.search(r"python -m unet.readme README.md (.*) -->", text)[1]
     shown = [ROOT / path for path in command.split()]
     assert sorted(shown) == BUNDLES
-    results = card.readme_results({path.name: metrics_of(path) for path in shown})
-    assert card.update_readme(readme, results) == readme
+    results = readme.readme_results({path.name: metrics_of(path) for path in shown})
+    assert readme.update_readme(text, results) == text

