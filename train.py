@@ -38,7 +38,8 @@ def parser() -> argparse.ArgumentParser:
     fit.add_argument("--push-to", metavar="USER/NAME", help="push the bundle to the Hub when done")
     fit.add_argument("--tensorboard", action="store_true", help="write TensorBoard logs")
     fit.add_argument("--folds", type=int, help="cross-validate in so many folds; writes no bundle")
-    fit.add_argument("--input-size", type=int, help="side of the network's input (default: 256)")
+    sizes = ", ".join(f"{model.input_size} for {name}" for name, (model, _) in RECIPES.items())
+    fit.add_argument("--input-size", type=int, help=f"side of the input; default: {sizes}")
     for field in dataclasses.fields(TrainConfig):
         name = "--" + field.name.replace("_", "-")
         by_model = {model: getattr(config, field.name) for model, (_, config) in RECIPES.items()}
@@ -83,6 +84,11 @@ def _fit(arguments: argparse.Namespace) -> None:
         model = dataclasses.replace(model, name=out.name, input_size=size)
     except ValueError as error:
         raise UserError(error) from None
+    if arguments.folds is not None and (arguments.push_to or arguments.tensorboard):
+        raise UserError(
+            "--folds trains networks to be scored, none to keep: leave out --push-to and "
+            "--tensorboard, or run fit without --folds as well"
+        )
     if arguments.push_to:
         from unet.hub import check_name
 

@@ -52,6 +52,12 @@ def test_cross_validation_that_would_choose_an_epoch_is_refused(tmp_path, capsys
     assert "add --keep last" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("option", [["--push-to", "user/name"], ["--tensorboard"]])
+def test_what_cross_validation_does_not_do_is_refused(option, capsys):
+    assert train.main(["fit", "--data", "phantom", "--folds", "2", *option]) == 1
+    assert "leave out --push-to and --tensorboard" in capsys.readouterr().err
+
+
 def test_an_unknown_network_is_refused(capsys):
     with pytest.raises(SystemExit):
         train.main(["fit", "--data", "phantom", "--model", "vnet"])
