@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from tests.browser.test_viewer import VIEWER, painted_mask, upload
+from tests.browser.steps import VIEWER, painted_mask, upload
 from tests.test_dicom import region, write
 from unet import about
 from unet.phantom import KINDS, make_phantom

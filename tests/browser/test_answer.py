@@ -1,0 +1,179 @@
+"""What the page says of an image: the mask, the numbers, how sure it is."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import Page, expect
+
+from tests.browser.steps import VIEWER, canvas, painted_mask, pixels, set_threshold, upload
+from unet.findings import find_regions
+from unet.metrics import Confusion, hausdorff_95
+from unet.postprocessing import PostProcessing, quantise, segment
+
+
+def test_an_uploaded_lesion_comes_back_outlined(page, scan):
+    upload(page, scan)
+    expect(page.locator("#viewer .answer strong")).to_contain_text(re.compile(r"^\d+ region"))
+    truth = pixels(scan.with_name("truth.png")) > 0
+    assert Confusion.of(painted_mask(page, truth.shape), truth).dice > 0.6
+    colours = canvas(page)[:, :, :3].reshape(-1, 3)
+    assert (np.abs(colours.astype(int) - (255, 176, 0)).max(axis=1) < 30).sum() > 200  # outline
+
+
+def test_thirty_slider_steps_make_no_request_and_paint_what_numpy_does(page, scan, segmenter):
+    upload(page, scan)
+    page.wait_for_timeout(500)
+    requests: list[str] = []
+    page.on("request", lambda request: requests.append(request.url))
+    for step in range(30):
+        threshold = round(0.05 + 0.03 * step, 2)
+        set_threshold(page, threshold)
+        expected = segmenter.segment(pixels(scan), threshold)
+        count = page.evaluate(f"{VIEWER}.viewer.stage.scene.segmented.pixels")
+        assert count == expected.sum()
+    assert requests == []
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        {"min_area": 0.0, "min_peak": 0.0, "min_presence": 0.0},
+        {"min_area": 0.002, "min_peak": 0.7, "min_presence": 0.4},
+        {"min_area": 0.0, "min_peak": 0.0, "min_presence": 0.41},
+    ],
+)
+def test_browser_and_numpy_agree_on_every_pixel_and_every_region(page, rules):
+    from scipy import ndimage
+
+    noise = np.random.default_rng(0).normal(size=(131, 217))
+    field = ndimage.gaussian_filter(noise, 3)
+    p8 = np.round(255 * (field - field.min()) / np.ptp(field)).astype(np.uint8)
+    p8[:2, :2] = [[255, 0], [0, 255]]  # joined at a corner
+    for threshold in (0.0, 0.3, 0.45, 0.5, 0.62, 0.9, 1.0):
+        mask = segment(p8, PostProcessing(threshold, **rules), presence=0.4)
+        found = page.evaluate(
+            f"""([values, width, height, rules, threshold]) => {{
+                const tools = {VIEWER}.viewer, p8 = Uint8Array.from(values);
+                const peak = p8.reduce((a, b) => Math.max(a, b), 0);
+                const s = tools.segmentMap(p8, width, height, rules, threshold, peak, 0.4);
+                return [s.runs.map(r => [r.y, r.x0, r.x1]),
+                        tools.measureRegions(s, p8, width, height, [0.1, 0.2])];
+            }}""",
+            [p8.ravel().tolist(), 217, 131, rules, threshold],
+        )
+        painted = np.zeros(p8.shape, bool)
+        for y, start, end in found[0]:
+            painted[y, start:end] = True
+        np.testing.assert_array_equal(painted, mask)
+        regions = find_regions(mask, p8, (0.1, 0.2))
+        assert [r["area_px"] for r in found[1]] == [r.area_px for r in regions]
+        for ours, theirs in zip(regions, sorted(found[1], key=lambda r: -r["area_px"])):
+            if sum(r.area_px == ours.area_px for r in regions) > 1:
+                continue  # equal areas may come in either order
+            assert tuple(theirs["box_px"]) == ours.box_px
+            for name in ("longest_px", "mean_probability", "peak_probability", "share",
+                         "area_mm2", "longest_mm"):  # fmt: skip
+                assert theirs[name] == pytest.approx(getattr(ours, name), rel=1e-6), name
+
+
+def test_a_region_at_the_limit_of_size_is_kept_on_both_sides(page):
+    p8 = np.zeros((450, 280), np.uint8)
+    p8[20:27, 30:39] = 255  # 63 pixels; 0.0005 of 280 × 450 is 63
+    rules = {"threshold": 0.5, "min_area": 0.0005, "min_peak": 0.0}
+    pixels_kept = page.evaluate(
+        f"""([values, rules]) => {VIEWER}.viewer.segmentMap(
+            Uint8Array.from(values), 280, 450, rules, 0.5, 255).pixels""",
+        [p8.ravel().tolist(), rules],
+    )
+    assert pixels_kept == segment(p8, PostProcessing(**rules)).sum() == 63
+
+
+def test_the_uncertainty_map_is_the_networks(page, scan, segmenter):
+    upload(page, scan)
+    page.locator("#viewer [data-mode=uncertainty]").click()
+    expect(page.locator("#viewer .legend.uncertainty")).to_be_visible()
+    shown = page.evaluate(f"Array.from({VIEWER}.viewer.stage.scene.u8)")
+    expected = quantise(segmenter.examine(pixels(scan)).uncertainty)
+    np.testing.assert_array_equal(np.reshape(shown, expected.shape), expected)
+    assert np.ptp(expected) > 50  # along the outline
+
+
+def give_scene(page: Page, **changes) -> None:
+    """Show the scene that is shown with something else said of it."""
+    loaded = page.evaluate(f"{VIEWER}.dataset.loaded")
+    page.evaluate(
+        """changes => {
+            const host = document.querySelector("#viewer .viewer");
+            return host.viewer.show({ ...host.viewer.value(), ...changes });
+        }""",
+        {"id": f"{loaded}-changed", **changes},
+    )
+
+
+def test_low_confidence_absence_and_an_unfamiliar_picture_are_said(page, scan):
+    upload(page, scan)
+    answer = page.locator("#viewer .answer")
+    give_scene(page, confidence="low", warning=None)
+    expect(page.locator("#viewer .warning")).to_be_hidden()
+    expect(answer).to_contain_text("low confidence")
+    expect(answer).to_contain_text("look at the uncertainty map")
+    give_scene(page, confidence="low", warning="Not like a breast ultrasound.")
+    expect(page.locator("#viewer .warning")).to_have_text("Not like a breast ultrasound.")
+    rules = {"threshold": 0.5, "min_area": 0.0, "min_peak": 0.0, "min_presence": 0.3}
+    give_scene(page, confidence="high", warning=None, presence=0.12, rules=rules)
+    expect(answer.locator("strong")).to_have_text("No lesion found.")
+    expect(answer).to_contain_text("there is a lesion at all, 0.12, stays under 0.3")
+    expect(answer).to_contain_text("high confidence")
+    expect(page.locator("#viewer .warning")).to_be_hidden()
+
+
+def test_a_photograph_is_warned_of_and_still_answered(page, tmp_path):
+    rows, columns = np.mgrid[:300, :400]
+    stripes = (127 + 127 * np.sin(rows / 3) * np.cos(columns / 40)).astype(np.uint8)
+    Image.fromarray(stripes).save(tmp_path / "stripes.png")
+    upload(page, tmp_path / "stripes.png")
+    expect(page.locator("#viewer .warning")).to_contain_text("does not look like the breast")
+    expect(page.locator("#viewer .confidence")).to_have_text("low confidence")
+    expect(page.locator("#viewer .answer strong")).not_to_be_empty()
+
+
+def test_the_mask_mode_is_the_mask(page, scan, segmenter):
+    upload(page, scan)
+    page.locator("#viewer .stage").focus()
+    page.keyboard.press("5")
+    page.wait_for_timeout(200)
+    shown = page.evaluate(f"""(() => {{
+        const layer = {VIEWER}.viewer.stage.layer;
+        const data = layer.getContext('2d').getImageData(0, 0, layer.width, layer.height).data;
+        return Array.from(data).filter((_, i) => i % 4 === 0);
+    }})()""")
+    mask = segmenter.segment(pixels(scan))
+    np.testing.assert_array_equal(np.reshape(shown, mask.shape), mask * 255)
+
+
+def test_a_ground_truth_is_scored_as_the_evaluation_scores_it(page, scan, segmenter):
+    upload(page, scan)
+    page.locator("#truth input[type=file]").set_input_files(scan.with_name("truth.png"))
+    page.wait_for_function(f"{VIEWER}.viewer.stage.scene.truth")
+    agreement = page.locator("#viewer [data-mode=agreement]")
+    expect(agreement).to_have_attribute("aria-checked", "true")
+    truth = pixels(scan.with_name("truth.png")) > 0
+    for threshold in (0.2, 0.5, 0.7):
+        set_threshold(page, threshold)
+        page.wait_for_function(f"Number.isFinite({VIEWER}.viewer.stage.scene.hausdorff)")
+        mask = segmenter.segment(pixels(scan), threshold)
+        counts = Confusion.of(mask, truth)
+        shown = page.evaluate(f"{VIEWER}.viewer.stage.scene.agreement")
+        for name in ("dice", "iou", "precision", "recall"):
+            assert shown[name] == pytest.approx(getattr(counts, name), abs=1e-9)
+        distance = page.evaluate(f"{VIEWER}.viewer.stage.scene.hausdorff")
+        assert distance == pytest.approx(hausdorff_95(mask, truth), abs=1e-6)
+    page.wait_for_function(f"{VIEWER}.viewer.stage.scene.curve")
+    curve = page.evaluate(f"{VIEWER}.viewer.stage.scene.curve")
+    assert len(curve) == 101
+    mask = segmenter.segment(pixels(scan), 0.5)
+    assert curve[50] == pytest.approx(Confusion.of(mask, truth).dice)
