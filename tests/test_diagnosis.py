@@ -30,6 +30,7 @@ LESION = box((10, 20, 10, 20))
         (box((15, 25, 10, 20)), LESION, "outline displaced"),
         (LESION, LESION | box((30, 0, 5, 5)), "1 of 2 lesions missed"),
         (LESION | box((30, 0, 2, 5)), LESION, "1 false region besides"),
+        (box((10, 24, 10, 16), (20, 24, 4, 11)), LESION, "outline displaced"),  # as large
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_said(mask, truth, words):
@@ -40,8 +41,8 @@ def test_what_is_wrong_is_said(mask, truth, words):
 @pytest.mark.parametrize(
     ("peak", "words"),
     [
-        (100, "missed: highest probability 0.39"),
-        (180, "missed: highest probability 0.71 stays under the gate"),
+        (100, "missed: highest probability 0.392"),
+        (180, "missed: highest probability 0.706 stays under the gate"),
         (250, "missed: all regions too small"),
     ],
 )
@@ -49,3 +50,10 @@ def test_why_a_lesion_was_missed_is_said(peak, words):
     p8 = np.zeros((40, 60), np.uint8)
     p8[15, 30] = peak
     assert diagnose(box(), LESION, p8, RULES) == words
+
+
+def test_a_lesion_missed_for_its_presence_is_said():
+    p8 = np.full((40, 60), 250, np.uint8)
+    rules = PostProcessing(threshold=0.5, min_presence=0.2)
+    words = diagnose(box(), LESION, p8, rules, presence=0.1966)
+    assert words == "missed: a lesion at all thought unlikely (0.197)"

@@ -1,6 +1,7 @@
 import csv
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +63,21 @@ def test_false_masks_are_gated_by_peak_when_area_cannot():
     rules = choose_postprocessing([lesion, false_alarm])
     assert rules.min_peak > 180 / 255
     assert dice_of([lesion, false_alarm], rules) == [1, 1]
+
+
+def test_false_masks_are_gated_by_presence_when_nothing_else_tells_them_apart():
+    lesion = replace(lesion_map(200, 0), presence=0.55)
+    false_alarm = replace(lesion, truth=np.zeros((40, 60), bool), presence=0.25)
+    rules = choose_postprocessing([lesion, false_alarm])
+    assert 0.25 < rules.min_presence <= 0.55
+    assert (rules.min_area, rules.min_peak) == (0, 0)
+
+
+def test_a_rule_that_gains_next_to_nothing_is_not_chosen():
+    lesions = [replace(lesion_map(200, 0), presence=0.55)] * 999
+    false_alarm = replace(lesions[0], truth=np.zeros((40, 60), bool), presence=0.25)
+    assert choose_postprocessing([*lesions, false_alarm]).min_presence == 0
+    assert choose_postprocessing([*lesions[:400], false_alarm]).min_presence > 0
 
 
 def test_the_sweep_agrees_with_the_rules_at_each_threshold():
@@ -128,6 +144,23 @@ def test_evaluate_repeats_the_numbers_of_fit_and_keeps_the_other_splits(
     assert new == pytest.approx(old, abs=1e-6)
     assert untimed(copy / "README.md") == untimed(tiny_bundle / "README.md")
     assert '"lesion_images"' in capsys.readouterr().out
+
+
+def test_rows_of_an_older_evaluation_may_have_other_columns(tiny_bundle, phantoms, tmp_path):
+    copy = Path(shutil.copytree(tiny_bundle, tmp_path / "tiny"))
+    with open(copy / "cases.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    kept = [{k: v for k, v in row.items() if k != "diagnosis"} for row in rows]
+    with open(copy / "cases.csv", "w", newline="") as file:
+        writer = csv.DictWriter(file, list(kept[0]))
+        writer.writeheader()
+        writer.writerows(kept)
+    evaluate(copy, str(phantoms), "test", None, tmp_path / "figures")
+    with open(copy / "cases.csv", newline="") as file:
+        found = {row["id"]: row for row in csv.DictReader(file)}
+    for row in rows:
+        expected = row["diagnosis"] if row["split"] == "test" else ""
+        assert found[row["id"]]["diagnosis"] == expected
 
 
 def test_other_data_is_evaluated_apart_from_the_bundle(tiny_bundle, tmp_path):

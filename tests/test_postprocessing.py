@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from unet.postprocessing import PostProcessing, level, quantise, segment
+from unet.postprocessing import PostProcessing, closed_gate, level, quantise, segment
 
 
 @pytest.mark.parametrize(
@@ -54,3 +54,11 @@ def test_a_lesion_thought_unlikely_gates_the_whole_mask():
     assert segment(p8, rules, presence=0.3).all()
     assert not segment(p8, rules, presence=0.29).any()
     assert not segment(p8, rules, 0.1, presence=0.29).any()
+
+
+def test_the_gate_that_is_closed_is_named():
+    p8 = np.full((4, 6), 200, np.uint8)
+    rules = PostProcessing(0.5, min_peak=0.8, min_presence=0.3)
+    assert closed_gate(p8, rules, 0.29) == "presence"
+    assert closed_gate(p8, rules, 0.3) == closed_gate(p8, rules, None) == "peak"
+    assert closed_gate(p8 + 10, rules, 0.3) is None

@@ -14,7 +14,7 @@ from unet import findings
 from unet.exports import Result
 from unet.images import ImageError, Picture, read_image
 from unet.phantom import SPACING_MM, make_phantom
-from unet.postprocessing import PostProcessing, quantise, segment
+from unet.postprocessing import PostProcessing, closed_gate, quantise, segment
 
 if TYPE_CHECKING:
     from unet.inference import Segmenter
@@ -35,6 +35,7 @@ class Analysed:
         confidence: "low", "medium" or "high"; None where the network gives none.
         familiar: Whether it looks like the network's training images; None if unknown.
         presence: How likely there is a lesion at all, in [0, 1]; None if unknown.
+        generated: Whether it is one of the page's own phantoms.
         rules: The network's post-processing.
         network: The network's name and version.
         seconds: Time the network took.
@@ -49,6 +50,7 @@ class Analysed:
     confidence: str | None
     familiar: bool | None
     presence: float | None
+    generated: bool
     rules: PostProcessing
     network: str
     seconds: float
@@ -94,6 +96,7 @@ def analyse(
         "low" if found.confidence and familiar is False else found.confidence,
         familiar,
         found.presence,
+        generated,
         rules,
         network,
         seconds,
@@ -110,15 +113,20 @@ def result_at(analysed: Analysed, threshold: float | None = None) -> Result:
     threshold = analysed.rules.threshold if threshold is None else threshold
     mask = segment(analysed.p8, analysed.rules, threshold, analysed.presence)
     regions = findings.find_regions(mask, analysed.p8, analysed.picture.spacing_mm)
+    confidence = analysed.confidence
+    if analysed.familiar is not False:  # the word is of the answer at the network's own threshold
+        own = segment(analysed.p8, analysed.rules, presence=analysed.presence)
+        confidence = confidence if own.any() == mask.any() else None
     return Result(
         analysed.picture.pixels,
         mask,
         regions,
         threshold,
         analysed.network,
-        analysed.confidence,
+        confidence,
         analysed.familiar,
         analysed.presence,
+        closed_gate(analysed.p8, analysed.rules, analysed.presence),
     )
 
 

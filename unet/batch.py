@@ -64,7 +64,7 @@ def run(
             "result": "lesion found" if result.regions else "no lesion found",
             "regions": len(result.regions),
             "peak_probability": round(int(analysed.p8.max()) / 255, 3),
-            "confidence": analysed.confidence,
+            "confidence": result.confidence,
             "looks_like_breast_ultrasound": analysed.familiar,
             "milliseconds": round(analysed.seconds * 1000),
         }
@@ -88,7 +88,7 @@ def display_row(item: BatchItem) -> list[str]:
     peak = f"{row['peak_probability']:.2f}"
     sure = row["confidence"] or ""
     if row["looks_like_breast_ultrasound"] is False:
-        sure = "not like a breast ultrasound"
+        sure = "low: not like a breast ultrasound"
     cells = (row["file"], row["result"], row["regions"], largest, share, peak, sure)
     return [str(cell) for cell in (*cells, row["milliseconds"])]
 

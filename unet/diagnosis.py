@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
-from unet.postprocessing import EIGHT_NEIGHBOURS, PostProcessing, level
+from unet.postprocessing import EIGHT_NEIGHBOURS, PostProcessing, closed_gate, level
 
 GOOD = 0.8
 """From this precision and recall on, an outline is not called wrong."""
@@ -31,14 +31,15 @@ def diagnose(
     """
     if not truth.any():
         return f"false mask on {mask.mean():.1%} of the image" if mask.any() else "good"
-    peak = p8.max() / 255
+    peak = f"{p8.max() / 255:.3f}"  # limits are given with two digits
     if not mask.any():
-        if presence is not None and presence < rules.min_presence:
-            return f"missed: a lesion at all thought unlikely ({presence:.2f})"
+        gate = closed_gate(p8, rules, presence)
+        if gate == "presence":
+            return f"missed: a lesion at all thought unlikely ({presence:.3f})"
         if p8.max() < level(rules.threshold):
-            return f"missed: highest probability {peak:.2f}"
-        if p8.max() < level(rules.min_peak):
-            return f"missed: highest probability {peak:.2f} stays under the gate"
+            return f"missed: highest probability {peak}"
+        if gate == "peak":
+            return f"missed: highest probability {peak} stays under the gate"
         return "missed: all regions too small"
     hits = mask & truth
     if not hits.any():
@@ -53,11 +54,11 @@ def diagnose(
     if false:
         said.append(f"{false} false region{'s' if false > 1 else ''} besides")
     precision, recall = hits.sum() / mask.sum(), hits.sum() / truth.sum()
-    size = mask.sum() / truth.sum()
-    if precision < GOOD <= recall:
-        said.append(f"outline {size:.1f} times too large")
+    size = f"{mask.sum() / truth.sum():.1f}"
+    if precision < GOOD <= recall and size != "1.0":
+        said.append(f"outline {size} times too large")
     elif recall < GOOD <= precision:
         said.append(f"outline covers {recall:.0%} of the lesion")
-    elif max(precision, recall) < GOOD:
+    elif min(precision, recall) < GOOD:
         said.append("outline displaced")
     return "; ".join(said) or "good"

@@ -26,6 +26,11 @@ UNFAMILIAR = (
     "its answer may mean nothing."
 )
 
+GATED = {
+    "presence": "No lesion found: the network thinks a lesion at all unlikely.",
+    "peak": "No lesion found: the network is not sure enough of any place.",
+}
+
 
 @dataclass(frozen=True)
 class Result:
@@ -37,9 +42,12 @@ class Result:
         regions: Its regions, largest first.
         threshold: The threshold the mask was made with, in [0, 1].
         network: Name and version of the network.
-        confidence: "low", "medium" or "high"; None where the network gives none.
+        confidence: "low", "medium" or "high"; None where the network gives none, or where its word
+            is of another answer than the one at this threshold.
         familiar: Whether it looks like the network's training images; None if unknown.
         presence: How likely there is a lesion at all, in [0, 1]; None if unknown.
+        gate: What keeps the network from giving a mask at any threshold, "presence" or "peak";
+            None if nothing does.
     """
 
     image: np.ndarray
@@ -50,6 +58,7 @@ class Result:
     confidence: str | None = None
     familiar: bool | None = None
     presence: float | None = None
+    gate: str | None = None
 
 
 def mask_png(result: Result) -> bytes:
@@ -89,6 +98,7 @@ def findings_of(result: Result) -> dict[str, Any]:
     return content | {
         "confidence": result.confidence,
         "lesion_presence": result.presence,
+        "closed_gate": result.gate,
         "looks_like_breast_ultrasound": result.familiar,
     }
 
@@ -125,7 +135,8 @@ def report_pdf(result: Result) -> bytes:
     pdf.image(picture, x=pdf.l_margin + (pdf.epw - shown) / 2, w=shown)
     pdf.ln(4)
     pdf.set_font("Helvetica", "B", 12)
-    pdf.cell(0, 7, _plain(findings.sentence(result.regions)), new_x="LMARGIN", new_y="NEXT")
+    said = GATED[result.gate] if result.gate else findings.sentence(result.regions)
+    pdf.cell(0, 7, _plain(said), new_x="LMARGIN", new_y="NEXT")
     pdf.set_font("Helvetica", "", 9)
     if result.regions:
         _region_table(pdf, result.regions[:8])

@@ -20,9 +20,10 @@ def write_whole(path: Path, content: str | bytes) -> None:
 
 
 def rows_to_csv(rows: list[dict[str, Any]]) -> str:
-    """Rows of one shape as CSV text."""
+    """Rows as CSV text, with a column for every name; empty where a row has no value for it."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    writer = csv.DictWriter(text, fieldnames=names, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()

@@ -73,10 +73,22 @@ def segment(
     threshold = postprocessing.threshold if threshold is None else threshold
     if not 0 <= threshold <= 1:
         raise ValueError(f"threshold must lie between 0 and 1. Received: {threshold!r}")
-    doubtful = presence is not None and presence < postprocessing.min_presence
-    if doubtful or p8.max() < level(postprocessing.min_peak):
+    if closed_gate(p8, postprocessing, presence):
         return np.zeros(p8.shape, bool)
     return drop_small_regions(p8 >= level(threshold), postprocessing.min_area)
+
+
+def closed_gate(
+    p8: np.ndarray, postprocessing: PostProcessing, presence: float | None
+) -> str | None:
+    """Which gate lets no mask through at any threshold: "presence", "peak" or None.
+
+    Args:
+        p8, postprocessing, presence: As in `segment`.
+    """
+    if presence is not None and presence < postprocessing.min_presence:
+        return "presence"
+    return "peak" if p8.max() < level(postprocessing.min_peak) else None
 
 
 def drop_small_regions(mask: np.ndarray, min_area: float) -> np.ndarray:

@@ -126,9 +126,33 @@ def test_low_confidence_absence_and_an_unfamiliar_picture_are_said(page, scan):
     rules = {"threshold": 0.5, "min_area": 0.0, "min_peak": 0.0, "min_presence": 0.3}
     give_scene(page, confidence="high", warning=None, presence=0.12, rules=rules)
     expect(answer.locator("strong")).to_have_text("No lesion found.")
-    expect(answer).to_contain_text("there is a lesion at all, 0.12, stays under 0.3")
+    expect(answer).to_contain_text("there is a lesion at all, 0.120, stays under 0.3")
     expect(answer).to_contain_text("high confidence")
     expect(page.locator("#viewer .warning")).to_be_hidden()
+
+
+def test_confidence_is_said_of_the_networks_own_answer_only(page, scan):
+    upload(page, scan)
+    rules = {"threshold": 1.0, "min_area": 0.5, "min_peak": 0.0, "min_presence": 0.0}
+    give_scene(page, confidence="high", warning=None, presence=1.0, rules=rules)
+    set_threshold(page, 1)
+    expect(page.locator("#viewer .answer strong")).to_have_text("No lesion found.")
+    expect(page.locator("#viewer .confidence")).to_have_text("high confidence")
+    set_threshold(page, 0)  # all of the image: not what the network is sure of
+    expect(page.locator("#viewer .answer strong")).to_contain_text("1 region")
+    expect(page.locator("#viewer .confidence")).to_be_hidden()
+
+
+def test_a_phantom_of_the_page_is_not_warned_of_whichever_network_is_chosen(page):
+    page.locator("#examples button").first.click()
+    expect(page.locator("#viewer .answer strong")).to_contain_text("region")
+    expect(page.locator("#viewer .warning")).to_be_hidden()
+    for name in ("unet:", "efficientnet-unet:"):
+        loaded = page.evaluate(f"{VIEWER}.dataset.loaded")
+        page.locator("#network input").click()
+        page.get_by_role("option").filter(has_text=re.compile(f"^{name}")).click()
+        page.wait_for_function(f"{VIEWER}.dataset.loaded !== '{loaded}'")
+        expect(page.locator("#viewer .warning")).to_be_hidden()
 
 
 def test_a_photograph_is_warned_of_and_still_answered(page, tmp_path):

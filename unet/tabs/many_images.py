@@ -60,7 +60,7 @@ def add(networks: Networks, chooser: gr.Dropdown) -> None:
     archive = gr.File(label="Masks, overlays and results.csv", elem_id="batch-zip")
     table = gr.Dataframe(
         headers=list(batch.DISPLAYED),
-        column_widths=["20%", "32%", "9%", "17%", "8%", "7%", "7%"],
+        column_widths=["19%", "26%", "9%", "15%", "8%", "7%", "10%", "6%"],
         interactive=False,
         wrap=True,
         elem_id="batch-table",

@@ -61,7 +61,14 @@ def add(networks: Networks, chooser: gr.Dropdown, local_examples: Path) -> None:
     def analyse_again(analysed: Analysed | None, network: str):
         if analysed is None:
             return None, None
-        return shown(analysis.analyse(networks.get(network), analysed.picture, analysed.truth))
+        return shown(
+            analysis.analyse(
+                networks.get(network),
+                analysed.picture,
+                analysed.truth,
+                generated=analysed.generated,
+            )
+        )
 
     def compare(analysed: Analysed | None, path: str | None):
         if analysed is None:

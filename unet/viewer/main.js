@@ -76,7 +76,10 @@ async function show(value) {
   const hadTruth = kept && stage.scene.truth;
   if (!kept) thresholdInput.value = value.rules.threshold;
   thresholdInput.disabled = false;
-  scene.segmented = segmentMap(p8, width, height, scene.rules, Number(thresholdInput.value), scene.peak, scene.presence);
+  const masked = (threshold) =>
+    segmentMap(p8, width, height, scene.rules, threshold, scene.peak, scene.presence);
+  scene.found = masked(scene.rules.threshold).runs.length > 0;
+  scene.segmented = masked(Number(thresholdInput.value));
   stage.show(scene);
   find("[data-mode=agreement]").disabled = !scene.truth;
   find("[data-mode=uncertainty]").disabled = !scene.u8;
@@ -142,20 +145,23 @@ function showAnswer(scene) {
   find(".answer strong").textContent = !regions.length ? "No lesion found."
     : regions.length === 1 ? `1 region, ${size(regions[0])}.`
       : `${regions.length} regions, the largest ${size(regions[0])}.`;
-  host.dataset.confidence = scene.confidence || "";
-  find(".confidence").hidden = !scene.confidence;
-  find(".confidence").textContent = scene.confidence && `${scene.confidence} confidence`;
+  // The word is of the answer at the network's own threshold; of another answer it says nothing.
+  const unfamiliar = !find(".warning").hidden;
+  const word = (unfamiliar || scene.found === regions.length > 0) && scene.confidence;
+  host.dataset.confidence = word || "";
+  find(".confidence").hidden = !word;
+  find(".confidence").textContent = word ? `${word} confidence` : "";
   const notes = [];
-  if (scene.confidence === "low" && find(".warning").hidden) {
+  if (word === "low" && !unfamiliar) {
     notes.push(regions.length ? "The network answers differently for this image and its mirror "
       + "image: look at the uncertainty map, and do not rely on the outline."
       : "The map does show something: look at the heat map, and do not rely on this answer.");
   }
   if (segmented.absent) {
-    notes.push(`The probability that there is a lesion at all, ${scene.presence.toFixed(2)}, stays `
+    notes.push(`The probability that there is a lesion at all, ${scene.presence.toFixed(3)}, stays `
       + `under ${rules.min_presence}, below which this network reports nothing.`);
   } else if (segmented.gated) {
-    notes.push(`The highest probability, ${(scene.peak / 255).toFixed(2)}, stays under `
+    notes.push(`The highest probability, ${(scene.peak / 255).toFixed(3)}, stays under `
       + `${rules.min_peak}, below which this network reports nothing.`);
   } else if (segmented.dropped) {
     const dropped = segmented.dropped === 1 ? "1 region" : `${segmented.dropped} regions`;
