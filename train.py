@@ -1,7 +1,7 @@
 """Train, evaluate and publish the breast-ultrasound segmentation network.
 
     python train.py fit --data DIR [--model NAME] [--out weights/NAME] [--epochs N] [--resume]
-    python train.py fit --data DIR [--model NAME] --folds 5 [--resume]
+    python train.py fit --data DIR --model efficientnet-unet --folds 5 [--resume]
     python train.py evaluate --weights weights/NAME --data DIR [--split test|validation|all]
     python train.py push --weights weights/NAME --repo USER/NAME [--private] [--tag v1]
 
@@ -37,7 +37,7 @@ def parser() -> argparse.ArgumentParser:
     fit.add_argument("--resume", action="store_true", help="continue the run in the run folder")
     fit.add_argument("--push-to", metavar="USER/NAME", help="push the bundle to the Hub when done")
     fit.add_argument("--tensorboard", action="store_true", help="write TensorBoard logs")
-    fit.add_argument("--folds", type=int, help="cross-validate in so many folds; writes no bundle")
+    fit.add_argument("--folds", type=int, help="cross-validate in so many folds, --keep last")
     sizes = ", ".join(f"{model.input_size} for {name}" for name, (model, _) in RECIPES.items())
     fit.add_argument("--input-size", type=int, help=f"side of the input; default: {sizes}")
     for field in dataclasses.fields(TrainConfig):
@@ -96,7 +96,9 @@ def _fit(arguments: argparse.Namespace) -> None:
     run_dir = arguments.run_dir or Path("runs") / out.name
     options = {"out": out, "run_dir": run_dir, "resume": arguments.resume}
     if arguments.folds is not None:
-        cross_validate(arguments.data, model, config, folds=arguments.folds, **options)
+        cross_validate(
+            arguments.data, arguments.model, model, config, folds=arguments.folds, **options
+        )
         return
     fit(
         arguments.data,

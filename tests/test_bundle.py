@@ -10,6 +10,7 @@ import pytest
 from tests.conftest import TINY
 from unet import Segmenter
 from unet.bundle import BundleError, read_info, verify
+from unet.presence import Presence
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (60, 90), np.uint8)
 
@@ -97,6 +98,20 @@ def test_weights_of_another_shape_are_refused(copy):
     info = read_info(copy)
     edit(copy, model={"name": "tiny", "input_size": 32, "filters": [4, 16], "dropout": [0.1, 0.1]})
     assert verify(copy).model != info.model
+    with pytest.raises(BundleError, match="does not fit the network"):
+        Segmenter.load(copy)
+
+
+@pytest.mark.parametrize(
+    "presence",
+    [
+        Presence(("no such layer",), np.zeros(16, np.float32), 0.0),
+        Presence(("bottleneck_relu_2",), np.zeros(15, np.float32), 0.0),
+    ],
+    ids=["layer", "length"],
+)
+def test_a_presence_that_does_not_fit_the_network_is_refused(copy, presence):
+    edit(copy, presence=presence.to_dict())
     with pytest.raises(BundleError, match="does not fit the network"):
         Segmenter.load(copy)
 

@@ -12,6 +12,8 @@ import pytest
 from unet.bundle import read_info
 from unet.dataset import Dataset, load_dataset, read_mask
 
+BUNDLES = sorted(p.parent for p in (Path(__file__).parents[1] / "weights").glob("*/unet.json"))
+
 pytestmark = [
     pytest.mark.busi,
     pytest.mark.skipif("BUSI_DIR" not in os.environ, reason="BUSI_DIR is not set"),
@@ -43,9 +45,10 @@ def test_near_duplicates_are_grouped_across_labels(busi):
     assert group["benign/benign (437)"] == group["normal/normal (34)"]
 
 
-def test_the_shipped_split_leaks_no_near_duplicate(busi):
+@pytest.mark.parametrize("bundle", BUNDLES, ids=lambda path: path.name)
+def test_the_shipped_split_leaks_no_near_duplicate(busi, bundle):
     group = {case.id: case.group for case in busi.cases}
-    split = read_info(Path(__file__).parents[1] / "weights" / "unet").split
+    split = read_info(bundle).split
     sides = {name: {group[case] for case in ids} for name, ids in split.items()}
     assert sum(len(ids) for ids in split.values()) == 780
     assert not sides["train"] & sides["test"]

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from unet.calibration import (
+    altered,
     calibration_curve,
     choose_confidence,
     familiarity_layer,
@@ -42,6 +43,19 @@ def test_the_least_agreeing_images_get_low_confidence():
     confidence = choose_confidence(maps, PostProcessing())
     assert (confidence.low, confidence.high) == (0.15, 0.4)
     assert choose_confidence([map_of(full, full > 0)], PostProcessing()) is None
+
+
+def test_a_lesion_that_is_moved_out_of_the_picture_is_no_lesion_any_more():
+    images = np.zeros((40, 64, 64, 1), np.float32)
+    images[:, :6, :6] = 0.9  # at the corner, where shifts and zooms lose it
+    altered_images, masks = altered(images, images > 0, seed=0)
+    assert masks.dtype == bool
+    visible = altered_images.max(axis=(1, 2, 3)) > 0.3
+    present = masks.any(axis=(1, 2, 3))
+    assert 5 < present.sum() < 35
+    assert (visible == present).mean() > 0.9  # a rim of less than a pixel may differ
+    again, _ = altered(images, images > 0, seed=0)
+    np.testing.assert_array_equal(again, altered_images)
 
 
 @pytest.mark.parametrize("name", RECIPES)

@@ -54,6 +54,12 @@ class TestBundle:
             assert str(Path.home()) not in text
 
 
+def test_all_were_trained_and_scored_on_the_same_split():
+    first, *others = [verify(bundle).split for bundle in BUNDLES]
+    assert others
+    assert all(split == first for split in others)
+
+
 def test_the_readmes_results_are_the_bundles():
     text = (ROOT / "README.md").read_text()
     command = re.search(r"python -m unet.readme README.md (.*) -->", text)[1]

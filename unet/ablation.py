@@ -13,6 +13,7 @@ import argparse
 import dataclasses
 import json
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,8 @@ from unet.annotations import annotation_layers
 from unet.bundle import BundleInfo, load_network, verify
 from unet.calibration import segmenter_without_rules
 from unet.config import TrainConfig, from_dict, to_dict
-from unet.dataset import Case, load_dataset
+from unet.dataset import Case, Dataset, DatasetError, load_dataset
+from unet.errors import UserError
 from unet.evaluation import Map, choose_postprocessing, final_mask, probability_maps
 from unet.files import write_whole
 from unet.inference import Segmenter
@@ -34,6 +36,7 @@ from unet.metrics import Confusion, ratio_interval
 from unet.postprocessing import PostProcessing, quantise
 from unet.report import write_card
 from unet.training import train
+from unet.workflow import bundle_cases, fingerprint
 
 SIZE, EPOCHS = 128, 20
 TRAININGS: dict[str, dict[str, Any]] = {
@@ -46,7 +49,7 @@ TRAININGS: dict[str, dict[str, Any]] = {
 
 
 def draw_over(images: np.ndarray) -> np.ndarray:
-    """The images with calipers and text drawn over each, others than training drew."""
+    """The images with annotations drawn over them, others than training drew; a few get none."""
     layers = annotation_layers(images.shape[1], seed=1_000_003, count=len(images))[..., None]
     return np.where(layers > 0, layers / np.float32(255), images).astype(np.float32)
 
@@ -79,15 +82,18 @@ def ablate_training(
     """Train with each part left out and score on validation; a row a training."""
     recipe = from_dict(TrainConfig, info.training["config"])
     dataset = load_dataset(data, size)
+    cases = _cases_of(data, dataset, info)["validation"]
     place = {case.id: i for i, case in enumerate(dataset.cases)}
     chosen = {name: [place[case_id] for case_id in ids] for name, ids in info.split.items()}
     arrays = {n: (dataset.images[i], dataset.masks[i]) for n, i in chosen.items()}
-    cases = [dataset.cases[i] for i in chosen["validation"]]
+    data_fingerprint = fingerprint(dataset, chosen)
     images, masks = arrays["validation"]
     lesion = masks.any(axis=(1, 2, 3))
     model = dataclasses.replace(info.model, input_size=size)
     rows, base = [], {}
     for number, (name, changes) in enumerate(TRAININGS.items()):
+        if changes and dataclasses.replace(recipe, **changes) == recipe:
+            continue  # this network is trained without that part
         print(f"\n{name}", flush=True)
         network, _ = train(
             model,
@@ -95,6 +101,7 @@ def ablate_training(
             arrays["train"],
             None,
             run_dir / str(number),
+            data_fingerprint=data_fingerprint,
             resume=True,
         )
         segmenter = segmenter_without_rules(network, model, *arrays["train"], recipe.seed)
@@ -114,11 +121,10 @@ def ablate_training(
 def ablate_rules(data: Path, folder: Path, info: BundleInfo) -> list[dict[str, Any]]:
     """The shipped network with parts of what comes after it left out; a row each.
 
-    At the images' own size. Where a part changes the map or the gates, the other rules are chosen
-    anew, as they would have been without it.
+    At the images' own size. Where flip averaging or the presence gate is left out, the rules are
+    chosen anew, as they would have been without it; where a rule is, the others stay.
     """
-    by_id = {case.id: case for case in load_dataset(data, info.model.input_size).cases}
-    cases = [by_id[case_id] for case_id in info.split["validation"]]
+    cases = _cases_of(data, load_dataset(data, info.model.input_size), info)["validation"]
     rules = info.postprocessing
     whole = probability_maps(Segmenter.load(folder), cases)
     single = Segmenter(load_network(folder, info), info.model.name, rules, presence=info.presence)
@@ -165,24 +171,37 @@ def summary(
     return result
 
 
-def main() -> None:
+def _cases_of(data: Path, dataset: Dataset, info: BundleInfo) -> dict[str, list[Case]]:
+    cases = bundle_cases(dataset.cases, info.split)
+    if cases is None:
+        raise DatasetError(f"{data} does not hold the cases that the network was trained from")
+    return cases
+
+
+def main() -> int:
+    """Run the command; 0 when done, 1 after a sentence that says what to mend."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="the BUSI folder")
     parser.add_argument("--weights", type=Path, required=True, help="bundle folder")
     parser.add_argument("--run-dir", type=Path, default=Path("runs/ablation"))
     arguments = parser.parse_args()
-    info = verify(arguments.weights)
-    found = {
-        "size": SIZE,
-        "epochs": EPOCHS,
-        "rules": to_dict(info.postprocessing),
-        "after_the_network": ablate_rules(arguments.data, arguments.weights, info),
-        "training": ablate_training(arguments.data, info, arguments.run_dir),
-    }
+    try:
+        info = verify(arguments.weights)
+        found = {
+            "size": SIZE,
+            "epochs": EPOCHS,
+            "rules": to_dict(info.postprocessing),
+            "after_the_network": ablate_rules(arguments.data, arguments.weights, info),
+            "training": ablate_training(arguments.data, info, arguments.run_dir),
+        }
+    except UserError as error:
+        print(f"unet.ablation: {error}", file=sys.stderr)
+        return 1
     write_whole(arguments.weights / "ablation.json", json.dumps(found, indent=1) + "\n")
     write_card(arguments.weights)
     print(f"wrote {arguments.weights}/ablation.json")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -23,6 +23,8 @@ LOW_SHARE, MEDIUM_SHARE = 0.15, 0.4
 """Shares of the validation images with a mask, those whose views agree least, that get "low" and at
 most "medium"."""
 BATCH = 16
+UNSEEN = 1_000_000
+"""Added to the seed of augmentation, so that these are not the pictures of training."""
 
 
 def calibration_curve(maps: list[Map]) -> dict[str, Any]:
@@ -92,7 +94,7 @@ def learn_familiarity(
     layer = familiarity_layer(model_config)
 
     def features(images: np.ndarray) -> np.ndarray:
-        changed = altered(images, seed)
+        changed, _ = altered(images, np.zeros(images.shape, bool), UNSEEN + seed)
         return pooled_features(network, [layer], np.concatenate([images, changed]))
 
     return Familiarity.fit(layer, features(train_images), features(validation_images))
@@ -116,10 +118,11 @@ def learn_presence(
         seed: Seeds the augmentation.
     """
     layers = presence_layers(model_config)
-    versions = [images, images[:, :, ::-1], altered(images, seed), altered(images, seed + 1)]
-    features = [pooled_features(network, layers, version) for version in versions]
-    present = np.tile(masks.any(axis=(1, 2, 3)), len(versions))
-    return Presence.fit(tuple(layers), np.concatenate(features), present)
+    versions = [(images, masks), (images[:, :, ::-1], masks)]
+    versions += [altered(images, masks, UNSEEN + seed + number) for number in (0, 1)]
+    features = [pooled_features(network, layers, version) for version, _ in versions]
+    present = [version.any(axis=(1, 2, 3)) for _, version in versions]
+    return Presence.fit(tuple(layers), np.concatenate(features), np.concatenate(present))
 
 
 def segmenter_without_rules(
@@ -143,11 +146,19 @@ def segmenter_without_rules(
     )
 
 
-def altered(images: np.ndarray, seed: int) -> np.ndarray:
-    """The images as another scanner might have made them: float32 `(N, S, S, 1)`, same order."""
-    blank = np.zeros(images.shape[1:], np.float32)
-    keys = [np.array([seed, number]) for number in range(len(images))]
-    return np.stack([strongly_augmented(x, blank, key)[0].numpy() for x, key in zip(images, keys)])
+def altered(images: np.ndarray, masks: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """The images as another scanner might have made them, with their masks, in the same order.
+
+    Args:
+        images: float32 `(N, S, S, 1)` in [0, 1].
+        masks: bool `(N, S, S, 1)`; a lesion may leave the picture.
+        seed: The same seed gives the same pictures.
+    """
+    pairs = [
+        strongly_augmented(image, mask.astype(np.float32), np.array([seed, number]))
+        for number, (image, mask) in enumerate(zip(images, masks, strict=True))
+    ]
+    return np.stack([image for image, _ in pairs]), np.stack([mask for _, mask in pairs]) > 0
 
 
 def pooled_features(network: keras.Model, layers: list[str], images: np.ndarray) -> np.ndarray:

@@ -124,7 +124,7 @@ def _network(info: BundleInfo) -> str:
         "## The network",
         f"{what} {start} {_recipe(t)}",
         f"```\n{t['command']}\n```",
-        f"Commit `{info.commit}`; "
+        f"Trained from commit `{info.commit}`; "
         + ", ".join(f"{name} {version}" for name, version in info.versions.items())
         + ".",
         "![Learning curves](plots/learning_curves.png)",
@@ -162,7 +162,7 @@ def _results(info: BundleInfo, metrics: dict[str, Any]) -> str:
     parts = ["## Results"]
     for split in ("test", "validation"):
         if split in metrics["splits"]:
-            parts.append(split_table(split, {info.model.name: metrics["splits"][split]}))
+            parts.append(split_table(f"{split} split", {info.model.name: metrics["splits"][split]}))
     if "test" in metrics["splits"]:
         parts.append(paper_table({info.model.name: metrics}))
     parts.append(
@@ -178,7 +178,8 @@ def _results(info: BundleInfo, metrics: dict[str, Any]) -> str:
         parts.append("![Calibration](plots/calibration_validation.png)")
     parts.append(
         "These numbers come from `metrics.json`, made by "
-        f"`python train.py evaluate --weights weights/{info.model.name} --data DIR --split all`."
+        f"`python train.py evaluate --weights weights/{info.model.name} --data DIR --split all` "
+        f"at commit `{metrics['commit']}`."
     )
     return "\n\n".join(parts)
 
@@ -192,7 +193,7 @@ def _validation_of_the_recipe(
             "## Cross-validation\n\nNetworks trained with the same recipe; near-duplicates share a "
             "fold, post-processing is chosen on the other folds.\n\n"
             + cross_validation_table(cross_validation)
-            + f"\n\n`{info.training['command']} --folds {cross_validation['folds']}` made "
+            + f"\n\n`{cross_validation['command']}` made "
             "`cross_validation.json` and `.csv`, from which this comes."
         )
     if ablation:

@@ -11,7 +11,7 @@ import numpy as np
 
 from unet.calibration import segmenter_without_rules
 from unet.config import ModelConfig, TrainConfig, to_dict
-from unet.dataset import Dataset, DatasetError
+from unet.dataset import Dataset
 from unet.evaluation import Map, case_row, choose_postprocessing, probability_maps, score_map
 from unet.files import rows_to_csv, write_whole
 from unet.splits import fold_cases
@@ -26,7 +26,7 @@ def cross_validate(
     *,
     folds: int,
     run_dir: Path,
-    fingerprint: str,
+    data_fingerprint: str,
     resume: bool,
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Train a network for each fold on all other folds, and score the fold with it.
@@ -39,19 +39,15 @@ def cross_validate(
         model_config, config: The network and how it is trained; `config.keep` must be "last".
         folds: How many.
         run_dir: Gets a run folder for each fold.
-        fingerprint: Names the data; a run is not resumed on other data.
+        data_fingerprint: Names the data; a run is not resumed on other data.
         resume: Continue the runs in `run_dir`.
 
     Returns:
         The summary of all cases, and a row a case with its fold in column "split".
 
     Raises:
-        DatasetError: `config.keep` is "best", or the cases are too few.
+        DatasetError: The cases are too few.
     """
-    if config.keep != "last":
-        raise DatasetError(
-            "cross-validation has no validation cases to choose an epoch on: add --keep last"
-        )
     parts = fold_cases(dataset.cases, folds, config.split_seed)
     maps: list[list[Map]] = []
     for number, held_out in enumerate(parts, start=1):
@@ -64,7 +60,7 @@ def cross_validate(
             (images, masks),
             None,
             run_dir / f"fold-{number}",
-            data_fingerprint=f"{fingerprint}, fold {number} of {folds}",
+            data_fingerprint=f"{data_fingerprint}, fold {number} of {folds}",
             resume=resume,
         )
         segmenter = segmenter_without_rules(network, model_config, images, masks, config.seed)
@@ -75,7 +71,7 @@ def cross_validate(
         others = [m for k, other in enumerate(maps) if k != number for m in other]
         rules.append(choose_postprocessing(others))
         results += [score_map(m, f"fold {number + 1}", rules[-1]) for m in fold_maps]
-    summary = {"folds": folds, "config": to_dict(config), "rules": [to_dict(r) for r in rules]}
+    summary = {"folds": folds, "rules": [to_dict(r) for r in rules]}
     return summary | summarise(results), [case_row(r) for r in results]
 
 

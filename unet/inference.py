@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from unet.bundle import WEIGHTS, load_network, verify
+from unet.bundle import WEIGHTS, BundleError, load_network, verify
 from unet.confidence import Confidence, agreement, disagreement
 from unet.familiarity import Familiarity
 from unet.postprocessing import PostProcessing, quantise, segment
@@ -118,17 +118,23 @@ class Segmenter:
             unet.bundle.BundleError: Not a whole, unaltered bundle.
         """
         info = verify(folder)
-        version = info.sha256[WEIGHTS][:12]
-        return cls(
-            load_network(folder, info),
-            info.model.name,
-            info.postprocessing,
-            version,
-            flip=info.model.flip_averaging,
-            familiarity=info.familiarity,
-            presence=info.presence,
-            confidence=info.confidence,
-        )
+        network = load_network(folder, info)
+        try:
+            return cls(
+                network,
+                info.model.name,
+                info.postprocessing,
+                info.sha256[WEIGHTS][:12],
+                flip=info.model.flip_averaging,
+                familiarity=info.familiarity,
+                presence=info.presence,
+                confidence=info.confidence,
+            )
+        except ValueError as error:
+            raise BundleError(
+                f"{folder}: familiarity or presence in unet.json does not fit the network: "
+                f"{str(error)[:200]}"
+            ) from error
 
     @classmethod
     def from_hub(cls, repo: str, revision: str | None = None) -> Segmenter:

@@ -9,6 +9,7 @@ from typing import Any
 
 from unet import card, plots
 from unet.calibration import calibration_curve, dice_by_confidence
+from unet.checkpoint import git_commit
 from unet.dataset import Case, read_grey
 from unet.evaluation import (
     PAPER_TABLE_1,
@@ -85,8 +86,10 @@ def evaluate_splits(
             folder / "plots" / f"threshold_sweep_{split}.png",
         )
         _case_figures(segmenter, results, maps, split, figures)
+    metrics["commit"] = git_commit()
+    cases = rows_to_csv([rows[key] for key in sorted(rows)])
     write_whole(folder / "metrics.json", json.dumps(metrics, indent=1) + "\n")
-    write_whole(folder / "cases.csv", rows_to_csv([rows[key] for key in sorted(rows)]))
+    write_whole(folder / "cases.csv", cases)
     return metrics
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -25,6 +26,7 @@ def summarise(results: list[CaseResult]) -> dict[str, Any]:
         "cases": len(results),
         "groups": len({r.group for r in results}),
         "milliseconds_per_image": round(1000 * float(np.median([r.seconds for r in results]))),
+        "cores": os.cpu_count(),
         **{reading: _summarise_reading(results, reading) for reading in READINGS},
         "by_class": by_class,
     }

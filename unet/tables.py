@@ -19,7 +19,7 @@ def split_table(name: str, splits: dict[str, dict[str, Any]]) -> str:
     """The final masks' scores on one split, a column a network.
 
     Args:
-        name: The split.
+        name: Of what images.
         splits: For each network its summary of that split.
     """
     columns = [_scores(split) for split in splits.values()]
@@ -27,7 +27,7 @@ def split_table(name: str, splits: dict[str, dict[str, Any]]) -> str:
     cases = {split["cases"] for split in splits.values()}
     heads = list(splits) if len(splits) > 1 else [""]
     lines = [
-        f"| {name} split, {'/'.join(map(str, cases))} images | {' | '.join(heads)} |",
+        f"| {name}, {'/'.join(map(str, cases))} images | {' | '.join(heads)} |",
         "|---" * (len(splits) + 1) + "|",
     ]
     for row in rows:
@@ -46,7 +46,7 @@ def _scores(split: dict[str, Any]) -> dict[str, str]:
             "IoU, lesion images": interval(lesion["iou"]),
             "Precision, lesion images": interval(lesion["precision"]),
             "Recall, lesion images": interval(lesion["recall"]),
-            "95 % Hausdorff distance, pixels": interval(lesion["hausdorff_95_px"]),
+            "95 % Hausdorff distance, pixels, of lesions given a mask": _distance(lesion),
         }
     scores |= {
         "Dice, pooled over pixels": interval(final["pooled"]["dice"]),
@@ -67,8 +67,14 @@ def _scores(split: dict[str, Any]) -> dict[str, str]:
     if "calibration" in split:
         error = split["calibration"]["expected_calibration_error"]
         scores["Expected calibration error, pixels"] = f"{error:.4f}"
-    scores["Milliseconds an image, 2 cores"] = str(split["milliseconds_per_image"])
+    scores["Milliseconds an image"] = f"{split['milliseconds_per_image']} on {split['cores']} cores"
     return scores
+
+
+def _distance(lesion: dict[str, Any]) -> str:
+    """The mean Hausdorff distance, and how many lesions it leaves out."""
+    distance = lesion["hausdorff_95_px"]
+    return f"{interval(distance)}, {distance['undefined']} missed"
 
 
 def paper_table(metrics: dict[str, dict[str, Any]]) -> str:
@@ -114,7 +120,7 @@ def confidence_table(name: str, by_confidence: dict[str, Any]) -> str:
 
 def cross_validation_table(summary: dict[str, Any]) -> str:
     """The scores of all cases, each from a network that had not seen it."""
-    return split_table(f"{summary['folds']}-fold cross-validation, no", {"": summary})
+    return split_table(f"{summary['folds']}-fold cross-validation", {"": summary})
 
 
 def ablation_tables(ablation: dict[str, Any]) -> str:
@@ -129,8 +135,8 @@ def ablation_tables(ablation: dict[str, Any]) -> str:
         after.append(f"| {row['what']} | {' | '.join(_with_difference(row))} | {given} |")
     training = [
         f"Trainings with one part left out, all at {ablation['size']}×{ablation['size']} for "
-        f"{ablation['epochs']} epochs, on the validation images as they are and with calipers and "
-        "text drawn over each:",
+        f"{ablation['epochs']} epochs, on the validation images as they are and with calipers, "
+        "rulers and text drawn over them as in training (a few get none):",
         "",
         "| validation split | Dice, all images | difference | Dice, lesion images | difference "
         "| Dice, annotated | difference |",

@@ -6,19 +6,24 @@ import dataclasses
 import hashlib
 import json
 import shlex
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from unet.bundle import read_info, replacing, write_bundle
-from unet.config import RECIPES, ModelConfig, TrainConfig, to_dict
+from unet.bundle import BundleInfo, read_info, replacing, write_bundle
+from unet.config import RECIPES, ModelConfig, TrainConfig, from_dict, to_dict
 from unet.dataset import Case, Dataset, DatasetError, curated_ids, load_dataset
 from unet.evaluation import choose_postprocessing, probability_maps
 from unet.inference import Segmenter
 from unet.phantom import write_dataset
 from unet.report import evaluate_splits, write_bundle_figures, write_card
 from unet.splits import SPLITS, split_cases
+
+if TYPE_CHECKING:
+    import keras
 
 PHANTOM_CASES = 60
 
@@ -55,7 +60,6 @@ def fit(
         resume: Continue the run in `run_dir`.
         tensorboard: Write TensorBoard logs too.
     """
-    from unet.calibration import choose_confidence, learn_familiarity, segmenter_without_rules
     from unet.checkpoint import Checkpoint, kept_epoch
     from unet.training import train
 
@@ -74,52 +78,92 @@ def fit(
             _arrays(dataset, split["train"]),
             _arrays(dataset, split["validation"]),
             run_dir,
-            data_fingerprint=_fingerprint(dataset, split),
+            data_fingerprint=fingerprint(dataset, split),
             resume=resume,
             tensorboard=tensorboard,
         )
+        training = {
+            "data": name_of(data),
+            "command": _command(data, recipe, model_config, config),
+            "config": to_dict(config),
+            "epochs_run": len(history),
+            "best_epoch": kept_epoch(history, config.keep),
+            "seconds": round(sum(row["seconds"] for row in history)),
+        }
+        commit = Checkpoint.started_from(run_dir)
         cases = {name: [dataset.cases[i] for i in split[name]] for name in SPLITS}
-        segmenter = segmenter_without_rules(
-            network, model_config, *_arrays(dataset, split["train"]), config.seed
-        )
-        maps = probability_maps(segmenter, cases["validation"])
-        rules = choose_postprocessing(maps)
-        familiarity = learn_familiarity(
-            network,
-            model_config,
-            dataset.images[split["train"]],
-            dataset.images[split["validation"]],
-            config.seed,
-        )
         with replacing(out) as new:
+            parts = _learnt_and_chosen(network, model_config, dataset, split, config.seed)
             info = write_bundle(
                 new,
                 network,
                 model=model_config,
-                postprocessing=rules,
-                training={
-                    "data": "phantom" if data == "phantom" else "BUSI",
-                    "command": _command(data, recipe, model_config, config),
-                    "config": to_dict(config),
-                    "epochs_run": len(history),
-                    "best_epoch": kept_epoch(history, config.keep),
-                    "seconds": round(sum(row["seconds"] for row in history)),
-                },
-                familiarity=familiarity,
-                presence=segmenter.presence,
-                confidence=choose_confidence(maps, rules),
+                training=training,
                 split={name: [case.id for case in cases[name]] for name in SPLITS},
-                commit=Checkpoint.started_from(run_dir),
+                commit=commit,
+                **parts,
             )
             segmenter = Segmenter.load(new)  # what is evaluated is what was written
             evaluate_splits(segmenter, cases, new, run_dir / "figures", curated_ids(folder))
-            write_bundle_figures(new, segmenter, history, info.training["best_epoch"])
+            write_bundle_figures(new, segmenter, history, training["best_epoch"])
+            keep_what_still_holds(out, new, info)
             write_card(new)
     print(f"wrote {out}")
 
 
+def _learnt_and_chosen(
+    network: keras.Model,
+    model_config: ModelConfig,
+    dataset: Dataset,
+    split: dict[str, list[int]],
+    seed: int,
+) -> dict[str, Any]:
+    """What a trained network is shipped with: learnt on train, chosen on validation."""
+    from unet.calibration import choose_confidence, learn_familiarity, segmenter_without_rules
+
+    segmenter = segmenter_without_rules(
+        network, model_config, *_arrays(dataset, split["train"]), seed
+    )
+    maps = probability_maps(segmenter, [dataset.cases[i] for i in split["validation"]])
+    rules = choose_postprocessing(maps)
+    train, validation = (dataset.images[split[name]] for name in ("train", "validation"))
+    return {
+        "postprocessing": rules,
+        "presence": segmenter.presence,
+        "familiarity": learn_familiarity(network, model_config, train, validation, seed),
+        "confidence": choose_confidence(maps, rules),
+    }
+
+
+def keep_what_still_holds(old: Path, new: Path, info: BundleInfo) -> None:
+    """Copy the cross-validation of the same recipe, and the ablation of the same weights."""
+    cross_validation, ablation = old / "cross_validation.json", old / "ablation.json"
+    if cross_validation.exists():
+        if _same_recipe(json.loads(cross_validation.read_text()), info):
+            for name in ("cross_validation.json", "cross_validation.csv"):
+                shutil.copy(old / name, new / name)
+        else:
+            print(f"{cross_validation} is of another recipe and is left out")
+    if ablation.exists():
+        if read_info(old).sha256 == info.sha256:
+            shutil.copy(ablation, new / ablation.name)
+        else:
+            print(f"{ablation} is of other weights and is left out; unet.ablation makes it anew")
+
+
+def _same_recipe(validated: dict[str, Any], info: BundleInfo) -> bool:
+    """Whether a cross-validation was of a bundle's recipe, on the same kind of data."""
+    return (
+        validated["data"] == info.training["data"]
+        and from_dict(ModelConfig, validated["model"]) == info.model
+        and from_dict(TrainConfig, validated["config"])
+        == from_dict(TrainConfig, info.training["config"])
+    )
+
+
 def cross_validate(
     data: str,
+    recipe: str,
     model_config: ModelConfig,
     config: TrainConfig,
     *,
@@ -132,11 +176,30 @@ def cross_validate(
 
     Args:
         folds: How many parts the cases are dealt into.
-        out: Where the results go: the bundle of the network trained with the same recipe.
-        data, model_config, config, run_dir, resume: As in `fit`.
+        out: Where the results go: the bundle of the network trained with the same recipe, or a
+            folder without a bundle.
+        data, recipe, model_config, config, run_dir, resume: As in `fit`.
+
+    Raises:
+        DatasetError: `config.keep` is "best", or `out` holds a network of another recipe.
     """
     from unet import cross_validation
 
+    if config.keep != "last":
+        raise DatasetError(
+            "cross-validation has no validation cases to choose an epoch on: add --keep last"
+        )
+    about = {
+        "data": name_of(data),
+        "model": to_dict(model_config),
+        "config": to_dict(config),
+        "command": f"{_command(data, recipe, model_config, config)} --folds {folds}",
+    }
+    if (out / "unet.json").exists() and not _same_recipe(about, read_info(out)):
+        raise DatasetError(
+            f"{out} holds a network that was trained with other settings or on other data. Give "
+            "--out another folder for the results of the cross-validation."
+        )
     with data_folder(data) as folder:
         dataset = load_dataset(folder, model_config.input_size)
         summary, rows = cross_validation.cross_validate(
@@ -145,10 +208,10 @@ def cross_validate(
             config,
             folds=folds,
             run_dir=run_dir,
-            fingerprint=_fingerprint(dataset, {"all": list(range(len(dataset.cases)))}),
+            data_fingerprint=fingerprint(dataset, {"all": list(range(len(dataset.cases)))}),
             resume=resume,
         )
-    cross_validation.write_cross_validation(out, summary, rows)
+    cross_validation.write_cross_validation(out, about | summary, rows)
     if (out / "metrics.json").exists():
         write_card(out)
     print(json.dumps(summary["final"], indent=1))
@@ -175,7 +238,7 @@ def evaluate(weights: Path, data: str, split: str, out: Path | None, figures: Pa
     segmenter, info = Segmenter.load(weights), read_info(weights)
     with data_folder(data) as folder:
         dataset = load_dataset(folder, info.model.input_size)
-        cases = _bundle_cases(dataset.cases, info.split)
+        cases = bundle_cases(dataset.cases, info.split)
         if cases is None:
             if split != "all" or out is None:
                 raise DatasetError(
@@ -194,10 +257,15 @@ def evaluate(weights: Path, data: str, split: str, out: Path | None, figures: Pa
     print(f"wrote {target}/metrics.json and cases.csv; figures of cases in {figures}")
 
 
+def name_of(data: str) -> str:
+    """What a data folder is called in a bundle."""
+    return "phantom" if data == "phantom" else "BUSI"
+
+
 def _command(data: str, recipe: str, model_config: ModelConfig, config: TrainConfig) -> str:
     """The command that trains this network anew, with every setting that is not the recipe's."""
     model, defaults = RECIPES[recipe]
-    words = ["python", "train.py", "fit", "--data", "phantom" if data == "phantom" else "DIR"]
+    words = ["python", "train.py", "fit", "--data", "DIR" if name_of(data) == "BUSI" else data]
     words += ["--model", recipe]
     if model_config.name != recipe:
         words += ["--out", f"weights/{model_config.name}"]
@@ -214,7 +282,7 @@ def _command(data: str, recipe: str, model_config: ModelConfig, config: TrainCon
     return shlex.join(words)
 
 
-def _fingerprint(dataset: Dataset, split: dict[str, list[int]]) -> str:
+def fingerprint(dataset: Dataset, split: dict[str, list[int]]) -> str:
     """A hash of the cases' pixels and of where the split puts them."""
     digest = hashlib.sha256()
     for name in split:
@@ -228,7 +296,7 @@ def _arrays(dataset: Dataset, indices: list[int]):
     return dataset.images[indices], dataset.masks[indices]
 
 
-def _bundle_cases(cases: list[Case], split: dict[str, list[str]]) -> dict[str, list[Case]] | None:
+def bundle_cases(cases: list[Case], split: dict[str, list[str]]) -> dict[str, list[Case]] | None:
     """The cases of each split of a bundle, or None if these are not its cases."""
     by_id = {case.id: case for case in cases}
     if set(by_id) != {case_id for ids in split.values() for case_id in ids}:
