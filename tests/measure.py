@@ -224,6 +224,8 @@ if __name__ == "__main__":
     if chosen.what == "page":
         page()
     elif chosen.what == "unfamiliar":
+        if chosen.data is None:
+            parser.error("unfamiliar needs --data, the BUSI folder")
         unfamiliar(chosen.weights, chosen.data)
     else:
         {"feed": feed, "onednn": onednn}[chosen.what](chosen.precision, chosen.rounds)
