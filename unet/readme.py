@@ -16,7 +16,7 @@ from unet.tables import paper_table, split_table
 def readme_results(metrics: dict[str, dict[str, Any]]) -> str:
     """The networks' results as the project's README shows them, between its two marks."""
     test = {name: m["splits"]["test"] for name, m in metrics.items()}
-    return f"{split_table('test', test)}\n\n{paper_table(metrics)}"
+    return f"{split_table('test split', test)}\n\n{paper_table(metrics)}"
 
 
 def update_readme(text: str, results: str) -> str:
