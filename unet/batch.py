@@ -88,7 +88,7 @@ def display_row(item: BatchItem) -> list[str]:
     peak = f"{row['peak_probability']:.2f}"
     sure = row["confidence"] or ""
     if row["looks_like_breast_ultrasound"] is False:
-        sure = "low: not like a breast ultrasound"
+        sure = "low: unfamiliar"
     cells = (row["file"], row["result"], row["regions"], largest, share, peak, sure)
     return [str(cell) for cell in (*cells, row["milliseconds"])]
 
