@@ -16,7 +16,7 @@ from unet.exports import UNFAMILIAR
 from unet.postprocessing import PostProcessing
 
 HERE = Path(__file__).parent
-SCRIPTS = ("regions.js", "paint.js", "view.js", "main.js")
+SCRIPTS = ("regions.js", "paint.js", "view.js", "answer.js", "main.js")
 
 
 def build_viewer(upload_id: str) -> gr.HTML:
