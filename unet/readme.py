@@ -10,13 +10,32 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from unet.tables import paper_table, split_table
+from unet.tables import interval, paper_table, split_table
 
 
-def readme_results(metrics: dict[str, dict[str, Any]]) -> str:
-    """The networks' results as the project's README shows them, between its two marks."""
+def readme_results(bundles: list[Path]) -> str:
+    """The bundles' results as the project's README shows them, between its two marks."""
+    metrics = {bundle.name: _read(bundle / "metrics.json") for bundle in bundles}
     test = {name: m["splits"]["test"] for name, m in metrics.items()}
-    return f"{split_table('test split', test)}\n\n{paper_table(metrics)}"
+    validated = [b for b in bundles if (b / "cross_validation.json").exists()]
+    sentences = [_sentence(b.name, _read(b / "cross_validation.json")) for b in validated]
+    return "\n\n".join([split_table("test split", test), *sentences, paper_table(metrics)])
+
+
+def _sentence(name: str, validated: dict[str, Any]) -> str:
+    final = validated["final"]
+    normal = final["normal_images_with_mask"]
+    return (
+        f"{validated['folds']}-fold cross-validation of {name}, each of the {validated['cases']} "
+        "images scored by a network that had not seen it or its near-duplicates: Dice of lesion "
+        f"images {interval(final['lesion_images']['dice'])}, of all images "
+        f"{interval(final['all_images']['dice'])}; {normal['count']} of {normal['of']} normal "
+        "images given a mask."
+    )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text())
 
 
 def update_readme(text: str, results: str) -> str:
@@ -34,5 +53,4 @@ def update_readme(text: str, results: str) -> str:
 
 if __name__ == "__main__":
     readme, *bundles = (Path(argument) for argument in sys.argv[1:])
-    numbers = {b.name: json.loads((b / "metrics.json").read_text()) for b in bundles}
-    readme.write_text(update_readme(readme.read_text(), readme_results(numbers)))
+    readme.write_text(update_readme(readme.read_text(), readme_results(bundles)))
