@@ -22,8 +22,8 @@ ROOT = Path(__file__).parents[1]
 TRAINING_ONLY = {
     "ablation.py", "annotations.py", "calibration.py", "checkpoint.py", "cross_validation.py",
     "dataset.py", "diagnosis.py", "evaluation.py", "fast_batchnorm.py", "imagenet.py",
-    "losses.py", "metrics.py", "pipeline.py", "plots.py", "readme.py", "report.py", "space.py",
-    "splits.py", "summary.py", "training.py", "workflow.py",
+    "losses.py", "metrics.py", "pipeline.py", "plots.py", "readme.py", "recipe.py", "report.py",
+    "space.py", "splits.py", "summary.py", "training.py", "workflow.py",
 }  # fmt: skip
 """Files of `unet/` that the page does not import."""
 

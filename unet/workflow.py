@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
-import shlex
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -14,11 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unet.bundle import BundleInfo, read_info, replacing, write_bundle
-from unet.config import RECIPES, ModelConfig, TrainConfig, from_dict, to_dict
+from unet.config import ModelConfig, TrainConfig, to_dict
 from unet.dataset import Case, Dataset, DatasetError, curated_ids, load_dataset
 from unet.evaluation import choose_postprocessing, probability_maps
 from unet.inference import Segmenter
 from unet.phantom import write_dataset
+from unet.recipe import command_of, name_of, same_recipe
 from unet.report import evaluate_splits, write_bundle_figures, write_card
 from unet.splits import SPLITS, split_cases
 
@@ -84,7 +83,7 @@ def fit(
         )
         training = {
             "data": name_of(data),
-            "command": _command(data, recipe, model_config, config),
+            "command": command_of(data, recipe, model_config, config),
             "config": to_dict(config),
             "epochs_run": len(history),
             "best_epoch": kept_epoch(history, config.keep),
@@ -139,26 +138,16 @@ def keep_what_still_holds(old: Path, new: Path, info: BundleInfo) -> None:
     """Copy the cross-validation of the same recipe, and the ablation of the same weights."""
     cross_validation, ablation = old / "cross_validation.json", old / "ablation.json"
     if cross_validation.exists():
-        if _same_recipe(json.loads(cross_validation.read_text()), info):
+        if same_recipe(json.loads(cross_validation.read_text()), info):
             for name in ("cross_validation.json", "cross_validation.csv"):
                 shutil.copy(old / name, new / name)
         else:
             print(f"{cross_validation} is of another recipe and is left out")
     if ablation.exists():
-        if read_info(old).sha256 == info.sha256:
+        if (old / "unet.json").exists() and read_info(old).sha256 == info.sha256:
             shutil.copy(ablation, new / ablation.name)
         else:
             print(f"{ablation} is of other weights and is left out; unet.ablation makes it anew")
-
-
-def _same_recipe(validated: dict[str, Any], info: BundleInfo) -> bool:
-    """Whether a cross-validation was of a bundle's recipe, on the same kind of data."""
-    return (
-        validated["data"] == info.training["data"]
-        and from_dict(ModelConfig, validated["model"]) == info.model
-        and from_dict(TrainConfig, validated["config"])
-        == from_dict(TrainConfig, info.training["config"])
-    )
 
 
 def cross_validate(
@@ -193,9 +182,9 @@ def cross_validate(
         "data": name_of(data),
         "model": to_dict(model_config),
         "config": to_dict(config),
-        "command": f"{_command(data, recipe, model_config, config)} --folds {folds}",
+        "command": f"{command_of(data, recipe, model_config, config)} --folds {folds}",
     }
-    if (out / "unet.json").exists() and not _same_recipe(about, read_info(out)):
+    if (out / "unet.json").exists() and not same_recipe(about, read_info(out)):
         raise DatasetError(
             f"{out} holds a network that was trained with other settings or on other data. Give "
             "--out another folder for the results of the cross-validation."
@@ -255,31 +244,6 @@ def evaluate(weights: Path, data: str, split: str, out: Path | None, figures: Pa
     for name in cases:
         print(json.dumps({name: metrics["splits"][name]["final"]}, indent=1))
     print(f"wrote {target}/metrics.json and cases.csv; figures of cases in {figures}")
-
-
-def name_of(data: str) -> str:
-    """What a data folder is called in a bundle."""
-    return "phantom" if data == "phantom" else "BUSI"
-
-
-def _command(data: str, recipe: str, model_config: ModelConfig, config: TrainConfig) -> str:
-    """The command that trains this network anew, with every setting that is not the recipe's."""
-    model, defaults = RECIPES[recipe]
-    words = ["python", "train.py", "fit", "--data", "DIR" if name_of(data) == "BUSI" else data]
-    words += ["--model", recipe]
-    if model_config.name != recipe:
-        words += ["--out", f"weights/{model_config.name}"]
-    if model_config.input_size != model.input_size:
-        words += ["--input-size", str(model_config.input_size)]
-    for field in dataclasses.fields(TrainConfig):
-        value = getattr(config, field.name)
-        if value != getattr(defaults, field.name):
-            option = field.name.replace("_", "-")
-            if isinstance(value, bool):
-                words.append(f"--{option}" if value else f"--no-{option}")
-            else:
-                words += [f"--{option}", str(value)]
-    return shlex.join(words)
 
 
 def fingerprint(dataset: Dataset, split: dict[str, list[int]]) -> str:
