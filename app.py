@@ -12,11 +12,12 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
 import gradio as gr
 
-from unet import about
-from unet.card import NOTICE
 from unet.errors import UserError
-from unet.networks import Networks
-from unet.tabs import HOUR, PRIVATE, about_network, many_images, one_image
+from unet.page import about
+from unet.page.served import Networks
+from unet.page.tabs import HOUR, PRIVATE, about_network, many_images, one_image
+from unet.publishing.card import NOTICE
+from unet.publishing.readme import best_first
 
 ROOT = Path(__file__).parent
 EXAMPLES = ROOT / "examples"
@@ -94,7 +95,7 @@ def networks_here() -> Networks:
     if chosen:
         return Networks([Path(chosen)])
     bundles = [path.parent for path in (ROOT / "weights").glob("*/unet.json")]
-    return Networks(about.best_first(bundles))
+    return Networks(best_first(bundles))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,10 @@
     python train.py fit --data DIR [--model NAME] [--out weights/NAME] [--epochs N] [--resume]
     python train.py fit --data DIR --model efficientnet-unet --folds 5 [--resume]
     python train.py evaluate --weights weights/NAME --data DIR [--split test|validation|all]
+    python train.py ablate --weights weights/NAME --data DIR
     python train.py push --weights weights/NAME --repo USER/NAME [--private] [--tag v1]
+    python train.py deploy --repo USER/PAGE [--preload USER/NAME]
+    python train.py cards
 
 `--data phantom` uses generated cases, so every command runs with no dataset.
 """
@@ -68,11 +71,24 @@ def parser() -> argparse.ArgumentParser:
     push.add_argument("--repo", required=True, help="USER/NAME")
     push.add_argument("--private", action="store_true", help="make a new repository private")
     push.add_argument("--tag", help="git tag for the commit, such as v1")
+
+    ablate = commands.add_parser("ablate", help="measure what each part of a bundle's recipe gives")
+    ablate.add_argument("--weights", type=Path, required=True, help="bundle folder")
+    ablate.add_argument("--data", type=Path, required=True, help="the BUSI folder")
+    ablate.add_argument("--run-dir", type=Path, default=Path("runs/ablation"))
+
+    deploy = commands.add_parser("deploy", help="put the page on a Hugging Face Space")
+    deploy.add_argument("--repo", required=True, help="the Space, USER/NAME")
+    deploy.add_argument("--private", action="store_true", help="make a new Space private")
+    deploy.add_argument("--preload", metavar="USER/NAME", help="model repository to run on")
+
+    cards = commands.add_parser("cards", help="write model cards and the README's results anew")
+    cards.add_argument("--readme", type=Path, default=Path("README.md"))
     return main
 
 
 def _fit(arguments: argparse.Namespace) -> None:
-    from unet.workflow import cross_validate, fit
+    from unet.training.workflow import cross_validate, fit
 
     out = arguments.out or Path("weights") / arguments.model
     model, config = RECIPES[arguments.model]
@@ -90,7 +106,7 @@ def _fit(arguments: argparse.Namespace) -> None:
             "--tensorboard, or run fit without --folds as well"
         )
     if arguments.push_to:
-        from unet.hub import check_name
+        from unet.inference.hub import check_name
 
         check_name(arguments.push_to)
     run_dir = arguments.run_dir or Path("runs") / out.name
@@ -109,30 +125,58 @@ def _fit(arguments: argparse.Namespace) -> None:
         **options,
     )
     if arguments.push_to:
-        from unet.hub import push
+        from unet.inference.hub import push
 
         print(push(out, arguments.push_to))
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:
-    from unet.workflow import evaluate
+    from unet.training.workflow import evaluate
 
     figures = arguments.figures or Path("runs") / arguments.weights.name / "figures"
     evaluate(arguments.weights, arguments.data, arguments.split, arguments.out, figures)
 
 
 def _push(arguments: argparse.Namespace) -> None:
-    from unet.hub import push
+    from unet.inference.hub import push
 
     options = {"private": arguments.private, "tag": arguments.tag}
     print(push(arguments.weights, arguments.repo, **options))
+
+
+def _ablate(arguments: argparse.Namespace) -> None:
+    from unet.training.ablation import ablate
+
+    ablate(arguments.data, arguments.weights, arguments.run_dir)
+
+
+def _deploy(arguments: argparse.Namespace) -> None:
+    from unet.publishing.space import deploy
+
+    print(deploy(arguments.repo, private=arguments.private, preload=arguments.preload))
+
+
+def _cards(arguments: argparse.Namespace) -> None:
+    from unet.publishing.readme import write_cards
+
+    write_cards(arguments.readme, Path("weights"))
+
+
+COMMANDS = {
+    "fit": _fit,
+    "evaluate": _evaluate,
+    "push": _push,
+    "ablate": _ablate,
+    "deploy": _deploy,
+    "cards": _cards,
+}
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run a command; 0 when done, 1 after a sentence that says what to mend."""
     arguments = parser().parse_args(argv)
     try:
-        {"fit": _fit, "evaluate": _evaluate, "push": _push}[arguments.command](arguments)
+        COMMANDS[arguments.command](arguments)
     except (UserError, OSError) as error:
         print(f"train.py {arguments.command}: {error}", file=sys.stderr)
         return 1

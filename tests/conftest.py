@@ -14,7 +14,7 @@ import pytest
 from tests import hub_server
 from tests.hub_server import WRITER, Hub
 from unet.config import ModelConfig, TrainConfig
-from unet.phantom import write_dataset
+from unet.images.phantom import write_dataset
 
 TINY = ModelConfig(
     name="tiny",
@@ -38,7 +38,7 @@ def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_bundle(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The bundle that `fit` writes for the tiny network."""
-    from unet.workflow import fit
+    from unet.training.workflow import fit
 
     folder = tmp_path_factory.mktemp("fit")
     fit(str(phantoms), "unet", TINY, QUICK, out=folder / "tiny", run_dir=folder / "run")

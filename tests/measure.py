@@ -38,10 +38,10 @@ def feed(precision: str, rounds: int) -> None:
     import tensorflow as tf
 
     from unet.config import ModelConfig
-    from unet.fast_batchnorm import FusedBatchNormalization
-    from unet.losses import compile_arguments
-    from unet.model import build_unet
-    from unet.pipeline import training_batches
+    from unet.data.batches import training_batches
+    from unet.networks.fast_batchnorm import FusedBatchNormalization
+    from unet.networks.unet import build as build_unet
+    from unet.training.losses import compile_arguments
 
     random = np.random.default_rng(0)
     images = random.random((560, 256, 256, 1), np.float32)
@@ -69,11 +69,11 @@ import json, sys, time
 import numpy as np
 import keras, tensorflow as tf
 from unet.config import ModelConfig
-from unet.fast_batchnorm import FusedBatchNormalization
-from unet.losses import compile_arguments
-from unet.model import build_unet
-from unet.inference import Segmenter
-from unet.postprocessing import PostProcessing
+from unet.networks.fast_batchnorm import FusedBatchNormalization
+from unet.training.losses import compile_arguments
+from unet.networks.unet import build as build_unet
+from unet.inference.segmenter import Segmenter
+from unet.inference.postprocessing import PostProcessing
 keras.mixed_precision.set_global_policy(sys.argv[1])
 model = build_unet(ModelConfig(), batch_normalization=FusedBatchNormalization)
 model.compile("adam", **compile_arguments())
@@ -123,7 +123,7 @@ def page() -> None:
     from gradio_client import Client, handle_file
     from PIL import Image
 
-    from unet.phantom import make_phantom
+    from unet.images.phantom import make_phantom
 
     started = time.perf_counter()
     process = subprocess.Popen(
@@ -161,7 +161,7 @@ def other_pictures() -> dict[str, np.ndarray]:
     """Pictures that installed packages ship, noise, gradients and blanks: uint8 by name."""
     import site
 
-    from unet.images import ImageError, read_picture
+    from unet.images.reading import ImageError, read_picture
 
     found: dict[str, np.ndarray] = {}
     for folder in site.getsitepackages():
@@ -189,9 +189,9 @@ def other_pictures() -> dict[str, np.ndarray]:
 def unfamiliar(weights: Path, data: Path) -> None:
     """How often a picture is warned of, by where it comes from."""
     from unet import Segmenter
-    from unet.bundle import read_info
-    from unet.dataset import find_cases, read_grey
-    from unet.phantom import KINDS, make_phantom
+    from unet.data.busi import find_cases, read_grey
+    from unet.images.phantom import KINDS, make_phantom
+    from unet.inference.bundle import read_info
 
     segmenter = Segmenter.load(weights)
 

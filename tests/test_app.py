@@ -18,10 +18,10 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 
 import app
-from unet import about
-from unet.analysis import PHANTOMS, example_images
-from unet.networks import Networks
-from unet.postprocessing import quantise
+from unet.inference.postprocessing import quantise
+from unet.page import about
+from unet.page.analysis import PHANTOMS, example_images
+from unet.page.served import Networks
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def client(address, tmp_path_factory) -> Client:
 
 @pytest.fixture
 def ultrasound(tmp_path) -> Path:
-    from unet.phantom import make_phantom
+    from unet.images.phantom import make_phantom
 
     path = tmp_path / "scan.png"
     Image.fromarray(make_phantom(1, "benign", 150, 230).image).save(path)

@@ -9,7 +9,20 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 MODULES = sorted((ROOT / "unet").rglob("*.py"))
-TENSORFLOW_IN = {"fast_batchnorm", "inference", "pipeline"}
+TENSORFLOW_IN = {"batches", "fast_batchnorm", "segmenter"}
+ROOMS = {  # each may import those that it names, and `ANYWHERE`
+    "images": set(),
+    "networks": set(),
+    "inference": {"images", "networks"},
+    "data": {"images", "inference"},
+    "publishing": {"inference", "networks"},
+    "evaluation": {"data", "images", "inference", "publishing"},
+    "page": {"images", "inference", "publishing"},
+    "training": {
+        "data", "evaluation", "images", "inference", "networks", "publishing",
+    },
+}  # fmt: skip
+ANYWHERE = {"config", "errors", "files", "provenance"}
 
 
 def modules_loaded_by(statement: str) -> set[str]:
@@ -21,7 +34,17 @@ def modules_loaded_by(statement: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "module", ["", ".images", ".metrics", ".findings", ".rendering", ".dataset", ".inference"]
+    "module",
+    [
+        "",
+        ".images.reading",
+        ".images.rendering",
+        ".evaluation.metrics",
+        ".inference.findings",
+        ".inference.segmenter",
+        ".data.busi",
+        ".publishing.card",
+    ],
 )
 def test_importing_this_loads_no_tensorflow(module):
     assert not {"tensorflow", "keras"} & modules_loaded_by(f"import unet{module}")
@@ -29,9 +52,9 @@ def test_importing_this_loads_no_tensorflow(module):
 
 def test_the_page_loads_no_training_code():
     loaded = modules_loaded_by("import app")
-    assert "unet.viewer" in loaded
-    assert not {f"unet.{m}" for m in ("training", "pipeline", "dataset", "workflow")} & loaded
-    assert not {"train", "matplotlib", "imagehash", "tensorflow"} & loaded
+    assert "unet.page.viewer" in loaded
+    assert not {f"unet.{room}" for room in ("training", "data", "evaluation")} & loaded
+    assert not {"train", "matplotlib", "imagehash", "sklearn", "tensorflow"} & loaded
 
 
 def imports_of(path: Path) -> set[str]:
@@ -46,6 +69,26 @@ def imports_of(path: Path) -> set[str]:
 
 def name_of(path: Path) -> str:
     return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def test_a_room_imports_only_rooms_below_it():
+    wrong = []
+    for path in MODULES:
+        room = path.relative_to(ROOT / "unet").parts[0].removesuffix(".py")
+        if room == "__init__":  # `unet.Segmenter`, imported when it is asked for
+            continue
+        allowed = ROOMS.get(room, set()) | ANYWHERE | {room}
+        entered = {n.split(".")[1] for n in imports_of(path) if n.startswith("unet.")}
+        wrong += [f"{name_of(path)} → {other}" for other in sorted(entered - allowed)]
+    assert not wrong
+
+
+def test_the_rooms_themselves_have_no_circle():
+    done: list[str] = []
+    while len(done) < len(ROOMS):
+        ready = [room for room, below in ROOMS.items() if room not in done and below <= set(done)]
+        assert ready, f"a circle among {set(ROOMS) - set(done)}"
+        done += ready
 
 
 def test_nothing_imports_the_page_or_the_command_line():

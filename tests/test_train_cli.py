@@ -30,7 +30,9 @@ def test_a_folder_that_is_no_bundle_ends_in_words(tmp_path, capsys):
 
 def test_settings_are_the_recipes_unless_others_are_given(monkeypatch):
     given = {}
-    monkeypatch.setattr("unet.workflow.fit", lambda *args, **options: given.update(args=args))
+    monkeypatch.setattr(
+        "unet.training.workflow.fit", lambda *args, **options: given.update(args=args)
+    )
     for name, (model, config) in RECIPES.items():
         assert train.main(["fit", "--data", "phantom", "--model", name]) == 0
         assert given["args"] == ("phantom", name, model, config)

@@ -9,7 +9,7 @@ __all__ = ["Segmenter"]
 
 def __getattr__(name: str):
     if name == "Segmenter":
-        from unet.inference import Segmenter
+        from unet.inference.segmenter import Segmenter
 
         return Segmenter
     raise AttributeError(f"module 'unet' has no attribute {name!r}")

@@ -56,17 +56,6 @@ class ModelConfig:
                 f"ModelConfig: encoder must be one of {', '.join(ENCODERS)}. "
                 f"Received: {self.encoder!r}"
             )
-        if self.encoder != "plain" and len(self.filters) != 4:
-            raise ValueError(
-                f"ModelConfig: a decoder for {self.encoder} has 4 blocks. "
-                f"Received: filters={self.filters}"
-            )
-        multiple = 2 ** (len(self.filters) + (self.encoder != "plain"))
-        if self.input_size < multiple or self.input_size % multiple:
-            raise ValueError(
-                f"ModelConfig: input_size must be a multiple of {multiple}, so that the decoder "
-                f"meets the skips. Received: {self.input_size}"
-            )
 
 
 @dataclass(frozen=True)

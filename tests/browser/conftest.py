@@ -12,8 +12,8 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 import app
 from unet import Segmenter
-from unet.networks import Networks
-from unet.phantom import make_phantom
+from unet.images.phantom import make_phantom
+from unet.page.served import Networks
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 

@@ -10,9 +10,9 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 from tests.browser.steps import VIEWER, canvas, painted_mask, pixels, set_threshold, upload
-from unet.findings import find_regions
-from unet.metrics import Confusion, hausdorff_95
-from unet.postprocessing import PostProcessing, quantise, segment
+from unet.evaluation.metrics import Confusion, hausdorff_95
+from unet.inference.findings import find_regions
+from unet.inference.postprocessing import PostProcessing, quantise, segment
 
 
 def test_an_uploaded_lesion_comes_back_outlined(page, scan):

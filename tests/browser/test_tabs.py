@@ -13,9 +13,9 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 from tests.browser.steps import VIEWER, painted_mask, upload
-from tests.test_dicom import region, write
-from unet import about
-from unet.phantom import KINDS, make_phantom
+from tests.images.test_dicom import region, write
+from unet.images.phantom import KINDS, make_phantom
+from unet.page import about
 
 
 @pytest.fixture(scope="module")

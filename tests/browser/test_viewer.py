@@ -10,8 +10,8 @@ from PIL import Image
 from playwright.sync_api import expect
 
 from tests.browser.steps import VIEWER, canvas, pixels, set_threshold, upload
-from unet.phantom import make_phantom
-from unet.postprocessing import quantise
+from unet.images.phantom import make_phantom
+from unet.inference.postprocessing import quantise
 
 
 def test_every_mode_shows_something_else_and_number_keys_choose_them(page, scan):
@@ -158,8 +158,8 @@ def test_the_time_from_drop_to_outline_is_known_part_by_part(page, scan, segment
     """Prints where the time goes on a warm page; fails only if it is out of all proportion."""
     import time
 
-    from unet import viewer
-    from unet.images import read_picture
+    from unet.images.reading import read_picture
+    from unet.page import viewer
 
     upload(page, scan)
     page.locator("#upload button[aria-label='Clear']").click()

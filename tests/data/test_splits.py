@@ -1,0 +1,90 @@
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from unet.data.busi import CLASSES, Case, DatasetError
+from unet.data.splits import SPLITS, fold_cases, split_cases
+
+
+def cases_of(groups: dict[str, list[int]]) -> list[Case]:
+    """Cases by label, each with the group number given."""
+    return [
+        Case(f"{label}/{i}", label, Path(f"{i}.png"), (), group)
+        for label, numbers in groups.items()
+        for i, group in enumerate(numbers)
+    ]
+
+
+def test_no_group_lies_on_two_sides_of_a_split():
+    random = np.random.default_rng(0)
+    cases = cases_of({label: list(random.integers(0, 60, 100)) for label in CLASSES})
+    for seed in range(20):
+        split = split_cases(cases, test=0.1, validation=0.2, seed=seed)
+        assert sorted(i for indices in split.values() for i in indices) == list(range(300))
+        sides = {}
+        for name, indices in split.items():
+            for i in indices:
+                assert sides.setdefault(cases[i].group, name) == name
+
+
+def test_a_split_has_the_asked_shares_of_every_class():
+    cases = cases_of(
+        {
+            "benign": list(range(437)),
+            "malignant": list(range(500, 710)),
+            "normal": [*range(800, 933)],
+        }
+    )
+    split = split_cases(cases, test=0.1, validation=0.2, seed=3)
+    assert [len(split[name]) for name in SPLITS] == pytest.approx([562, 140, 78], abs=2)
+    for label, total in (("benign", 437), ("malignant", 210), ("normal", 133)):
+        tested = sum(cases[i].label == label for i in split["test"])
+        assert tested == pytest.approx(total / 10, abs=1)
+
+
+def test_the_seed_decides_the_split():
+    cases = cases_of({label: list(range(k, k + 50)) for k, label in zip((0, 50, 100), CLASSES)})
+    one, same, other = (split_cases(cases, test=0.1, validation=0.2, seed=s) for s in (1, 1, 2))
+    assert one == same
+    assert one != other
+
+
+def test_too_few_cases_are_refused_in_words():
+    with pytest.raises(DatasetError, match="too few"):
+        split_cases(cases_of({"benign": [0, 1]}), test=0.1, validation=0.2, seed=0)
+
+
+def test_folds_hold_every_case_once_and_no_group_twice():
+    random = np.random.default_rng(0)
+    cases = cases_of({label: list(random.integers(0, 80, 100)) for label in CLASSES})
+    folds = fold_cases(cases, 5, seed=0)
+    assert sorted(i for indices in folds for i in indices) == list(range(300))
+    home = {}
+    for number, indices in enumerate(folds):
+        for i in indices:
+            assert home.setdefault(cases[i].group, number) == number
+
+
+def test_folds_are_of_like_size_in_every_class():
+    cases = cases_of({"benign": list(range(103)), "malignant": [*range(200, 252)] * 2,
+                      "normal": list(range(300, 331))})  # fmt: skip
+    for indices in fold_cases(cases, 5, seed=0):
+        counts = Counter(cases[i].label for i in indices)
+        assert counts["benign"] in (20, 21)
+        assert counts["malignant"] in (20, 22)
+        assert counts["normal"] in (6, 7)
+
+
+def test_the_seed_decides_the_folds():
+    cases = cases_of({label: list(range(k, k + 50)) for k, label in zip((0, 50, 100), CLASSES)})
+    one, same, other = (fold_cases(cases, 5, seed) for seed in (1, 1, 2))
+    assert one == same
+    assert one != other
+
+
+@pytest.mark.parametrize("folds", [0, 1, 7])
+def test_impossible_folds_are_refused_in_words(folds):
+    with pytest.raises(DatasetError, match=r"at least 2 folds|too few for 7 folds"):
+        fold_cases(cases_of({"benign": [0, 1, 2]}), folds, seed=0)

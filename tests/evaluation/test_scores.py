@@ -1,0 +1,174 @@
+import csv
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from unet.data.busi import Case, DatasetError
+from unet.evaluation.scores import Map, choose_postprocessing, sweep
+from unet.inference.bundle import read_info
+from unet.inference.postprocessing import PostProcessing, segment
+from unet.training.workflow import evaluate
+
+
+def map_of(p8: np.ndarray, truth: np.ndarray) -> Map:
+    return Map(Case("a", "benign", Path("a.png"), ()), p8 / np.float32(255), p8, truth, 0.1)
+
+
+def lesion_map(inside: int, around: int) -> Map:
+    """A lesion of 10 × 20 pixels at one level in surroundings at another."""
+    truth = np.zeros((40, 60), bool)
+    truth[10:20, 20:40] = True
+    return map_of(np.where(truth, inside, around).astype(np.uint8), truth)
+
+
+def normal_map(speck: int) -> Map:
+    """No lesion, but a speck of 2 × 3 pixels at a level."""
+    p8 = np.zeros((40, 60), np.uint8)
+    p8[5:7, 50:53] = speck
+    return map_of(p8, np.zeros((40, 60), bool))
+
+
+def dice_of(maps: list[Map], rules: PostProcessing) -> list[float]:
+    masks = [segment(m.p8, rules) for m in maps]
+    totals = [mask.sum() + m.truth.sum() for mask, m in zip(masks, maps)]
+    return [
+        2 * (mask & m.truth).sum() / total if total else 1.0
+        for mask, m, total in zip(masks, maps, totals)
+    ]
+
+
+def test_the_threshold_that_parts_lesion_from_surroundings_is_chosen():
+    maps = [lesion_map(200, 150), lesion_map(180, 140)]
+    rules = choose_postprocessing(maps)
+    assert 150 / 255 < rules.threshold <= 180 / 255
+    assert dice_of(maps, rules) == [1, 1]
+    assert (rules.min_area, rules.min_peak) == (0, 0)  # they do nothing here
+
+
+def test_small_false_masks_are_dropped_by_area_when_brightness_cannot():
+    maps = [lesion_map(150, 0), normal_map(255)]
+    rules = choose_postprocessing(maps)
+    assert rules.min_area > 6 / 2400
+    assert dice_of(maps, rules) == [1, 1]
+
+
+def test_false_masks_are_gated_by_peak_when_area_cannot():
+    lesion = lesion_map(150, 0)
+    lesion.p8[15, 30] = 255
+    false_alarm = map_of(lesion_map(180, 0).p8, np.zeros((40, 60), bool))
+    rules = choose_postprocessing([lesion, false_alarm])
+    assert rules.min_peak > 180 / 255
+    assert dice_of([lesion, false_alarm], rules) == [1, 1]
+
+
+def test_false_masks_are_gated_by_presence_when_nothing_else_tells_them_apart():
+    lesion = replace(lesion_map(200, 0), presence=0.55)
+    false_alarm = replace(lesion, truth=np.zeros((40, 60), bool), presence=0.25)
+    rules = choose_postprocessing([lesion, false_alarm])
+    assert 0.25 < rules.min_presence <= 0.55
+    assert (rules.min_area, rules.min_peak) == (0, 0)
+
+
+def test_a_rule_that_gains_next_to_nothing_is_not_chosen():
+    lesions = [replace(lesion_map(200, 0), presence=0.55)] * 999
+    false_alarm = replace(lesions[0], truth=np.zeros((40, 60), bool), presence=0.25)
+    assert choose_postprocessing([*lesions, false_alarm]).min_presence == 0
+    assert choose_postprocessing([*lesions[:400], false_alarm]).min_presence > 0
+
+
+def test_the_sweep_agrees_with_the_rules_at_each_threshold():
+    maps = [lesion_map(200, 150), lesion_map(120, 30), normal_map(160)]
+    rules = PostProcessing(0.5, min_area=0.001)
+    for row in sweep(maps, rules):
+        at = PostProcessing(row["threshold"], rules.min_area)
+        dice = dice_of(maps, at)
+        assert row["dice_all"] == pytest.approx(np.mean(dice))
+        assert row["dice_lesion"] == pytest.approx(np.mean(dice[:2]))
+        assert row["normal_with_mask"] == segment(maps[2].p8, at).any()
+
+
+def test_fit_writes_a_whole_bundle(tiny_bundle):
+    names = {str(path.relative_to(tiny_bundle)) for path in tiny_bundle.rglob("*.*")}
+    assert names == {
+        "README.md", "cases.csv", "config.json", "history.csv", "metadata.json", "metrics.json",
+        "model.weights.h5", "unet.json", "plots/learning_curves.png", "plots/phantoms.png",
+        "plots/threshold_sweep_test.png", "plots/threshold_sweep_train.png",
+        "plots/threshold_sweep_validation.png", "plots/calibration_test.png",
+        "plots/calibration_train.png", "plots/calibration_validation.png",
+    }  # fmt: skip
+    figures = tiny_bundle.parent / "run" / "figures"
+    assert len(list(figures.glob("*.png"))) == 9  # three for each split
+
+
+def test_the_summary_is_the_mean_of_the_rows(tiny_bundle):
+    metrics = json.loads((tiny_bundle / "metrics.json").read_text())
+    with open(tiny_bundle / "cases.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 18
+    split = {name: set(ids) for name, ids in read_info(tiny_bundle).split.items()}
+    for name, summary in metrics["splits"].items():
+        mine = [row for row in rows if row["split"] == name]
+        assert {row["id"] for row in mine} == split[name]
+        lesion = [row for row in mine if row["label"] != "normal"]
+        for score in ("dice", "iou", "precision", "recall"):
+            mean = np.mean([float(row[score]) for row in mine])
+            assert summary["final"]["all_images"][score]["value"] == pytest.approx(mean, abs=1e-4)
+            mean = np.mean([float(row[score]) for row in lesion])
+            assert summary["final"]["lesion_images"][score]["value"] == pytest.approx(
+                mean, abs=1e-4
+            )
+        mean = np.mean([float(row["network_size_cross_entropy"]) for row in mine])
+        value = summary["network_size"]["cross_entropy"]["value"]
+        assert value == pytest.approx(mean, abs=1e-4)
+
+
+def untimed(card: Path) -> list[str]:
+    return [line for line in card.read_text().splitlines() if "Milliseconds" not in line]
+
+
+def test_evaluate_repeats_the_numbers_of_fit_and_keeps_the_other_splits(
+    tiny_bundle, phantoms, tmp_path, capsys
+):
+    copy = Path(shutil.copytree(tiny_bundle, tmp_path / "tiny"))
+    (copy / "README.md").unlink()
+    before = json.loads((copy / "metrics.json").read_text())
+    evaluate(copy, str(phantoms), "test", None, tmp_path / "figures")
+    after = json.loads((copy / "metrics.json").read_text())
+    for name in ("train", "validation"):
+        assert after["splits"][name] == before["splits"][name]
+    old, new = (m["splits"]["test"]["final"]["all_images"]["dice"] for m in (before, after))
+    assert new == pytest.approx(old, abs=1e-6)
+    assert untimed(copy / "README.md") == untimed(tiny_bundle / "README.md")
+    assert '"lesion_images"' in capsys.readouterr().out
+
+
+def test_rows_of_an_older_evaluation_may_have_other_columns(tiny_bundle, phantoms, tmp_path):
+    copy = Path(shutil.copytree(tiny_bundle, tmp_path / "tiny"))
+    with open(copy / "cases.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    kept = [{k: v for k, v in row.items() if k != "diagnosis"} for row in rows]
+    with open(copy / "cases.csv", "w", newline="") as file:
+        writer = csv.DictWriter(file, list(kept[0]))
+        writer.writeheader()
+        writer.writerows(kept)
+    evaluate(copy, str(phantoms), "test", None, tmp_path / "figures")
+    with open(copy / "cases.csv", newline="") as file:
+        found = {row["id"]: row for row in csv.DictReader(file)}
+    for row in rows:
+        expected = row["diagnosis"] if row["split"] == "test" else ""
+        assert found[row["id"]]["diagnosis"] == expected
+
+
+def test_other_data_is_evaluated_apart_from_the_bundle(tiny_bundle, tmp_path):
+    from unet.images.phantom import write_dataset
+
+    other = write_dataset(tmp_path / "other", 3, seed=7)
+    with pytest.raises(DatasetError, match=r"give --split all and --out"):
+        evaluate(tiny_bundle, str(other), "test", None, tmp_path / "figures")
+    evaluate(tiny_bundle, str(other), "all", tmp_path / "results", tmp_path / "figures")
+    metrics = json.loads((tmp_path / "results" / "metrics.json").read_text())
+    assert metrics["splits"]["all"]["cases"] == 4

@@ -1,0 +1,151 @@
+"""DICOM files made here, in the kinds that scanners write."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian, UltrasoundImageStorage, generate_uid
+
+from unet.images.reading import ImageError, Picture, read_picture
+
+RAMP = np.arange(240, dtype=np.uint8).reshape(12, 20)  # asymmetric: 12 high, 20 wide
+
+
+def write(path: Path, pixels: np.ndarray, *, frames: int = 1, **tags) -> Path:
+    """Write pixels `(H, W)`, `(H, W, 3)` or, with frames > 1, `(N, H, W)`."""
+    meta = FileMetaDataset()
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    meta.MediaStorageSOPClassUID = UltrasoundImageStorage
+    meta.MediaStorageSOPInstanceUID = generate_uid()
+    dataset = FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128)
+    shape = pixels.shape[1:] if frames > 1 else pixels.shape
+    dataset.Rows, dataset.Columns = shape[:2]
+    dataset.SamplesPerPixel = 3 if len(shape) == 3 else 1
+    dataset.PhotometricInterpretation = "RGB" if len(shape) == 3 else "MONOCHROME2"
+    if len(shape) == 3:
+        dataset.PlanarConfiguration = 0
+    bits = pixels.dtype.itemsize * 8
+    dataset.BitsAllocated = dataset.BitsStored = bits
+    dataset.HighBit = bits - 1
+    dataset.PixelRepresentation = int(pixels.dtype.kind == "i")
+    if frames > 1:
+        dataset.NumberOfFrames = frames
+    dataset.PatientName = "SECRET^NAME"
+    dataset.PixelData = pixels.tobytes()
+    for name, value in tags.items():
+        setattr(dataset, name, value)
+    dataset.save_as(path, enforce_file_format=True)
+    return path
+
+
+def region(width: int, delta_x: float, delta_y: float, **tags) -> Dataset:
+    dataset = Dataset()
+    dataset.RegionSpatialFormat = 1
+    dataset.PhysicalUnitsXDirection = dataset.PhysicalUnitsYDirection = 3
+    dataset.PhysicalDeltaX, dataset.PhysicalDeltaY = delta_x, delta_y
+    dataset.RegionLocationMinX0 = dataset.RegionLocationMinY0 = 0
+    dataset.RegionLocationMaxX1, dataset.RegionLocationMaxY1 = width, 12
+    for name, value in tags.items():
+        setattr(dataset, name, value)
+    return dataset
+
+
+def test_grey_pixels_come_back_exactly_whatever_the_files_name(tmp_path):
+    picture = read_picture(write(tmp_path / "scan", RAMP))
+    np.testing.assert_array_equal(picture.pixels, RAMP)
+    assert (picture.spacing_mm, picture.frames) == (None, 1)
+
+
+def test_colour_stays_colour(tmp_path):
+    colour = np.stack([RAMP, RAMP // 2, RAMP // 3], axis=2)
+    np.testing.assert_array_equal(read_picture(write(tmp_path / "scan.dcm", colour)).pixels, colour)
+
+
+def test_monochrome1_is_inverted_so_that_bright_is_white(tmp_path):
+    path = write(tmp_path / "scan.dcm", RAMP, PhotometricInterpretation="MONOCHROME1")
+    np.testing.assert_array_equal(read_picture(path).pixels, 255 - RAMP)
+
+
+def test_twelve_bits_are_scaled_by_their_range(tmp_path):
+    values = RAMP.astype(np.uint16) * 10
+    path = write(tmp_path / "scan.dcm", values, BitsStored=12, HighBit=11)
+    np.testing.assert_array_equal(read_picture(path).pixels, np.round(values / 4095 * 255))
+
+
+def test_a_window_is_applied(tmp_path):
+    path = write(tmp_path / "scan.dcm", RAMP.astype(np.uint16), WindowCenter=100, WindowWidth=101)
+    pixels = read_picture(path).pixels
+    assert (pixels[RAMP <= 49] == 0).all()
+    assert (pixels[RAMP > 150] == 255).all()
+    assert pixels[RAMP == 100].astype(int) == pytest.approx(128, abs=2)
+
+
+def test_signed_and_rescaled_values_keep_their_order(tmp_path):
+    values = (RAMP.astype(np.int16) - 120) * 200
+    path = write(tmp_path / "scan.dcm", values, RescaleSlope=2, RescaleIntercept=-7)
+    pixels = read_picture(path).pixels.ravel().astype(int)
+    assert (np.diff(pixels) >= 0).all()
+    assert pixels[0] < 40
+    assert pixels[-1] > 210
+
+
+def test_a_frame_of_many_is_read(tmp_path):
+    clip = np.stack([RAMP, RAMP // 2, RAMP // 4])
+    path = write(tmp_path / "clip.dcm", clip, frames=3)
+    for number in range(3):
+        picture = read_picture(path, number)
+        np.testing.assert_array_equal(picture.pixels, clip[number])
+        assert picture.frames == 3
+    with pytest.raises(ImageError, match="no frame 4; the file holds 3"):
+        read_picture(path, 3)
+
+
+def test_the_spacing_of_the_largest_b_mode_region_is_used(tmp_path):
+    doppler = region(100, 0.5, 0.5, RegionSpatialFormat=3)
+    regions = [region(5, 0.09, 0.09), region(20, 0.01, -0.02), doppler]
+    path = write(tmp_path / "a.dcm", RAMP, SequenceOfUltrasoundRegions=regions)
+    assert read_picture(path).spacing_mm == pytest.approx((0.2, 0.1))
+
+
+def test_pixel_spacing_is_used_without_regions_and_nonsense_is_not(tmp_path):
+    path = write(tmp_path / "a.dcm", RAMP, PixelSpacing=[0.3, 0.1])
+    assert read_picture(path).spacing_mm == (0.3, 0.1)
+    path = write(tmp_path / "b.dcm", RAMP, PixelSpacing=[0, 0])
+    assert read_picture(path).spacing_mm is None
+    seconds = region(20, 0.01, 0.01, PhysicalUnitsXDirection=4)  # an M-mode region
+    path = write(tmp_path / "c.dcm", RAMP, SequenceOfUltrasoundRegions=[seconds])
+    assert read_picture(path).spacing_mm is None
+
+
+@pytest.mark.parametrize("kept", [140, 400, 600])
+def test_a_cut_off_file_is_a_sentence_without_folder_or_patient(tmp_path, kept):
+    path = write(tmp_path / "scan.dcm", RAMP)
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(ImageError) as error:
+        read_picture(path)
+    assert str(error.value).startswith("scan.dcm: ")
+    assert "SECRET" not in str(error.value)
+    assert str(tmp_path) not in str(error.value)
+
+
+def test_a_file_without_pixels_is_a_sentence(tmp_path):
+    path = write(tmp_path / "scan.dcm", RAMP)
+    import pydicom
+
+    dataset = pydicom.dcmread(path)
+    del dataset.PixelData
+    dataset.save_as(path)
+    with pytest.raises(ImageError, match="without an image"):
+        read_picture(path)
+
+
+def test_an_ordinary_image_is_read_by_the_same_function(tmp_path):
+    from PIL import Image
+
+    Image.fromarray(RAMP).save(tmp_path / "scan.png")
+    picture = read_picture(tmp_path / "scan.png")
+    assert isinstance(picture, Picture)
+    np.testing.assert_array_equal(picture.pixels, RAMP)

@@ -1,0 +1,126 @@
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.conftest import TINY
+from unet import Segmenter
+from unet.inference.bundle import BundleError, read_info, verify
+from unet.inference.presence import Presence
+
+IMAGE = np.random.default_rng(0).integers(0, 256, (60, 90), np.uint8)
+
+
+@pytest.fixture
+def copy(tiny_bundle: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(tiny_bundle, tmp_path / "tiny"))
+
+
+def test_a_bundle_says_how_it_was_made(tiny_bundle):
+    info = verify(tiny_bundle)
+    assert info.model == TINY
+    assert info.training["epochs_run"] == 3
+    assert info.training["command"].startswith(
+        "python train.py fit --data DIR --model unet --out weights/tiny --input-size 32 --epochs 3"
+    )
+    assert sum(len(ids) for ids in info.split.values()) == 18
+    assert info.versions["keras"]
+
+
+def test_loading_gives_the_same_predictions_every_time(tiny_bundle, tiny_segmenter):
+    again = Segmenter.load(tiny_bundle)
+    np.testing.assert_array_equal(again.predict(IMAGE), tiny_segmenter.predict(IMAGE))
+
+
+def test_keras_alone_loads_the_bundle_and_gives_the_same(tiny_bundle, tiny_segmenter, tmp_path):
+    size = TINY.input_size
+    square = np.random.default_rng(1).integers(0, 256, (size, size), np.uint8)
+    np.save(tmp_path / "square.npy", square)
+    program = f"""
+import sys
+import numpy as np
+import keras
+network = keras.saving.load_model({str(tiny_bundle)!r})
+square = np.load({str(tmp_path / "square.npy")!r})
+batch = np.round(square[None, :, :, None].astype("float32") / np.float32(255), 4)
+np.save({str(tmp_path / "out.npy")!r}, network(batch, training=False))
+assert "unet" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True)
+    keras_alone = np.load(tmp_path / "out.npy")[0, :, :, 0]
+    np.testing.assert_allclose(tiny_segmenter.network_output(square), keras_alone, atol=1e-6)
+
+
+def test_a_changed_weights_file_is_refused(copy):
+    content = bytearray((copy / "model.weights.h5").read_bytes())
+    content[-1] ^= 1
+    (copy / "model.weights.h5").write_bytes(bytes(content))
+    with pytest.raises(BundleError, match=r"model\.weights\.h5 is not the file"):
+        Segmenter.load(copy)
+
+
+def test_a_missing_file_is_named(copy):
+    (copy / "model.weights.h5").unlink()
+    with pytest.raises(BundleError, match=r"incomplete: it lacks model\.weights\.h5"):
+        verify(copy)
+
+
+def test_a_folder_that_is_no_bundle_names_the_bundles_beside_it(copy):
+    with pytest.raises(BundleError, match=r"no unet\.json\. Bundles beside it: tiny"):
+        Segmenter.load(copy.parent / "nothing")
+
+
+def edit(folder: Path, **changes) -> None:
+    path = folder / "unet.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"schema": 99}, "schema 99; this version reads 1"),
+        ({"model": {"input_size": "big"}}, "input_size must be like 256"),
+        ({"postprocessing": {"threshold": 7.0}}, "threshold must lie between 0 and 1"),
+        ({"split": 3}, "is not a bundle's unet.json"),
+    ],
+)
+def test_a_unet_json_that_cannot_be_meant_is_refused(copy, changes, message):
+    edit(copy, **changes)
+    with pytest.raises(BundleError, match=message):
+        read_info(copy)
+
+
+def test_weights_of_another_shape_are_refused(copy):
+    info = read_info(copy)
+    edit(copy, model={"name": "tiny", "input_size": 32, "filters": [4, 16], "dropout": [0.1, 0.1]})
+    assert verify(copy).model != info.model
+    with pytest.raises(BundleError, match="does not fit the network"):
+        Segmenter.load(copy)
+
+
+@pytest.mark.parametrize(
+    "presence",
+    [
+        Presence(("no such layer",), np.zeros(16, np.float32), 0.0),
+        Presence(("bottleneck_relu_2",), np.zeros(15, np.float32), 0.0),
+    ],
+    ids=["layer", "length"],
+)
+def test_a_presence_that_does_not_fit_the_network_is_refused(copy, presence):
+    edit(copy, presence=presence.to_dict())
+    with pytest.raises(BundleError, match="does not fit the network"):
+        Segmenter.load(copy)
+
+
+def test_the_downloadable_config_is_never_deserialised(copy):
+    (copy / "config.json").write_text("{not json")
+    hashes = read_info(copy).sha256
+    import hashlib
+
+    hashes["config.json"] = hashlib.sha256(b"{not json").hexdigest()
+    edit(copy, sha256=hashes)
+    assert Segmenter.load(copy).name == "tiny"

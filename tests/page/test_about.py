@@ -1,0 +1,17 @@
+import json
+
+from unet.publishing.readme import best_first
+
+
+def bundle_with(folder, dice):
+    folder.mkdir()
+    metrics = {"splits": {"validation": {"final": {"all_images": {"dice": {"value": dice}}}}}}
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    return folder
+
+
+def test_the_best_on_validation_comes_first_and_one_without_numbers_last(tmp_path):
+    better, worse = bundle_with(tmp_path / "b", 0.8), bundle_with(tmp_path / "a", 0.7)
+    unknown = tmp_path / "c"
+    unknown.mkdir()
+    assert best_first([unknown, worse, better]) == [better, worse, unknown]

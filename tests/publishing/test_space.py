@@ -1,0 +1,92 @@
+"""The Space: what is uploaded, and that the page runs from it alone."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from huggingface_hub import SpaceCardData
+
+from tests.inference.test_hub import run
+from unet.publishing.space import page_files, with_preload
+
+ROOT = Path(__file__).parents[2]
+
+
+def deploy(environment, *options: str):
+    return run(environment, "train.py", "deploy", "--repo", "user/page", *options)
+
+
+def test_one_commit_holds_what_the_page_needs_and_no_more(hub, environment):
+    done = deploy(environment)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == f"{hub[0]}/spaces/user/page"
+    space = hub[1].repositories["spaces/user/page"]
+    assert space.sdk == "gradio"
+    assert len(space.commits) == 2
+    names = set(space.commits[-1][1]) - {".gitattributes"}
+    assert {"app.py", "requirements.txt", "README.md", "LICENSE", "unet/config.py"} <= names
+    assert {"weights/unet/model.weights.h5", "unet/page/viewer/main.js"} <= names
+    rooms = {
+        name.split("/")[1] for name in names if name.startswith("unet/") and name[-3:] == ".py"
+    }
+    assert rooms - {"__init__.py", "config.py", "errors.py", "files.py", "provenance.py"} == {
+        "images", "inference", "networks", "page", "publishing"
+    }  # fmt: skip
+    assert not any(name.startswith(("tests/test", "train.py", ".ci", "runs")) for name in names)
+
+
+def test_the_page_imports_and_starts_from_the_uploaded_files_alone(tmp_path, tiny_bundle):
+    for name, path in page_files().items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(path.read_bytes())
+    program = "import app; print(type(app.build_page(app.networks_here())).__name__)"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env=os.environ | {"UNET_WEIGHTS": str(tiny_bundle), "SPACE_ID": "user/page"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.strip() == "Blocks", done.stderr
+
+
+def test_a_plan_that_is_asked_for_is_said_in_words(hub, environment):
+    hub[1].needs_plan = True
+    done = deploy(environment)
+    assert done.returncode == 1
+    assert "a new account needs PRO for a Gradio Space" in done.stderr
+    assert "python app.py" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def front_matter(text: str) -> SpaceCardData:
+    import yaml
+
+    return SpaceCardData(**yaml.safe_load(text.split("---\n")[1]))
+
+
+def test_the_front_matter_is_what_a_space_reads():
+    card = front_matter((ROOT / "README.md").read_text())
+    pinned = (ROOT / "requirements.txt").read_text()
+    assert card.sdk == "gradio"
+    assert f"gradio[mcp]=={card.sdk_version}" in pinned
+    assert card.python_version == "3.11"
+    assert (ROOT / card.app_file).exists()
+
+
+def test_preloading_is_written_into_the_front_matter():
+    text = with_preload((ROOT / "README.md").read_text(), "user/unet")
+    (line,) = front_matter(text).to_dict()["preload_from_hub"]
+    assert line == "user/unet unet.json,config.json,metadata.json,model.weights.h5"
+
+
+@pytest.mark.parametrize("name", ["page", "a/b/c"])
+def test_a_name_that_cannot_be_is_said_in_words(environment, name):
+    done = run(environment, "train.py", "deploy", "--repo", name)
+    assert done.returncode == 1
+    assert "is not a repository's name" in done.stderr

@@ -1,0 +1,56 @@
+"""Facts of the real data set; run with BUSI_DIR set to its folder."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from unet.data.busi import Dataset, load_dataset, read_mask
+from unet.inference.bundle import read_info
+
+BUNDLES = sorted(p.parent for p in (Path(__file__).parents[1] / "weights").glob("*/unet.json"))
+
+pytestmark = [
+    pytest.mark.busi,
+    pytest.mark.skipif("BUSI_DIR" not in os.environ, reason="BUSI_DIR is not set"),
+]
+
+
+@pytest.fixture(scope="module")
+def busi() -> Dataset:
+    return load_dataset(os.environ["BUSI_DIR"], 64)
+
+
+def test_all_cases_are_found_and_normal_ones_are_empty(busi):
+    assert Counter(case.label for case in busi.cases) == {
+        "benign": 437,
+        "malignant": 210,
+        "normal": 133,
+    }
+    assert sum(len(case.masks) > 1 for case in busi.cases) == 17
+    normal = np.array([case.label == "normal" for case in busi.cases])
+    assert not busi.masks[normal].any()
+    assert all(read_mask(case).any() for case in busi.cases if case.label != "normal")
+
+
+def test_near_duplicates_are_grouped_across_labels(busi):
+    sizes = Counter(case.group for case in busi.cases)
+    assert sum(size for size in sizes.values() if size > 1) == 290
+    group = {case.id: case.group for case in busi.cases}
+    assert group["benign/benign (433)"] == group["malignant/malignant (145)"]
+    assert group["benign/benign (437)"] == group["normal/normal (34)"]
+
+
+@pytest.mark.parametrize("bundle", BUNDLES, ids=lambda path: path.name)
+def test_the_shipped_split_leaks_no_near_duplicate(busi, bundle):
+    group = {case.id: case.group for case in busi.cases}
+    split = read_info(bundle).split
+    sides = {name: {group[case] for case in ids} for name, ids in split.items()}
+    assert sum(len(ids) for ids in split.values()) == 780
+    assert not sides["train"] & sides["test"]
+    assert not sides["train"] & sides["validation"]
+    assert not sides["validation"] & sides["test"]

@@ -1,0 +1,55 @@
+import json
+
+import numpy as np
+import pytest
+
+from unet.inference.bundle import read_info
+from unet.publishing import card
+from unet.training import ablation
+
+CHANGES = {"the recipe": {}, "no augmentation": {"augment": False}}
+
+
+@pytest.fixture(scope="module")
+def found(phantoms, tiny_bundle, tmp_path_factory):
+    """What the module's `main` writes, of a tiny network and two trainings."""
+    info = read_info(tiny_bundle)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ablation, "TRAININGS", CHANGES)
+        run_dir = tmp_path_factory.mktemp("ablation")
+        training = ablation.ablate_training(phantoms, info, run_dir, size=32, epochs=1)
+    after = ablation.ablate_rules(phantoms, tiny_bundle, info)
+    return {"size": 32, "epochs": 1, "after_the_network": after, "training": training}
+
+
+def test_the_whole_is_scored_as_the_evaluation_scores_it(found, tiny_bundle):
+    metrics = json.loads((tiny_bundle / "metrics.json").read_text())["splits"]["validation"]
+    whole = found["after_the_network"][0]
+    for part, name in (("all", "all_images"), ("lesion", "lesion_images")):
+        expected = metrics["final"][name]["dice"]["value"]
+        assert whole[f"dice_{part}"]["value"] == pytest.approx(expected, abs=1e-6)
+
+
+def test_differences_are_to_the_whole(found):
+    rows = found["after_the_network"]
+    for row in rows[1:]:
+        difference = row["dice_all"]["value"] - rows[0]["dice_all"]["value"]
+        assert row["difference_all"]["value"] == pytest.approx(difference, abs=1e-9)
+    first, second = found["training"]
+    assert "difference_all" not in first["as_they_are"]
+    assert "difference_all" in second["annotated"]
+
+
+def test_the_card_shows_every_row(found, tiny_bundle):
+    metrics = json.loads((tiny_bundle / "metrics.json").read_text())
+    text = card.model_card(read_info(tiny_bundle), metrics, None, found)
+    for row in (*found["after_the_network"], *found["training"]):
+        assert f"\n| {row['what']} | " in text
+
+
+def test_annotations_are_drawn_over_every_image():
+    images = np.full((12, 64, 64, 1), 0.5, np.float32)
+    drawn = ablation.draw_over(images)
+    assert drawn.shape == images.shape
+    assert 0 <= drawn.min() <= drawn.max() <= 1
+    assert (drawn != images).any(axis=(1, 2, 3)).sum() >= 10

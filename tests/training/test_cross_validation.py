@@ -1,0 +1,137 @@
+import csv
+import json
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tests.conftest import QUICK, TINY
+from unet.config import to_dict
+from unet.data.busi import DatasetError, load_dataset, read_mask
+from unet.evaluation.scores import Map
+from unet.inference.bundle import read_info
+from unet.inference.postprocessing import PostProcessing
+from unet.publishing import card
+from unet.publishing.tables import interval
+from unet.training import cross_validation
+from unet.training.checkpoint import RunError
+from unet.training.workflow import cross_validate, keep_what_still_holds
+
+LAST = replace(QUICK, keep="last", epochs=2)
+
+
+@pytest.fixture(scope="module")
+def validated(phantoms, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("folds")
+    places = {"out": folder / "out", "run_dir": folder / "run"}
+    cross_validate(str(phantoms), "unet", TINY, LAST, folds=3, **places)
+    with open(folder / "out" / "cross_validation.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    return folder, json.loads((folder / "out" / "cross_validation.json").read_text()), rows
+
+
+def test_every_case_is_scored_once_in_its_fold(validated, phantoms):
+    _, summary, rows = validated
+    assert [row["id"] for row in rows] == sorted(c.id for c in load_dataset(phantoms, 32).cases)
+    assert {row["split"] for row in rows} == {"fold 1", "fold 2", "fold 3"}
+    fold_of = {}
+    for row in rows:
+        assert fold_of.setdefault(row["group"], row["split"]) == row["split"]
+    assert summary["cases"] == 18
+    assert summary["folds"] == len(summary["rules"]) == 3
+    mean = np.mean([float(row["dice"]) for row in rows])
+    assert summary["final"]["all_images"]["dice"]["value"] == pytest.approx(mean, abs=1e-4)
+
+
+def test_a_network_is_scored_on_none_of_the_cases_it_learnt_from(
+    phantoms, tmp_path, monkeypatch, validated
+):
+    """Nor are rules chosen on the fold they are scored on."""
+    dataset = load_dataset(phantoms, 32)
+    seen, scored, chosen_on = [], [], []
+
+    def number_of(image: np.ndarray) -> int:
+        return int(np.abs(dataset.images - image).sum(axis=(1, 2, 3)).argmin())
+
+    def train(model_config, config, train_data, validation_data, run_dir, **_):
+        assert validation_data is None
+        seen.append({number_of(image) for image in train_data[0]})
+        return None, []
+
+    def segmenter_without_rules(network, model_config, images, masks, seed):
+        assert {number_of(image) for image in images} == seen[-1]
+
+    def probability_maps(segmenter, cases):
+        ids = [case.id for case in dataset.cases]
+        scored.append({ids.index(case.id) for case in cases})
+        return [Map(c, *maps_by_id[c.id], 0.0) for c in cases]
+
+    def choose(maps):
+        chosen_on.append({m.case.id for m in maps})
+        return PostProcessing()
+
+    maps_by_id = {
+        c.id: (np.zeros((32, 32), np.float32), np.zeros(read_mask(c).shape, np.uint8), read_mask(c))
+        for c in dataset.cases
+    }
+    for stand_in in (train, segmenter_without_rules, probability_maps):
+        monkeypatch.setattr(cross_validation, stand_in.__name__, stand_in)
+    monkeypatch.setattr(cross_validation, "choose_postprocessing", choose)
+    _, rows = cross_validation.cross_validate(
+        dataset, TINY, LAST, folds=3, run_dir=tmp_path, data_fingerprint="", resume=False
+    )
+    everything = set(range(18))
+    assert len(seen) == len(scored) == 3
+    for learnt, held_out in zip(seen, scored):
+        assert learnt == everything - held_out
+    folds = {row["id"]: int(row["split"].split()[-1]) for row in rows}
+    for number, ids in enumerate(chosen_on, start=1):
+        assert ids == {case_id for case_id, fold in folds.items() if fold != number}
+
+
+def test_it_resumes_and_refuses_other_folds(validated, phantoms, tmp_path):
+    folder, summary, _ = validated
+    places = {"out": tmp_path / "out", "run_dir": folder / "run"}
+    cross_validate(str(phantoms), "unet", TINY, LAST, folds=3, resume=True, **places)
+    again = json.loads((tmp_path / "out" / "cross_validation.json").read_text())
+    assert again["final"] == summary["final"]
+    with pytest.raises(RunError, match="other data"):
+        cross_validate(str(phantoms), "unet", TINY, LAST, folds=2, resume=True, **places)
+
+
+def test_results_do_not_go_to_a_bundle_of_another_recipe(tiny_bundle, phantoms, tmp_path):
+    with pytest.raises(DatasetError, match="trained with other settings"):
+        cross_validate(
+            str(phantoms), "unet", TINY, LAST, folds=3, out=tiny_bundle, run_dir=tmp_path
+        )
+
+
+def test_results_outlive_a_training_anew_of_the_same_recipe_only(validated, tiny_bundle, tmp_path):
+    _, summary, _ = validated
+    old, new, other = tmp_path / "old", tmp_path / "new", tmp_path / "other"
+    shutil.copytree(tiny_bundle, old)
+    (old / "cross_validation.json").write_text(json.dumps(summary))
+    (old / "cross_validation.csv").write_text("")
+    (old / "ablation.json").write_text("{}")
+    new.mkdir()
+    other.mkdir()
+    info = read_info(tiny_bundle)
+    recipe = replace(info, training=info.training | {"config": to_dict(LAST)})
+    keep_what_still_holds(old, new, recipe)
+    assert {path.name for path in new.iterdir()} == {
+        "cross_validation.json", "cross_validation.csv", "ablation.json",
+    }  # fmt: skip
+    changed = replace(recipe, model=replace(TINY, filters=(4, 4)), sha256={})
+    keep_what_still_holds(old, other, changed)
+    assert not list(other.iterdir())
+
+
+def test_the_card_shows_the_scores_and_the_command(validated, tiny_bundle):
+    _, summary, _ = validated
+    metrics = json.loads((tiny_bundle / "metrics.json").read_text())
+    text = card.model_card(read_info(tiny_bundle), metrics, summary)
+    assert "| 3-fold cross-validation, 18 images |" in text
+    assert interval(summary["final"]["lesion_images"]["dice"]) in text
+    assert f"`{summary['command']}` made `cross_validation.json`" in text
+    assert summary["command"].endswith("--folds 3")

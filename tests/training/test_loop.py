@@ -1,0 +1,176 @@
+import csv
+import itertools
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import h5py
+import keras
+import numpy as np
+import pytest
+
+from tests.conftest import QUICK, TINY
+from unet.config import TrainConfig
+from unet.data.busi import load_dataset
+from unet.errors import UserError
+from unet.training.checkpoint import MONITOR, RunError, best_epoch
+from unet.training.loop import EpochEnd, is_finished, train
+
+LONG = TrainConfig(epochs=12, batch_size=4, warmup_epochs=1)
+
+
+@pytest.fixture(scope="module")
+def data(phantoms):
+    dataset = load_dataset(phantoms, TINY.input_size)
+    return (
+        (dataset.images[:12], dataset.masks[:12]),
+        (dataset.images[12:], dataset.masks[12:]),
+    )
+
+
+def rows(run_dir: Path) -> list[dict[str, str]]:
+    with open(run_dir / "history.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def history_of(*values: float) -> list[dict[str, float]]:
+    return [{MONITOR: value} for value in values]
+
+
+def test_the_best_epoch_is_the_first_with_the_highest_value():
+    assert best_epoch(history_of(0.1, 0.5, 0.3, 0.5)) == 2
+
+
+def test_a_run_is_finished_by_its_epochs_or_by_its_patience():
+    config = TrainConfig(epochs=5, patience=2)
+    assert not is_finished([], config)
+    assert not is_finished(history_of(0.5, 0.4), config)
+    assert is_finished(history_of(0.5, 0.4, 0.4), config)
+    assert is_finished(history_of(0.1, 0.2, 0.3, 0.4, 0.5), config)
+
+
+def test_a_stopped_run_ends_as_a_run_that_was_not_stopped(data, tmp_path, monkeypatch):
+    whole, whole_history = train(TINY, QUICK, *data, tmp_path / "whole")
+
+    def stop_after_first(self, epoch, logs=None):
+        on_epoch_end(self, epoch, logs)
+        if epoch == 0:
+            raise KeyboardInterrupt
+
+    on_epoch_end = EpochEnd.on_epoch_end
+    with monkeypatch.context() as patched:
+        patched.setattr(EpochEnd, "on_epoch_end", stop_after_first)
+        with pytest.raises(KeyboardInterrupt):
+            train(TINY, QUICK, *data, tmp_path / "parts")
+    parts, parts_history = train(TINY, QUICK, *data, tmp_path / "parts", resume=True)
+
+    def numbers(history):
+        return [[v for k, v in row.items() if k != "seconds"] for row in history]
+
+    np.testing.assert_allclose(numbers(parts_history), numbers(whole_history), rtol=1e-4, atol=1e-5)
+    for a, b in zip(whole.get_weights(), parts.get_weights()):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
+
+
+def test_a_run_is_not_overwritten_and_not_resumed_with_other_settings(data, tmp_path):
+    train(TINY, replace(QUICK, epochs=1), *data, tmp_path)
+    with pytest.raises(RunError, match=r"holds a run of 1 epoch\(s\)\. Add --resume"):
+        train(TINY, replace(QUICK, epochs=1), *data, tmp_path)
+    with pytest.raises(RunError, match=r"train\.batch_size: 4 then, 5 now"):
+        train(TINY, replace(QUICK, epochs=1, batch_size=5), *data, tmp_path, resume=True)
+    assert len(rows(tmp_path)) == 1
+
+
+def test_imagenet_weights_for_a_network_that_has_none_are_refused(data, tmp_path):
+    with pytest.raises(UserError, match="leave out --pretrained"):
+        train(TINY, replace(QUICK, pretrained=True), *data, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_mixed_precision_trains_float32_weights_and_leaves_the_policy(data, tmp_path):
+    config = replace(QUICK, epochs=1, precision="mixed_bfloat16")
+    network, _ = train(TINY, config, *data, tmp_path)
+    assert {weight.dtype for weight in network.get_weights()} == {np.dtype("float32")}
+    assert keras.mixed_precision.dtype_policy().name == "float32"
+    assert network.get_layer("encoder_1_conv_1").compute_dtype == "float32"
+
+
+def test_tensorboard_logs_are_written_on_request(data, tmp_path):
+    train(TINY, replace(QUICK, epochs=1), *data, tmp_path, tensorboard=True)
+    assert list((tmp_path / "tensorboard").rglob("events.out.tfevents.*"))
+
+
+PROGRAM = """
+import sys
+from pathlib import Path
+from tests.conftest import TINY
+from tests.training.test_loop import LONG
+from unet.data.busi import load_dataset
+from unet.training.loop import train
+
+dataset = load_dataset(sys.argv[1], TINY.input_size)
+train(TINY, LONG, (dataset.images[:12], dataset.masks[:12]),
+      (dataset.images[12:], dataset.masks[12:]), Path(sys.argv[2]), resume=True)
+"""
+
+
+def start(phantoms: Path, run_dir: Path) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, str(phantoms), str(run_dir)],
+        cwd=Path(__file__).parents[2],
+        env=os.environ | {"PYTHONPATH": "."},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def test_kill_9_at_random_moments_loses_only_the_running_epoch(phantoms, tmp_path):
+    run_dir = tmp_path / "run"
+    epochs_seen = []
+    wait = random.Random(0)
+    for _ in range(3):
+        process = start(phantoms, run_dir)
+        before = len(rows(run_dir)) if (run_dir / "history.csv").exists() else 0
+        deadline = time.monotonic() + 120
+        while not (run_dir / "history.csv").exists() or len(rows(run_dir)) <= before:
+            assert time.monotonic() < deadline, "no epoch was finished"
+            assert process.poll() is None, "the run ended before it was killed"
+            time.sleep(0.02)
+        time.sleep(wait.uniform(0, 0.3))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        epochs_seen.append(len(rows(run_dir)))
+    assert epochs_seen == sorted(set(epochs_seen))  # each run went on, none began again
+    assert start(phantoms, run_dir).wait(timeout=120) == 0
+
+    history = rows(run_dir)
+    assert [int(row["epoch"]) for row in history] == list(range(1, LONG.epochs + 1))
+    best = int(np.argmax([float(row[MONITOR]) for row in history])) + 1
+    assert [p.name for p in run_dir.glob("kept-*")] == [f"kept-{best:04d}.weights.h5"]
+    with h5py.File(run_dir / "last" / "model.weights.h5") as file:
+        steps = [v[()] for v in file["optimizer/vars"].values() if v.shape == ()]
+    assert LONG.epochs * 3 in steps  # 12 cases in batches of 4: no step lost or repeated
+
+
+@pytest.mark.parametrize("left", ["new", "complete"])
+def test_a_kill_while_the_checkpoint_is_replaced_leaves_a_whole_one(data, tmp_path, left):
+    train(TINY, replace(QUICK, epochs=1), *data, tmp_path)
+    if left == "complete":  # killed after the old state was removed
+        (tmp_path / "last").rename(tmp_path / "complete")
+    else:  # killed while the new one was written
+        (tmp_path / "new").mkdir()
+        (tmp_path / "new" / "model.weights.h5").write_bytes(b"half")
+    _, history = train(TINY, replace(QUICK, epochs=1), *data, tmp_path, resume=True)
+    assert len(history) == 1
+
+
+def test_the_seed_decides_the_training(data, tmp_path):
+    first, _ = train(TINY, replace(QUICK, epochs=1), *data, tmp_path / "a")
+    other, _ = train(TINY, replace(QUICK, epochs=1, seed=1), *data, tmp_path / "b")
+    pairs = itertools.islice(zip(first.get_weights(), other.get_weights()), 1)
+    assert all(not np.allclose(a, b) for a, b in pairs)

@@ -1,0 +1,1 @@
+"""Data sets: readers, splits that do not leak, batches and augmentation."""

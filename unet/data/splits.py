@@ -1,0 +1,95 @@
+"""Splits and folds that do not leak: near-duplicates stay together, classes in proportion."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+
+from unet.data.busi import CLASSES, Case, DatasetError
+
+SPLITS = ("train", "validation", "test")
+
+
+def split_cases(
+    cases: list[Case], *, test: float, validation: float, seed: int
+) -> dict[str, list[int]]:
+    """Split whole near-duplicate groups, stratified by class.
+
+    Args:
+        cases: Cases with groups.
+        test: Share of all cases for testing, in (0, 1).
+        validation: Share of the remaining cases for validation, in (0, 1).
+        seed: The same seed gives the same split.
+
+    Returns:
+        For each of `SPLITS` the indices of its cases, ascending. A group with contradicting
+        labels counts in the class most of its cases have (the first in `CLASSES` on a tie).
+
+    Raises:
+        DatasetError: A split would hold no case.
+    """
+    strata = _groups_by_class(cases)
+    random = np.random.default_rng(seed)
+    split: dict[str, list[int]] = {name: [] for name in SPLITS}
+    for groups in strata.values():
+        total = sum(map(len, groups))
+        wanted = {"test": total * test, "validation": total * (1 - test) * validation}
+        order = [groups[i] for i in random.permutation(len(groups))]
+        for name, share in wanted.items():
+            taken = 0
+            while order and taken + len(order[-1]) / 2 <= share:
+                taken += len(order[-1])
+                split[name] += order.pop()
+        for indices in order:
+            split["train"] += indices
+    empty = [name for name in SPLITS if not split[name]]
+    if empty:
+        raise DatasetError(
+            f"{len(cases)} cases are too few: no case is left for {', '.join(empty)}. "
+            "Use more cases or larger fractions."
+        )
+    return {name: sorted(indices) for name, indices in split.items()}
+
+
+def fold_cases(cases: list[Case], folds: int, seed: int) -> list[list[int]]:
+    """Deal whole near-duplicate groups into folds of like size, stratified by class.
+
+    Args:
+        cases: Cases with groups.
+        folds: How many, at least 2.
+        seed: The same seed gives the same folds.
+
+    Returns:
+        The indices of each fold's cases, ascending; every case is in one fold.
+
+    Raises:
+        DatasetError: Fewer than 2 folds, or too few cases for so many.
+    """
+    if folds < 2:
+        raise DatasetError(f"cross-validation needs at least 2 folds, not {folds}")
+    random = np.random.default_rng(seed)
+    dealt: list[list[int]] = [[] for _ in range(folds)]
+    for groups in _groups_by_class(cases).values():
+        counts = [0] * folds
+        # The largest groups first, each to the fold that has fewest of the class.
+        order = sorted(random.permutation(len(groups)), key=lambda i: -len(groups[i]))
+        for i in order:
+            smallest = min(range(folds), key=lambda k: (counts[k], len(dealt[k])))
+            counts[smallest] += len(groups[i])
+            dealt[smallest] += groups[i]
+    if not all(dealt):
+        raise DatasetError(f"{len(cases)} cases are too few for {folds} folds")
+    return [sorted(indices) for indices in dealt]
+
+
+def _groups_by_class(cases: list[Case]) -> dict[str, list[list[int]]]:
+    """The cases' indices by near-duplicate group, the groups by class."""
+    members: dict[int, list[int]] = {}
+    for index, case in enumerate(cases):
+        members.setdefault(case.group, []).append(index)
+    strata: dict[str, list[list[int]]] = {label: [] for label in CLASSES}
+    for indices in members.values():
+        counts = Counter(cases[i].label for i in indices)
+        strata[max(CLASSES, key=lambda label: counts[label])].append(indices)
+    return strata

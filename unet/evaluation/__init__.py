@@ -1,0 +1,1 @@
+"""Scores: metrics, summaries with intervals, calibration, diagnosis, figures."""

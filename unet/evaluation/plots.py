@@ -1,0 +1,106 @@
+"""Figures from saved numbers, and pictures of cases beside their truth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from unet.images.rendering import FALSE_ALARM, HIT, MISS, agreement
+
+TRAIN, VALIDATION, OTHER = "#5b6770", "#0072b2", "#d55e00"
+
+
+def learning_curves(history: list[dict[str, float]], path: Path, kept_epoch: int) -> None:
+    """Loss, accuracy and IoU over epochs for training and validation (the paper's figures 4–6)."""
+    figure = Figure(figsize=(12, 3.6), layout="constrained")
+    epochs = [row["epoch"] for row in history]
+    titles = {"loss": "Loss", "accuracy": "Pixel accuracy", "iou": "IoU (pooled)"}
+    for axes, (name, title) in zip(figure.subplots(1, 3), titles.items()):
+        axes.plot(epochs, [row[name] for row in history], color=TRAIN, label="training")
+        axes.plot(epochs, [row[f"val_{name}"] for row in history], color=VALIDATION,
+                  label="validation")  # fmt: skip
+        axes.axvline(kept_epoch, color=OTHER, linewidth=1, linestyle=":", label="kept epoch")
+        axes.set(title=title, xlabel="epoch")
+        _clean(axes)
+        if name == "loss":  # the first epochs of an untrained network would flatten the rest
+            top = np.percentile([row["val_loss"] for row in history], 90)
+            axes.set_ylim(0, 1.1 * max(top, max(row["loss"] for row in history[1:] or history)))
+    figure.axes[0].legend(frameon=False)
+    _save(figure, path)
+
+
+def threshold_sweep(rows: list[dict[str, float]], threshold: float, title: str, path: Path) -> None:
+    """Mean Dice and the share of normal images given a mask, over the threshold."""
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.subplots()
+    x = [row["threshold"] for row in rows]
+    series = {
+        "dice_all": ("Dice, all images", VALIDATION, "-"),
+        "dice_lesion": ("Dice, lesion images", VALIDATION, "--"),
+        "normal_with_mask": ("normal images given a mask", OTHER, "-"),
+    }
+    for name, (label, colour, style) in series.items():
+        if rows[0][name] is not None:
+            axes.plot(x, [row[name] for row in rows], style, color=colour, label=label)
+    axes.axvline(threshold, color=TRAIN, linewidth=1, linestyle=":", label="chosen threshold")
+    axes.set(title=title, xlabel="threshold", xlim=(0, 1), ylim=(0, 1))
+    _clean(axes)
+    axes.legend(frameon=False, loc="best")
+    _save(figure, path)
+
+
+def calibration(curve: dict[str, Any], title: str, path: Path) -> None:
+    """How often pixels of a probability are lesion, over that probability."""
+    figure = Figure(figsize=(4.6, 4.4), layout="constrained")
+    axes = figure.subplots()
+    axes.plot([0, 1], [0, 1], color=TRAIN, linewidth=1, linestyle=":", label="perfect")
+    x = [row["probability"] for row in curve["bins"]]
+    axes.plot(x, [row["frequency"] for row in curve["bins"]], "o-", color=VALIDATION, label="here")
+    error = curve["expected_calibration_error"]
+    axes.set(title=f"{title}: error {error:.4f}", xlim=(0, 1), ylim=(0, 1),
+             xlabel="probability", ylabel="share of pixels that are lesion")  # fmt: skip
+    _clean(axes)
+    axes.legend(frameon=False)
+    _save(figure, path)
+
+
+def predictions(examples: list[dict[str, Any]], title: str, path: Path) -> None:
+    """Images beside truth, probability and agreement, a row an example.
+
+    Args:
+        examples: Each with `image` uint8 `(H, W)`, `truth` and `mask` bool `(H, W)`, `p8` uint8
+            `(H, W)` and a `caption`.
+    """
+    columns = ("image", "truth", "probability", "agreement")
+    figure = Figure(figsize=(11, 2.5 * len(examples) + 0.6), layout="constrained")
+    figure.suptitle(title)
+    figure.get_layout_engine().set(h_pad=0.14)  # inches, for the captions
+    grid = figure.subplots(len(examples), len(columns), squeeze=False)
+    for row, example in zip(grid, examples):
+        image, mask, truth = example["image"], example["mask"], example["truth"]
+        panels = (image, truth, example["p8"], agreement(image, mask, truth))
+        for axes, panel in zip(row, panels):
+            axes.imshow(panel, cmap="gray", vmin=0, vmax=1 if panel.dtype == bool else 255)
+            axes.set_axis_off()
+        below = {"transform": row[0].transAxes, "va": "top", "fontsize": 9}
+        row[0].text(0, -0.03, example["caption"], **below).set_in_layout(False)
+    for axes, name in zip(grid[0], columns):
+        axes.set_title(name, fontsize=9)
+    colours = {"hit": HIT, "miss": MISS, "false alarm": FALSE_ALARM}
+    patches = [Patch(color=np.array(c) / 255, label=name) for name, c in colours.items()]
+    figure.legend(handles=patches, loc="outside lower right", ncols=3, frameon=False)
+    _save(figure, path)
+
+
+def _clean(axes: Any) -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(alpha=0.25)
+
+
+def _save(figure: Figure, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110, metadata={"Software": None})

@@ -1,0 +1,135 @@
+"""Writes an evaluation's files: metrics.json, cases.csv, and figures."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+from unet.data.busi import Case, read_grey
+from unet.evaluation import plots
+from unet.evaluation.calibration import calibration_curve
+from unet.evaluation.scores import (
+    PAPER_TABLE_1,
+    CaseResult,
+    Map,
+    case_row,
+    final_mask,
+    probability_map,
+    score_map,
+    sweep,
+)
+from unet.evaluation.summary import dice_by_confidence, summarise
+from unet.files import rows_to_csv, write_whole
+from unet.inference.segmenter import Segmenter
+from unet.provenance import git_commit
+
+EXAMPLES = 8
+"""Cases shown in a figure of examples."""
+WORST = 10
+"""Cases shown in a figure of failures."""
+
+
+def evaluate_splits(
+    segmenter: Segmenter,
+    cases_by_split: dict[str, list[Case]],
+    folder: Path,
+    figures: Path,
+    curated: set[str],
+) -> dict[str, Any]:
+    """Evaluate some splits and write what was found.
+
+    Rows and summaries of other splits that `folder` already holds stay as they are.
+
+    Args:
+        segmenter: The network.
+        cases_by_split: Cases of each split to evaluate.
+        folder: Gets metrics.json, cases.csv and figures made of numbers alone.
+        figures: Gets the figures that show the data set's images.
+        curated: Ids of the cases that the Curated BUSI list keeps; these are summarised apart.
+
+    Returns:
+        The content of metrics.json.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    metrics = _read_metrics(folder)
+    rows = {row["id"]: row for row in _read_rows(folder)}
+    for split, cases in cases_by_split.items():
+        results, maps = [], []
+        for number, case in enumerate(cases, start=1):
+            maps.append(probability_map(segmenter, case))
+            results.append(score_map(maps[-1], split, segmenter.postprocessing))
+            print(f"\r{split}: {number}/{len(cases)} cases evaluated", end="", flush=True)
+        print()
+        rows |= {result.id: case_row(result) for result in results}
+        summary = summarise(results)
+        summary["sweep"] = sweep(maps, segmenter.postprocessing)
+        summary["calibration"] = calibration_curve(maps)
+        if segmenter.confidence:
+            summary["by_confidence"] = dice_by_confidence(results, segmenter.confidence)
+        kept = [result for result in results if result.id in curated]
+        if kept:
+            summary["curated"] = summarise(kept)
+        metrics["splits"][split] = summary
+        plots.calibration(
+            summary["calibration"],
+            f"Calibration, {split}",
+            folder / "plots" / f"calibration_{split}.png",
+        )
+        plots.threshold_sweep(
+            metrics["splits"][split]["sweep"],
+            segmenter.threshold,
+            f"Threshold sweep, {split}",
+            folder / "plots" / f"threshold_sweep_{split}.png",
+        )
+        _case_figures(segmenter, results, maps, split, figures)
+    metrics["commit"] = git_commit()
+    cases = rows_to_csv([rows[key] for key in sorted(rows)])
+    write_whole(folder / "metrics.json", json.dumps(metrics, indent=1) + "\n")
+    write_whole(folder / "cases.csv", cases)
+    return metrics
+
+
+def _case_figures(
+    segmenter: Segmenter, results: list[CaseResult], maps: list[Map], split: str, figures: Path
+) -> None:
+    """Predictions beside truth (evenly over the ranking by Dice) and the worst failures."""
+    paired = sorted(zip(results, maps), key=lambda pair: pair[0].scores["final"].confusion.dice)
+    count = min(EXAMPLES, len(paired))
+    spread = [paired[round(i * (len(paired) - 1) / max(count - 1, 1))] for i in range(count)]
+    over = sorted(paired, key=lambda pair: -pair[0].scores["final"].confusion.false_positive
+                  / pair[1].truth.size)  # fmt: skip
+    for name, title, chosen in (
+        ("predictions", "from the worst to the best Dice", spread),
+        ("worst", "lowest Dice", paired[:WORST]),
+        ("over_segmentation", "largest over-segmentation", over[:count]),
+    ):
+        examples = [_example(segmenter, result, m) for result, m in chosen]
+        plots.predictions(examples, f"{split}: {title}", figures / f"{name}_{split}.png")
+
+
+def _example(segmenter: Segmenter, result: CaseResult, m: Map) -> dict[str, Any]:
+    counts = result.scores["final"].confusion
+    return {
+        "image": read_grey(m.case),
+        "truth": m.truth,
+        "mask": final_mask(m, segmenter.postprocessing),
+        "p8": m.p8,
+        "caption": f"{m.case.id.split('/')[1]}  Dice {counts.dice:.2f}  {result.diagnosis}",
+    }
+
+
+def _read_metrics(folder: Path) -> dict[str, Any]:
+    path = folder / "metrics.json"
+    if path.exists():
+        return json.loads(path.read_text())
+    return {"paper_table_1": PAPER_TABLE_1, "splits": {}}
+
+
+def _read_rows(folder: Path) -> list[dict[str, str]]:
+    path = folder / "cases.csv"
+    if not path.exists():
+        return []
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))

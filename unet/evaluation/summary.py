@@ -1,0 +1,133 @@
+"""Summaries of many cases, every value with a 95 % interval."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from unet.evaluation.metrics import Confusion, ratio_interval
+from unet.evaluation.scores import READINGS, CaseResult, Score
+from unet.inference.confidence import Confidence
+
+
+def summarise(results: list[CaseResult]) -> dict[str, Any]:
+    """Every summary of some cases: by reading, and the final masks by class.
+
+    Values come with 95 % intervals from a bootstrap over near-duplicate groups.
+    """
+    by_class = {
+        label: _summarise_reading([r for r in results if r.label == label], "final")
+        for label in dict.fromkeys(r.label for r in results)
+    }
+    return {
+        "cases": len(results),
+        "groups": len({r.group for r in results}),
+        "milliseconds_per_image": round(1000 * float(np.median([r.seconds for r in results]))),
+        "cores": os.cpu_count(),
+        **{reading: _summarise_reading(results, reading) for reading in READINGS},
+        "by_class": by_class,
+    }
+
+
+def dice_by_confidence(results: list[CaseResult], confidence: Confidence) -> dict[str, Any]:
+    """For each word: how many images, and their mean Dice."""
+    dice: dict[str, list[float]] = {}
+    for result in results:
+        final = result.scores["final"].confusion
+        found = final.true_positive + final.false_positive > 0
+        word = confidence.word(result.agreement, result.peak, found)
+        dice.setdefault(word, []).append(final.dice)
+    return {word: {"images": len(d), "dice": float(np.mean(d))} for word, d in dice.items()}
+
+
+def _summarise_reading(results: list[CaseResult], reading: str) -> dict[str, Any]:
+    lesion = [r for r in results if _has_lesion(r)]
+    normal = [r for r in results if not _has_lesion(r)]
+
+    def mean(of: list[CaseResult], value: Callable[[Score], float]) -> dict[str, float]:
+        return _interval(of, reading, value, lambda _: 1.0)
+
+    def per_image(of: list[CaseResult]) -> dict[str, Any]:
+        return {
+            "dice": mean(of, lambda s: s.confusion.dice),
+            "iou": mean(of, lambda s: s.confusion.iou),
+            "precision": mean(of, lambda s: s.confusion.precision),
+            "recall": mean(of, lambda s: s.confusion.recall),
+        }
+
+    def pooled(top: Callable[[Confusion], float], bottom: Callable[[Confusion], float]):
+        return _interval(
+            results, reading, lambda s: top(s.confusion), lambda s: bottom(s.confusion)
+        )
+
+    summary: dict[str, Any] = {"all_images": per_image(results)}
+    if lesion:
+        summary["lesion_images"] = per_image(lesion)
+        distances = [r.scores[reading].hausdorff_95_px for r in lesion]
+        if None not in distances:
+            summary["lesion_images"]["hausdorff_95_px"] = _hausdorff(lesion, reading)
+    if normal:
+        given = [_is_given(r.scores[reading]) for r in normal]
+        summary["normal_images_with_mask"] = {
+            **mean(normal, lambda s: float(_is_given(s))),
+            "count": sum(given),
+            "of": len(given),
+        }
+    summary["pooled"] = {
+        "dice": pooled(
+            lambda c: 2 * c.true_positive,
+            lambda c: 2 * c.true_positive + c.false_positive + c.false_negative,
+        ),
+        "iou": pooled(
+            lambda c: c.true_positive,
+            lambda c: c.true_positive + c.false_positive + c.false_negative,
+        ),
+        "precision": pooled(
+            lambda c: c.true_positive, lambda c: c.true_positive + c.false_positive
+        ),
+        "recall": pooled(lambda c: c.true_positive, lambda c: c.true_positive + c.false_negative),
+        "accuracy": pooled(
+            lambda c: c.true_positive + c.true_negative,
+            lambda c: c.true_positive + c.true_negative + c.false_positive + c.false_negative,
+        ),
+    }
+    summary["cross_entropy"] = mean(results, lambda s: s.cross_entropy)
+    return summary
+
+
+def _hausdorff(lesion: list[CaseResult], reading: str) -> dict[str, Any]:
+    """Mean and median over the lesion images that were given a mask, and how many were not."""
+    finite = [r for r in lesion if math.isfinite(r.scores[reading].hausdorff_95_px)]
+    values = [r.scores[reading].hausdorff_95_px for r in finite]
+    return {
+        **_interval(finite, reading, lambda s: s.hausdorff_95_px, lambda _: 1.0),
+        "median": float(np.median(values)) if values else None,
+        "undefined": len(lesion) - len(finite),
+    }
+
+
+def _interval(
+    results: list[CaseResult],
+    reading: str,
+    top: Callable[[Score], float],
+    bottom: Callable[[Score], float],
+) -> dict[str, float]:
+    scores = [r.scores[reading] for r in results]
+    return ratio_interval(
+        np.array([top(s) for s in scores], float),
+        np.array([bottom(s) for s in scores], float),
+        np.array([r.group for r in results], int),
+    )
+
+
+def _has_lesion(result: CaseResult) -> bool:
+    counts = result.scores["final"].confusion
+    return counts.true_positive + counts.false_negative > 0
+
+
+def _is_given(score: Score) -> bool:
+    return score.confusion.true_positive + score.confusion.false_positive > 0

@@ -1,0 +1,143 @@
+"""Opens the image file a person hands over, or says in a sentence why it cannot.
+
+No TensorFlow here. A file is read whole, never trusted, and never partly shown.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from unet.errors import UserError
+
+MAX_PIXELS = 4096 * 4096
+"""Largest picture opened, in pixels: far above any ultrasound, and what every browser can draw."""
+
+Image.MAX_IMAGE_PIXELS = None  # sizes are checked here, before a picture is decoded
+
+_TOO_LARGE = f"too large; at most {MAX_PIXELS // 1_000_000} megapixels. Shrink or crop the image."
+
+FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
+
+
+class ImageError(UserError):
+    """A file that cannot be used as an image; the message is for the person who gave it."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What a file shows.
+
+    Attributes:
+        pixels: uint8 `(H, W)` for grey, `(H, W, 3)` RGB for colour, in [0, 255].
+        spacing_mm: Height and width of a pixel in millimetres; None if the file does not say.
+        frames: How many frames the file holds.
+    """
+
+    pixels: np.ndarray
+    spacing_mm: tuple[float, float] | None = None
+    frames: int = 1
+
+
+def read_picture(path: str | Path, frame: int = 0) -> Picture:
+    """Read a DICOM file or any image file `read_image` reads.
+
+    Args:
+        path: The file; what it is shows its content, not its name.
+        frame: Which frame of a multi-frame DICOM file, from 0.
+
+    Raises:
+        ImageError: As `read_image`.
+    """
+    path = Path(path)
+    if not _is_dicom(path):
+        return Picture(read_image(path))
+    from unet.images.dicom import (  # pydicom is slow to import, and seldom needed
+        DicomError,
+        read_frame,
+    )
+
+    try:
+        return Picture(*read_frame(path, frame, MAX_PIXELS))
+    except DicomError as error:
+        raise ImageError(f"{path.name}: {error}") from None
+
+
+def read_image(path: str | Path) -> np.ndarray:
+    """Read an image file as 8-bit pixels, upright.
+
+    16-bit pictures are scaled by their full range (÷ 257), never by their content. Transparency
+    is laid over black. A multi-page TIFF gives its first page.
+
+    Args:
+        path: A PNG, JPEG, BMP, TIFF or WebP file.
+
+    Returns:
+        uint8 `(H, W)` for grey pictures, `(H, W, 3)` RGB for colour ones, in [0, 255].
+
+    Raises:
+        ImageError: Missing, empty, not an image, truncated, too large or of an unknown kind. The
+            message names the file without its folder.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ImageError(f"{path.name}: expected an image file, found none. Choose a file.")
+    if path.stat().st_size == 0:
+        raise ImageError(f"{path.name}: the file is empty. Export the image again.")
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            _check_size(path.name, image)
+            image.load()
+            return _to_array(path.name, ImageOps.exif_transpose(image))
+    except ImageError:
+        raise
+    except UnidentifiedImageError:
+        raise ImageError(
+            f"{path.name}: not an image. Expected a PNG, JPEG, BMP, TIFF, WebP or DICOM file."
+        ) from None
+    except Exception as error:  # decoders raise many kinds on malformed bytes
+        raise ImageError(
+            f"{path.name}: damaged or cut off ({type(error).__name__}). Export the image again."
+        ) from error
+
+
+def _is_dicom(path: Path) -> bool:
+    """Whether the file has DICOM's mark behind its preamble."""
+    if not path.is_file():
+        return False
+    with open(path, "rb") as file:
+        return file.read(132)[128:] == b"DICM"
+
+
+def _check_size(name: str, image: Image.Image) -> None:
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise ImageError(f"{name}: {_TOO_LARGE}")
+
+
+def _to_array(name: str, image: Image.Image) -> np.ndarray:
+    """Decoded pixels as uint8 `(H, W)` or `(H, W, 3)`."""
+    if image.mode in ("I;16", "I;16B", "I;16L", "I;16N"):
+        return np.round(np.asarray(image).astype(np.float64) / 257).astype(np.uint8)
+    if image.mode == "I":  # older Pillows open 16-bit PNG so
+        values = np.asarray(image)
+        if values.min() < 0 or values.max() > 65535:
+            raise ImageError(
+                f"{name}: expected 8 or 16 bits a pixel, got 32. Export the image as PNG."
+            )
+        return np.round(values / 257).astype(np.uint8)
+    if image.mode == "F":
+        raise ImageError(
+            f"{name}: expected 8 or 16 bits a pixel, got floating point. Export it as PNG."
+        )
+    if image.mode in ("1", "L"):
+        return np.asarray(image.convert("L")).copy()
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, (0, 0, 0, 255)), image)
+    rgb = np.asarray(image.convert("RGB"))
+    is_grey = (rgb[:, :, 0] == rgb[:, :, 1]).all() and (rgb[:, :, 1] == rgb[:, :, 2]).all()
+    return rgb[:, :, 0].copy() if is_grey else rgb.copy()

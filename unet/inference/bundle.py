@@ -1,0 +1,254 @@
+"""A trained network on disk: write, read, verify.
+
+A bundle holds Keras' own directory layout (`config.json`, `metadata.json`, `model.weights.h5`), so
+people who have only Keras can load it, and `unet.json`, from which this project builds the network
+itself: nothing that came from elsewhere is deserialised.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import h5py
+
+from unet.config import ModelConfig, from_dict, to_dict
+from unet.errors import UserError
+from unet.inference.confidence import Confidence
+from unet.inference.familiarity import Familiarity
+from unet.inference.postprocessing import PostProcessing
+from unet.inference.presence import Presence
+from unet.provenance import library_versions
+
+if TYPE_CHECKING:
+    import keras
+
+T = TypeVar("T")
+
+SCHEMA = 1
+WEIGHTS = "model.weights.h5"
+KERAS_FILES = ("config.json", "metadata.json", WEIGHTS)
+
+
+class BundleError(UserError):
+    """A folder that is not a whole, unaltered bundle; the message says what is wrong with it."""
+
+
+@dataclass(frozen=True)
+class BundleInfo:
+    """What `unet.json` says.
+
+    Attributes:
+        model: The network.
+        postprocessing: Threshold and rules, chosen on validation.
+        training: Recipe and facts of the run, as JSON values.
+        split: Case ids of "train", "validation" and "test".
+        familiarity: What the training images look like to the network; None if unknown.
+        presence: Tells whether there is a lesion at all; None if the network does not.
+        confidence: Which agreement between views counts as high or low; None if there is one view.
+        commit: The project's git commit the run started from; None if unknown.
+        versions: Versions of Python and the libraries.
+        sha256: Hash of each file of the Keras layout.
+    """
+
+    model: ModelConfig
+    postprocessing: PostProcessing
+    training: dict[str, Any] = field(default_factory=dict)
+    split: dict[str, list[str]] = field(default_factory=dict)
+    familiarity: Familiarity | None = None
+    presence: Presence | None = None
+    confidence: Confidence | None = None
+    commit: str | None = None
+    versions: dict[str, str] = field(default_factory=dict)
+    sha256: dict[str, str] = field(default_factory=dict)
+
+
+def write_bundle(
+    folder: Path,
+    network: keras.Model,
+    *,
+    model: ModelConfig,
+    postprocessing: PostProcessing,
+    training: dict[str, Any],
+    split: dict[str, list[str]],
+    familiarity: Familiarity | None,
+    presence: Presence | None,
+    confidence: Confidence | None,
+    commit: str | None,
+) -> BundleInfo:
+    """Write a network's files and `unet.json` to `folder`, which must be empty."""
+    with tempfile.TemporaryDirectory() as temporary:
+        archive = Path(temporary) / "network.keras"
+        network.save(archive)
+        with zipfile.ZipFile(archive) as files:
+            files.extractall(folder)
+    info = BundleInfo(
+        model,
+        postprocessing,
+        training,
+        split,
+        familiarity,
+        presence,
+        confidence,
+        commit,
+        library_versions(),
+        hashes(folder),
+    )
+    write_info(folder, info)
+    return info
+
+
+@contextmanager
+def replacing(folder: Path) -> Iterator[Path]:
+    """An empty folder that takes `folder`'s place when all went well.
+
+    Until then, and if anything fails, `folder` stays as it is.
+    """
+    folder = Path(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as temporary:
+        new, old = Path(temporary) / "new", Path(temporary) / "old"
+        new.mkdir()
+        yield new
+        try:
+            if folder.exists():
+                os.replace(folder, old)
+            os.replace(new, folder)
+        except BaseException:
+            if old.exists() and not folder.exists():
+                os.replace(old, folder)
+            raise
+
+
+def write_info(folder: Path, info: BundleInfo) -> None:
+    """Write `unet.json`."""
+    values = {
+        "schema": SCHEMA,
+        "model": to_dict(info.model),
+        "postprocessing": to_dict(info.postprocessing),
+        "familiarity": info.familiarity and info.familiarity.to_dict(),
+        "presence": info.presence and info.presence.to_dict(),
+        "confidence": info.confidence and to_dict(info.confidence),
+        "training": info.training,
+        "commit": info.commit,
+        "versions": info.versions,
+        "sha256": info.sha256,
+        "split": info.split,
+    }
+    (folder / "unet.json").write_text(json.dumps(values, indent=1) + "\n")
+
+
+def read_info(folder: str | Path) -> BundleInfo:
+    """Read `unet.json`.
+
+    Raises:
+        BundleError: The folder or the file is missing, or the file is not of this schema.
+    """
+    folder = Path(folder)
+    path = folder / "unet.json"
+    if not path.is_file():
+        known = sorted(p.parent.name for p in folder.parent.glob("*/unet.json"))
+        raise BundleError(
+            f"{folder} is not a bundle: it has no unet.json. "
+            + (f"Bundles beside it: {', '.join(known)}." if known else "Run train.py fit first.")
+        )
+    try:
+        values = json.loads(path.read_text())
+        if values["schema"] != SCHEMA:
+            raise BundleError(
+                f"{path} has schema {values['schema']!r}; this version reads {SCHEMA}. "
+                "Update the project."
+            )
+        return BundleInfo(
+            model=from_dict(ModelConfig, values["model"]),
+            postprocessing=from_dict(PostProcessing, values["postprocessing"]),
+            training=dict(values["training"]),
+            split={name: list(ids) for name, ids in values["split"].items()},
+            familiarity=_optional(Familiarity.from_dict, values.get("familiarity")),
+            presence=_optional(Presence.from_dict, values.get("presence")),
+            confidence=_optional(partial(from_dict, Confidence), values.get("confidence")),
+            commit=values["commit"],
+            versions=dict(values["versions"]),
+            sha256=dict(values["sha256"]),
+        )
+    except BundleError:
+        raise
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BundleError(f"{path} is not a bundle's unet.json: {error!r:.200}") from error
+
+
+def _optional(read: Callable[[Any], T], value: Any) -> T | None:
+    return None if value is None else read(value)
+
+
+def verify(folder: str | Path) -> BundleInfo:
+    """Read `unet.json` and check the files' hashes against it.
+
+    Raises:
+        BundleError: As `read_info`, or a file is missing or differs.
+    """
+    folder = Path(folder)
+    info = read_info(folder)
+    missing = [name for name in KERAS_FILES if not (folder / name).is_file()]
+    if missing:
+        raise BundleError(f"{folder} is incomplete: it lacks {', '.join(missing)}. Fetch it again.")
+    actual = hashes(folder)
+    differing = [name for name in KERAS_FILES if actual[name] != info.sha256.get(name)]
+    if differing:
+        raise BundleError(
+            f"{folder}: {', '.join(differing)} is not the file that unet.json describes "
+            "(sha256 differs). Fetch the bundle again."
+        )
+    return info
+
+
+def load_network(folder: str | Path, info: BundleInfo) -> keras.Model:
+    """Build the network that `info` describes and load the folder's weights into it.
+
+    Raises:
+        BundleError: The weights have other shapes.
+    """
+    from unet.networks import build_network
+
+    path = Path(folder) / WEIGHTS
+    try:
+        network = build_network(info.model)
+        if _shapes(path) != sorted(tuple(weight.shape) for weight in network.weights):
+            raise ValueError("its arrays have other shapes")  # Keras would only warn
+        network.load_weights(path)
+    except (ValueError, KeyError, OSError) as error:
+        raise BundleError(
+            f"{path} does not fit the network in unet.json: {str(error)[:200]}"
+        ) from error
+    return network
+
+
+def _shapes(path: Path) -> list[tuple[int, ...]]:
+    """The shapes of all arrays in an HDF5 file, sorted."""
+    shapes: list[tuple[int, ...]] = []
+
+    def visit(_: str, item: h5py.Group | h5py.Dataset) -> None:
+        if isinstance(item, h5py.Dataset):
+            shapes.append(item.shape)
+
+    with h5py.File(path) as file:
+        file.visititems(visit)
+    return sorted(shapes)
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    """sha256 of each file of the Keras layout in `folder`, in hex."""
+    result = {}
+    for name in KERAS_FILES:
+        with open(folder / name, "rb") as file:
+            result[name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return result

@@ -1,0 +1,250 @@
+"""Bundles on the Hugging Face Hub: push one commit, fetch what is verified or nothing."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import TypeVar
+
+import httpx2
+from huggingface_hub import (
+    CommitOperationAdd,
+    CommitOperationDelete,
+    HfApi,
+    get_hf_file_metadata,
+    hf_hub_download,
+    hf_hub_url,
+    try_to_load_from_cache,
+)
+from huggingface_hub.errors import (
+    EntryNotFoundError,
+    HfHubHTTPError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+    LocalTokenNotFoundError,
+    OfflineModeIsEnabled,
+    RemoteEntryNotFoundError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+from huggingface_hub.utils import validate_repo_id
+
+from unet.errors import UserError
+from unet.inference.bundle import KERAS_FILES, WEIGHTS, verify
+
+T = TypeVar("T")
+
+DEADLINE = 300.0
+"""Seconds a fetch may take in all."""
+ANSWER = 10.0
+"""Seconds the Hub may take for one answer before a file is read."""
+MAX_BYTES = {WEIGHTS: 500_000_000}
+"""Largest size of each file that is read; others may have `MAX_OTHER_BYTES`."""
+MAX_OTHER_BYTES = 20_000_000
+NEEDED = ("unet.json", *KERAS_FILES)
+WELCOME = ("metrics.json", "cases.csv", "README.md")
+"""Files the page shows where they are there."""
+
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+class HubError(UserError):
+    """What could not be done with the Hub; the message says what to do about it."""
+
+
+def push(bundle: Path, repo: str, *, private: bool = False, tag: str | None = None) -> str:
+    """Upload a bundle in one commit, creating the repository if needed.
+
+    Nothing is committed when the repository holds the same files already. A push that another one
+    overtakes is refused, so the repository always holds one bundle whole.
+
+    Args:
+        bundle: The bundle's folder; checked before anything is sent.
+        repo: "USER/NAME".
+        private: Whether a new repository is private.
+        tag: A git tag for the commit, such as "v1".
+
+    Returns:
+        The commit's address.
+
+    Raises:
+        BundleError: The folder is not a whole bundle.
+        HubError: The Hub refused or could not be reached.
+    """
+    verify(bundle)
+    missing = [name for name in ("README.md", "metrics.json") if not (bundle / name).is_file()]
+    if missing:
+        raise HubError(f"{bundle} lacks {', '.join(missing)}. Run train.py evaluate --split all.")
+    check_name(repo)
+    files = {path.relative_to(bundle).as_posix(): path for path in sorted(bundle.rglob("*"))
+             if path.is_file() and not path.name.startswith(".")}  # fmt: skip
+    api = HfApi()
+
+    def upload() -> str:
+        api.create_repo(repo, private=private, exist_ok=True)
+        before = api.model_info(repo)
+        there = {file.rfilename for file in before.siblings or []}
+        gone = sorted(name for name in there - set(files) if name != ".gitattributes")
+        commit = api.create_commit(
+            repo,
+            [CommitOperationAdd(name, path) for name, path in files.items()]
+            + [CommitOperationDelete(name) for name in gone],
+            commit_message=f"Network {bundle.name}",
+            parent_commit=before.sha,
+        )
+        if tag is not None:
+            _tag(api, repo, tag, commit.oid)
+        return commit.commit_url
+
+    return explained(repo, upload)
+
+
+def fetch(
+    repo: str, revision: str | None = None, *, deadline: float = DEADLINE
+) -> tuple[Path, str]:
+    """Download a bundle and verify it.
+
+    A full commit hash that is in the cache already needs no network. Sizes are checked before a
+    file is read, hashes after.
+
+    Args:
+        repo: "USER/NAME".
+        revision: Branch, tag or commit; the main branch if None.
+        deadline: Seconds after which it is given up.
+
+    Returns:
+        The bundle's folder in the cache, and its commit.
+
+    Raises:
+        HubError: Not there, not reached in time, too large.
+        BundleError: What came is not a whole bundle.
+    """
+    check_name(repo)
+    if revision is not None and _COMMIT.fullmatch(revision):
+        cached = [try_to_load_from_cache(repo, name, revision=revision) for name in NEEDED]
+        if all(isinstance(path, str) for path in cached):
+            return _verified(Path(cached[0]).parent), revision
+
+    def download() -> tuple[Path, str]:
+        commit = HfApi().model_info(repo, revision=revision, timeout=ANSWER).sha
+        paths = [_download(repo, name, commit) for name in NEEDED]
+        for name in WELCOME:
+            with suppress(RemoteEntryNotFoundError):
+                _download(repo, name, commit)
+        return Path(paths[0]).parent, commit
+
+    folder, commit = explained(repo, lambda: _within(deadline, download))
+    return _verified(folder), commit
+
+
+def _verified(folder: Path) -> Path:
+    verify(folder)
+    return folder
+
+
+def _download(repo: str, name: str, commit: str) -> str:
+    """The path of one file in the cache, its size checked before it is read."""
+    size = get_hf_file_metadata(hf_hub_url(repo, name, revision=commit), timeout=ANSWER).size
+    most = MAX_BYTES.get(name, MAX_OTHER_BYTES)
+    if size is None or size > most:
+        raise HubError(
+            f"{repo}: {name} is said to have {size} bytes; at most {most} are read. "
+            "Check the repository's name."
+        )
+    return hf_hub_download(repo, name, revision=commit, etag_timeout=ANSWER)
+
+
+def check_name(repo: str) -> None:
+    try:
+        validate_repo_id(repo)
+    except HFValidationError:
+        repo_is_full = False
+    else:
+        repo_is_full = repo.count("/") == 1
+    if not repo_is_full:
+        raise HubError(
+            f"{repo!r} is not a repository's name. Expected USER/NAME with letters, digits, "
+            "'-', '_' and '.'."
+        )
+
+
+def _tag(api: HfApi, repo: str, tag: str, commit: str) -> None:
+    try:
+        api.create_tag(repo, tag=tag, revision=commit)
+    except HfHubHTTPError as error:
+        if error.response.status_code != 409:
+            raise
+        if api.model_info(repo, revision=tag).sha != commit:
+            raise HubError(
+                f"The commit is made, but {repo} has another one tagged {tag}. Choose a new tag."
+            ) from None
+
+
+def _within(seconds: float, work: Callable[[], T]) -> T:
+    """Run `work`, or raise TimeoutError after so many seconds; a stuck one is left behind."""
+    done: list[T] = []
+    failed: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            done.append(work())
+        except BaseException as error:  # handed to the caller
+            failed.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if failed:
+        raise failed[0]
+    if not done:
+        raise TimeoutError(f"no whole answer within {seconds:.0f} s")
+    return done[0]
+
+
+def explained(repo: str, work: Callable[[], T]) -> T:
+    """Run `work` and turn the Hub's errors into sentences that say what to do."""
+    try:
+        return work()
+    except UserError:
+        raise
+    except LocalTokenNotFoundError:
+        message = "You are not logged in. Run 'hf auth login' or set HF_TOKEN, then try again."
+    except OfflineModeIsEnabled:
+        message = f"HF_HUB_OFFLINE is set, so {repo} cannot be reached. Unset it and try again."
+    except RevisionNotFoundError:
+        message = f"{repo} has no such revision. Check its branches and tags."
+    except RepositoryNotFoundError as error:
+        message = _refused(repo, error.response.status_code)
+    except LocalEntryNotFoundError:
+        message = f"{repo} could not be reached. Check the network and try again."
+    except EntryNotFoundError as error:
+        name = str(error).rsplit("/", 1)[-1].rstrip(". ")
+        message = f"{repo} is not a bundle of this project: a file is missing ({name})."
+    except HfHubHTTPError as error:
+        message = _refused(repo, error.response.status_code)
+    except (TimeoutError, httpx2.TimeoutException):
+        message = f"{repo} did not answer in time. Try again later."
+    except (httpx2.HTTPError, OSError) as error:
+        message = f"{repo} could not be reached ({type(error).__name__}). Check the network."
+    raise HubError(message)
+
+
+def _refused(repo: str, status: int) -> str:
+    """A sentence for a status the Hub answered with."""
+    owner = repo.split("/")[0]
+    sentences = {
+        401: f"The Hub does not know your token, or {repo} does not exist. "
+        "Run 'hf auth login' and check the name.",
+        403: f"Your token may not write to {owner}. Make one with write access at "
+        "https://huggingface.co/settings/tokens and run 'hf auth login'.",
+        402: "The Hub asks for a paid plan for this. Use a plan that allows it, or another owner.",
+        404: f"{repo} does not exist, or your token may not see it. Check the name.",
+        409: f"{repo} is taken by something else. Choose another name.",
+        412: f"Somebody else pushed to {repo} at the same time; theirs was kept. "
+        "Look at it and push again.",
+        429: "The Hub asks for a pause. Try again in some minutes.",
+    }
+    return sentences.get(status, f"The Hub answered {status} for {repo}. Try again later.")

@@ -1,0 +1,73 @@
+"""The one mapping between an image and the network's tensor, both ways."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+
+
+def to_grey(image: Image.Image | np.ndarray) -> np.ndarray:
+    """An 8-bit grey image: uint8 `(H, W)` in [0, 255].
+
+    Args:
+        image: A PIL image, or a uint8 array `(H, W)`, `(H, W, 1)` or `(H, W, 3)`. Colour becomes
+            ITU-R 601 luma, as Pillow computes it.
+
+    Raises:
+        TypeError: Neither a PIL image nor a uint8 array.
+        ValueError: An array of another shape, or an empty image.
+    """
+    if isinstance(image, Image.Image):
+        # Pillow clips 16-bit and float pictures to 255; those come through unet.images.reading.
+        if image.mode not in ("1", "L", "P", "RGB", "RGBA", "LA", "CMYK", "YCbCr"):
+            raise TypeError(
+                f"expected an 8-bit image, got PIL mode {image.mode!r}: "
+                "open the file with unet.images.reading.read_image"
+            )
+        array = np.asarray(image.convert("L"))
+    elif isinstance(image, np.ndarray) and image.dtype == np.uint8:
+        if image.ndim == 3 and image.shape[2] == 1:
+            image = image[:, :, 0]
+        if image.ndim != 2 and not (image.ndim == 3 and image.shape[2] == 3):
+            raise ValueError(f"expected an array (H, W) or (H, W, 3), got shape {image.shape}")
+        array = image
+        if array.ndim == 3 and array.size:
+            array = np.asarray(Image.fromarray(array).convert("L"))
+    else:
+        what = f"{type(image).__name__} {getattr(image, 'dtype', '')}".strip()
+        raise TypeError(f"expected a PIL image or a uint8 array, got {what}")
+    if array.size == 0:
+        raise ValueError(f"expected an image with pixels, got shape {array.shape}")
+    return array
+
+
+def to_input(image: Image.Image | np.ndarray, size: int) -> np.ndarray:
+    """The network's input: float32 `(size, size, 1)` in [0, 1].
+
+    Grey, stretched to a square (bilinear, averaging when it shrinks), divided by 255 and rounded
+    to 4 decimals, as in the paper.
+
+    Args:
+        image: See `to_grey`.
+        size: The network's input height and width in pixels.
+    """
+    grey = Image.fromarray(to_grey(image))
+    resized = np.asarray(grey.resize((size, size), Image.Resampling.BILINEAR), np.float32)
+    return np.round(resized / np.float32(255), 4)[:, :, None]  # (S, S, 1)
+
+
+def mask_to_input(mask: np.ndarray, size: int) -> np.ndarray:
+    """A truth mask at the network's size: bool `(H, W)` → bool `(size, size, 1)`, nearest pixel."""
+    resized = Image.fromarray(mask).resize((size, size), Image.Resampling.NEAREST)
+    return np.asarray(resized, bool)[:, :, None]  # (S, S, 1)
+
+
+def from_output(probability: np.ndarray, height: int, width: int) -> np.ndarray:
+    """The network's output at the image's own size: float32 `(height, width)` in [0, 1].
+
+    Args:
+        probability: float `(S, S)` or `(S, S, 1)` in [0, 1]; stretched back (bilinear).
+    """
+    square = np.asarray(probability, np.float32).reshape(probability.shape[:2])
+    resized = Image.fromarray(square).resize((width, height), Image.Resampling.BILINEAR)
+    return np.clip(np.asarray(resized, np.float32), 0.0, 1.0)  # (H, W)

@@ -1,0 +1,240 @@
+"""`Segmenter`: an image in, its lesion probability and mask out, at the image's own size."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from unet.inference.bundle import WEIGHTS, BundleError, load_network, verify
+from unet.inference.confidence import Confidence, agreement, disagreement
+from unet.inference.familiarity import Familiarity
+from unet.inference.postprocessing import PostProcessing, quantise, segment
+from unet.inference.preprocessing import from_output, to_grey, to_input
+from unet.inference.presence import Presence
+
+if TYPE_CHECKING:
+    import keras
+    from PIL import Image
+
+
+PROBABILITY = "probability"
+"""Name of a network's output among those of `with_features`."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a network says of an image.
+
+    Attributes:
+        probability: float32 `(H, W)` in [0, 1], the image's own size.
+        uncertainty: float32 `(H, W)` in [0, 1], how far the averaged views are apart; None where
+            there is one view.
+        confidence: "low", "medium" or "high" in the mask at the network's own threshold, or in
+            there being none; None where there is one view.
+        familiar: Whether the picture looks like those the network was trained on; None if unknown.
+        presence: How likely there is a lesion at all, in [0, 1]; None if unknown.
+    """
+
+    probability: np.ndarray
+    uncertainty: np.ndarray | None
+    confidence: str | None
+    familiar: bool | None
+    presence: float | None
+
+
+@dataclass(frozen=True)
+class Views:
+    """The network's outputs for an image and, where that is averaged, for its mirror image.
+
+    Attributes:
+        probability: float32 `(V, S, S)` in [0, 1], none of them mirrored.
+        familiar, presence: As in `Prediction`.
+    """
+
+    probability: np.ndarray
+    familiar: bool | None
+    presence: float | None
+
+
+class Segmenter:
+    """A trained network with its mapping from and to images and its post-processing.
+
+    Safe to share between threads: one prediction runs at a time, on all cores.
+
+    Attributes:
+        name: The network's name.
+        version: The first digits of the weights' sha256; empty if unknown.
+        postprocessing: How its probability becomes a mask.
+        presence: Tells whether there is a lesion at all; None if the network does not.
+        confidence: Which agreement of views counts as high or low; None where there is one view.
+    """
+
+    def __init__(
+        self,
+        network: keras.Model,
+        name: str,
+        postprocessing: PostProcessing,
+        version: str = "",
+        *,
+        flip: bool = False,
+        familiarity: Familiarity | None = None,
+        presence: Presence | None = None,
+        confidence: Confidence | None = None,
+    ):
+        """Wrap a network `(B, S, S, 1)` → `(B, S, S, 1)`, trace its graph and run it once.
+
+        With `flip`, an image's probability is the mean of the outputs for it and its mirror image.
+        """
+        import tensorflow as tf
+
+        self.name = name
+        self.version = version
+        self.postprocessing = postprocessing
+        self._flip = flip
+        self._familiarity = familiarity
+        self.presence = presence
+        self.confidence = confidence
+        self._size = network.input_shape[1]
+        self._lock = threading.Lock()
+        layers = [familiarity.layer] if familiarity else []
+        layers += presence.layers if presence else ()
+        with_layers = with_features(network, layers)
+        shape = tf.TensorSpec((None, self._size, self._size, 1), tf.float32)
+        self._graph = tf.function(
+            lambda batch: with_layers(batch, training=False), input_signature=[shape]
+        )
+        self.network_output(np.zeros((self._size, self._size), np.uint8))
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Segmenter:
+        """Load a bundle directory, such as `weights/unet`.
+
+        Raises:
+            unet.inference.bundle.BundleError: Not a whole, unaltered bundle.
+        """
+        info = verify(folder)
+        network = load_network(folder, info)
+        try:
+            return cls(
+                network,
+                info.model.name,
+                info.postprocessing,
+                info.sha256[WEIGHTS][:12],
+                flip=info.model.flip_averaging,
+                familiarity=info.familiarity,
+                presence=info.presence,
+                confidence=info.confidence,
+            )
+        except ValueError as error:
+            raise BundleError(
+                f"{folder}: familiarity or presence in unet.json does not fit the network: "
+                f"{str(error)[:200]}"
+            ) from error
+
+    @classmethod
+    def from_hub(cls, repo: str, revision: str | None = None) -> Segmenter:
+        """Fetch a bundle from the Hugging Face Hub, verify it and load it.
+
+        Args:
+            repo: "USER/NAME".
+            revision: Branch, tag or commit; the main branch if None. A full commit hash that was
+                fetched before needs no network.
+
+        Raises:
+            unet.inference.hub.HubError: Not there or not reached; the message says what to do.
+            unet.inference.bundle.BundleError: What came is not a whole bundle.
+        """
+        from unet.inference.hub import fetch
+
+        return cls.load(fetch(repo, revision)[0])
+
+    @property
+    def threshold(self) -> float:
+        """The probability from which a pixel counts as lesion, chosen on validation; in [0, 1]."""
+        return self.postprocessing.threshold
+
+    def views(self, image: Image.Image | np.ndarray) -> Views:
+        """Run the network on the image and, where that is averaged, on its mirror image."""
+        return self.views_of_input(to_input(image, self._size))
+
+    def views_of_input(self, x: np.ndarray) -> Views:
+        """The same for an image that is float32 `(S, S, 1)` in [0, 1] already."""
+        batch = x[None]  # (1, S, S, 1)
+        if self._flip:
+            batch = np.concatenate([batch, batch[:, :, ::-1]])  # (2, S, S, 1)
+        with self._lock:
+            outputs = {name: output.numpy() for name, output in self._graph(batch).items()}
+        probability = outputs[PROBABILITY][:, :, :, 0]  # (V, S, S)
+        probability[1:] = probability[1:, :, ::-1].copy()
+        familiar = presence = None
+        if self._familiarity:
+            familiar = self._familiarity.knows(outputs[self._familiarity.layer][0])
+        if self.presence:
+            features = np.concatenate([outputs[name] for name in self.presence.layers], axis=1)
+            presence = self.presence.probability(features)  # (V, D)
+        return Views(probability, familiar, presence)
+
+    def network_output(self, image: Image.Image | np.ndarray) -> np.ndarray:
+        """The probability at the network's own size: float32 `(S, S)` in [0, 1]."""
+        return self.views(image).probability.mean(axis=0)
+
+    def examine(self, image: Image.Image | np.ndarray) -> Prediction:
+        """Everything the network says of an image; see `predict` for what may be given."""
+        grey = to_grey(image)
+        views = self.views(grey)
+        maps = views.probability
+        probability = from_output(maps.mean(axis=0), *grey.shape)
+        uncertainty = word = None
+        if len(maps) > 1:
+            uncertainty = from_output(disagreement(maps), *grey.shape)
+        if self.confidence:
+            p8 = quantise(probability)
+            found = segment(p8, self.postprocessing, presence=views.presence).any()
+            word = self.confidence.word(agreement(maps), float(p8.max()) / 255, bool(found))
+        return Prediction(probability, uncertainty, word, views.familiar, views.presence)
+
+    def predict(self, image: Image.Image | np.ndarray) -> np.ndarray:
+        """The lesion probability of each pixel.
+
+        Args:
+            image: A PIL image, or a uint8 array `(H, W)` or `(H, W, 3)`.
+
+        Returns:
+            float32 `(H, W)` in [0, 1], the image's own size.
+
+        Raises:
+            TypeError, ValueError: Something else was given; see `preprocessing.to_grey`.
+        """
+        grey = to_grey(image)
+        return from_output(self.network_output(grey), *grey.shape)
+
+    def segment(
+        self, image: Image.Image | np.ndarray, threshold: float | None = None
+    ) -> np.ndarray:
+        """The lesion mask: bool `(H, W)`, with the network's own post-processing.
+
+        Args:
+            image: See `predict`.
+            threshold: In place of the network's own, in [0, 1].
+        """
+        found = self.examine(image)
+        p8 = quantise(found.probability)
+        return segment(p8, self.postprocessing, threshold, found.presence)
+
+
+def with_features(network: keras.Model, layers: Sequence[str]) -> keras.Model:
+    """The network with its outputs by name.
+
+    `PROBABILITY` is its own, `(B, S, S, 1)`; under each layer's name are that layer's features,
+    averaged over the image, `(B, D)`.
+    """
+    import keras
+
+    pool = keras.layers.GlobalAveragePooling2D()
+    features = {name: pool(network.get_layer(name).output) for name in layers}
+    return keras.Model(network.input, {PROBABILITY: network.output, **features})

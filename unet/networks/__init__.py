@@ -1,0 +1,42 @@
+"""The networks, one file an architecture, as Keras functional models of built-in layers.
+
+An architecture's module says all there is to say of it: `build`, `check`, the layers whose features
+are read (`familiarity_layer`, `presence_layers`), and what its card tells (`SENTENCE`, `START`,
+`PRETRAINED`: None where there are no published weights to start from).
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from unet.config import ModelConfig
+
+if TYPE_CHECKING:
+    import keras
+
+ARCHITECTURES = {"plain": "unet", "efficientnet-lite2": "efficientnet_unet"}
+"""Module of each encoder; imported when it is asked for, since it imports Keras."""
+
+
+def architecture(config: ModelConfig) -> ModuleType:
+    """The module of the network that `config` describes."""
+    return import_module(f"unet.networks.{ARCHITECTURES[config.encoder]}")
+
+
+def build_network(
+    config: ModelConfig, batch_normalization: type[keras.layers.Layer] | None = None
+) -> keras.Model:
+    """Build the network that `config` describes; ValueError where it cannot be built so.
+
+    Args:
+        config: The network.
+        batch_normalization: The class for the normalisation layers; Keras' own if None. Training
+            passes a faster one with the same weights; whatever is saved is built with Keras' own.
+    """
+    import keras
+
+    module = architecture(config)
+    module.check(config)
+    return module.build(config, batch_normalization or keras.layers.BatchNormalization)

@@ -1,0 +1,90 @@
+"""The paper's U-Net as a Keras functional model of built-in layers."""
+
+from __future__ import annotations
+
+import keras
+
+from unet.config import ModelConfig
+
+SENTENCE = (
+    "The U-Net of: Cheng, Illanko, Khan. Image Segmentation of Breast Cancer Ultrasounds using "
+    "U-Net Architecture. Toronto Metropolitan University."
+)
+START = "The paper names no optimizer, batch size or epochs; these are this project's."
+PRETRAINED = None
+
+
+def check(config: ModelConfig) -> None:
+    """Raise ValueError where this network cannot be built as `config` says."""
+    multiple = 2 ** len(config.filters)
+    if config.input_size < multiple or config.input_size % multiple:
+        raise ValueError(
+            f"ModelConfig: input_size must be a multiple of {multiple}, so that the decoder "
+            f"meets the skips. Received: {config.input_size}"
+        )
+
+
+def familiarity_layer(config: ModelConfig) -> str:
+    """The layer whose features tell ultrasound from other pictures: texture, not yet lesions."""
+    return f"encoder_{min(len(config.filters), 3)}_relu_2"
+
+
+def presence_layers(config: ModelConfig) -> list[str]:
+    """The layers whose features tell whether there is a lesion: the deepest."""
+    return ["bottleneck_relu_2"]
+
+
+def build(
+    config: ModelConfig,
+    batch_normalization: type[keras.layers.BatchNormalization] = keras.layers.BatchNormalization,
+) -> keras.Model:
+    """Build the U-Net of Cheng, Illanko and Khan (after Ronneberger et al., MICCAI 2015).
+
+    Args:
+        config: Sizes, filters and dropout; the defaults are the paper's.
+        batch_normalization: The class for the normalisation layers. Training passes a faster one
+            with the same weights; whatever is saved is built with the default.
+
+    Returns:
+        A model from float32 `(B, S, S, 1)` in [0, 1] to the lesion probability of each pixel,
+        float32 `(B, S, S, 1)` in [0, 1], where S is `config.input_size`.
+    """
+
+    def double_convolution(x, filters: int, dropout: float, name: str):
+        for i in (1, 2):
+            x = keras.layers.Conv2D(filters, 3, padding="same", name=f"{name}_conv_{i}")(x)
+            x = batch_normalization(name=f"{name}_norm_{i}")(x)
+            x = keras.layers.ReLU(name=f"{name}_relu_{i}")(x)
+            if i == 1:
+                x = keras.layers.Dropout(dropout, name=f"{name}_dropout")(x)
+        return x
+
+    size = config.input_size
+    inputs = keras.Input((size, size, 1), name="image")  # (B, S, S, 1)
+    levels = list(enumerate(zip(config.filters, config.dropout), start=1))
+
+    # Encoder: each level halves the size; at the paper's defaults 256, 128, 64, 32 → 16.
+    x = inputs
+    skips = []
+    for level, (filters, dropout) in levels:
+        x = double_convolution(x, filters, dropout, f"encoder_{level}")  # (B, S/2^(l-1), ·, F)
+        skips.append(x)
+        x = keras.layers.MaxPooling2D(2, name=f"encoder_{level}_pool")(x)  # (B, S/2^l, ·, F)
+
+    x = double_convolution(
+        x, config.bottleneck_filters, config.bottleneck_dropout, "bottleneck"
+    )  # (B, S/16, S/16, 512)
+
+    # Decoder: each level doubles the size and meets the encoder's features of that size.
+    for level, (filters, dropout) in reversed(levels):
+        x = keras.layers.Conv2DTranspose(
+            filters, 2, strides=2, padding="same", name=f"decoder_{level}_upsample"
+        )(x)  # (B, S/2^(l-1), ·, F)
+        x = keras.layers.Concatenate(name=f"decoder_{level}_concat")([x, skips[level - 1]])
+        x = double_convolution(x, filters, dropout, f"decoder_{level}")  # (B, S/2^(l-1), ·, F)
+
+    # float32 whatever the policy: a bfloat16 sigmoid has no values between 0.996 and 1.
+    outputs = keras.layers.Conv2D(1, 1, activation="sigmoid", dtype="float32", name="probability")(
+        x
+    )  # (B, S, S, 1)
+    return keras.Model(inputs, outputs, name=config.name)

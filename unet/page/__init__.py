@@ -1,0 +1,1 @@
+"""The page: tabs, viewer, what is served, exports."""

@@ -1,0 +1,94 @@
+"""What the page says of a network: its card's numbers, its worst cases, how to call it."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+from unet.publishing import card
+from unet.publishing.readme import metrics_of
+
+WORST = 10
+
+API = """### Use from a program
+
+While the page runs, from Python:
+
+```python
+from gradio_client import Client, handle_file
+
+client = Client("ADDRESS")
+mask, findings = client.predict(handle_file("ultrasound.png"), None, api_name="/segment")
+rows, archive = client.predict([handle_file("a.png"), handle_file("b.png")], api_name="/batch")
+```
+
+From a shell (upload, start, collect):
+
+```bash
+FILE=$(curl -s -F files=@ultrasound.png ADDRESS/gradio_api/upload | tr -d '[]"')
+DATA='{"data": [{"path": "'$FILE'", "meta": {"_type": "gradio.FileData"}}, 0.5]}'
+EVENT=$(curl -s ADDRESS/gradio_api/call/segment -H 'Content-Type: application/json' -d "$DATA" \\
+  | tr -d '{}" ' | cut -d: -f2)
+curl -sN ADDRESS/gradio_api/call/segment/$EVENT
+```
+
+The same tools are served over the Model Context Protocol at `ADDRESS/gradio_api/mcp/`.
+"""
+
+
+def label(name: str, bundle: Path) -> str:
+    """A network's name with its bundle's test Dice and speed, for the chooser."""
+    try:
+        test = metrics_of(bundle)["splits"]["test"]
+        dice = test["final"]["all_images"]["dice"]["value"]
+        return f"{name}: test Dice {dice:.3f}, {test['milliseconds_per_image']} ms an image"
+    except (KeyError, TypeError, ValueError):  # what came from the Hub may hold anything
+        return name
+
+
+def text(bundle: Path) -> str:
+    """The model card as Markdown, without metadata, pictures and its notes on use."""
+    path = bundle / "README.md"
+    if not path.exists():
+        return f"`{bundle.name}` has no model card."
+    body = path.read_text().split("\n---\n", 1)[-1]
+    body = body.split("\n## Use\n", 1)[0]
+    return "\n".join(line for line in body.splitlines() if not line.startswith("![")).strip()
+
+
+def figures(bundle: Path) -> list[tuple[str, str]]:
+    """Paths and captions of the bundle's figures."""
+    captions = {
+        "learning_curves": "Learning curves",
+        "threshold_sweep_validation": "Threshold sweep on validation",
+        "calibration_validation": "Calibration on validation",
+        "phantoms": "On generated phantoms",
+    }
+    paths = ((bundle / "plots" / f"{name}.png", text) for name, text in captions.items())
+    return [(str(path), text) for path, text in paths if path.exists()]
+
+
+def worst_cases(bundle: Path) -> list[list[str]]:
+    """The test cases with the lowest Dice: id, class, Dice, recall, precision, what is wrong."""
+    path = bundle / "cases.csv"
+    if not path.exists():
+        return []
+    with open(path, newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["split"] == "test"]
+    rows.sort(key=lambda row: float(row["dice"]))
+    names = ("id", "label", "dice", "recall", "precision", "diagnosis")
+    return [[row.get(name, "") for name in names] for row in rows[:WORST]]
+
+
+def api(address: str) -> str:
+    """How to call the page from a program."""
+    return API.replace("ADDRESS", address.rstrip("/"))
+
+
+def data_faults() -> str:
+    """What is known to be wrong with the data."""
+    return (
+        f"The data: {card.CITATION} Many images are there more than once, some with contradicting "
+        "labels (benign (433) is malignant (145); benign (437) is normal (34)); about half carry "
+        "calipers or text."
+    )

@@ -1,0 +1,138 @@
+"""Many images in one go: a row each, and a ZIP with masks, overlays and a table."""
+
+from __future__ import annotations
+
+import csv
+import io
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from unet.images import rendering
+from unet.images.reading import ImageError, read_picture
+from unet.inference import findings
+from unet.page import exports
+from unet.page.analysis import analyse, result_at
+
+if TYPE_CHECKING:
+    from unet.inference.segmenter import Segmenter
+
+COLUMNS = (
+    "file", "result", "regions", "area_px", "longest_px", "area_mm2", "longest_mm", "share",
+    "peak_probability", "confidence", "looks_like_breast_ultrasound", "milliseconds",
+)  # fmt: skip
+DISPLAYED = ("File", "Result", "Regions", "Largest", "Share", "Peak", "Confidence", "ms")
+
+
+@dataclass(frozen=True)
+class BatchItem:
+    """One file of a batch.
+
+    Attributes:
+        row: Values by `COLUMNS`; "result" says why where a file could not be read.
+        result: Mask and findings; None where it could not be read.
+    """
+
+    row: dict[str, object]
+    result: exports.Result | None
+
+
+def run(
+    segmenter: Segmenter, paths: list[str], threshold: float | None = None
+) -> Iterator[BatchItem]:
+    """Segment files one after the other; one that cannot be read becomes a row that says why.
+
+    Args:
+        segmenter: The network.
+        paths: Image or DICOM files; of a clip the first frame is taken.
+        threshold: In [0, 1]; the network's own if None.
+    """
+    for path in paths:
+        name = Path(path).name
+        try:
+            analysed = analyse(segmenter, read_picture(path))
+        except ImageError as error:
+            reason = str(error).removeprefix(f"{name}: ")
+            yield BatchItem({"file": name, "result": f"not read: {reason}"}, None)
+            continue
+        result = result_at(analysed, threshold)
+        row: dict[str, object] = {
+            "file": name,
+            "result": "lesion found" if result.regions else "no lesion found",
+            "regions": len(result.regions),
+            "peak_probability": round(int(analysed.p8.max()) / 255, 3),
+            "confidence": result.confidence,
+            "looks_like_breast_ultrasound": analysed.familiar,
+            "milliseconds": round(analysed.seconds * 1000),
+        }
+        if result.regions:
+            largest = result.regions[0]
+            for field in ("area_px", "longest_px", "area_mm2", "longest_mm", "share"):
+                value = getattr(largest, field)
+                row[field] = value if value is None else round(value, 4)
+        yield BatchItem(row, result)
+
+
+def display_row(item: BatchItem) -> list[str]:
+    """A row as people read it, by `DISPLAYED`."""
+    row = item.row
+    if item.result is None:
+        return [str(row["file"]), str(row["result"]), "", "", "", "", "", ""]
+    largest, share = "", ""
+    if item.result.regions:
+        region = item.result.regions[0]
+        largest, share = findings.size(region), f"{region.share:.1%}"
+    peak = f"{row['peak_probability']:.2f}"
+    sure = row["confidence"] or ""
+    if row["looks_like_breast_ultrasound"] is False:
+        sure = "low: unfamiliar"
+    cells = (row["file"], row["result"], row["regions"], largest, share, peak, sure)
+    return [str(cell) for cell in (*cells, row["milliseconds"])]
+
+
+def thumbnail(result: exports.Result, side: int = 320) -> np.ndarray:
+    """The overlay made small: uint8 `(h, w, 3)`, at most `side` pixels each way."""
+    picture = Image.fromarray(rendering.overlay(result.image, result.mask))
+    picture.thumbnail((side, side))
+    return np.asarray(picture)
+
+
+class ZipWriter:
+    """Writes masks, overlays and `results.csv` as results come; files of one name are numbered."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self._used: set[str] = set()
+        self._text = io.StringIO()
+        self._table = csv.DictWriter(self._text, ["output", *COLUMNS], lineterminator="\n")
+        self._table.writeheader()
+
+    def __enter__(self) -> ZipWriter:
+        self._archive = zipfile.ZipFile(self.path, "w", zipfile.ZIP_STORED)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._archive.writestr("results.csv", self._text.getvalue())
+        self._archive.close()
+
+    def add(self, item: BatchItem) -> None:
+        """Write what is known of one file."""
+        stem = ""
+        if item.result is not None:
+            stem = _unused(Path(str(item.row["file"])).stem, self._used)
+            self._archive.writestr(f"masks/{stem}.png", exports.mask_png(item.result))
+            self._archive.writestr(f"overlays/{stem}.png", exports.overlay_png(item.result))
+        self._table.writerow({"output": stem} | item.row)
+
+
+def _unused(stem: str, used: set[str]) -> str:
+    candidate, number = stem, 2
+    while candidate in used:
+        candidate, number = f"{stem}-{number}", number + 1
+    used.add(candidate)
+    return candidate

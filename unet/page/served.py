@@ -1,0 +1,115 @@
+"""The networks a page can run: bundled ones, and one that arrives from the Hub."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from unet.errors import UserError
+from unet.inference.bundle import BundleError, read_info
+
+if TYPE_CHECKING:
+    from unet.inference.segmenter import Segmenter
+
+RETRY = 600.0
+"""Seconds between two tries to fetch from the Hub."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a network's files are and came from; `revision` is None for a bundled one."""
+
+    folder: Path
+    revision: str | None = None
+
+
+class Networks:
+    """Segmenters by name, each loaded when it is first asked for.
+
+    A bundled network is named as its folder, one from the Hub as its repository.
+
+    Attributes:
+        default: The name of the network the page starts with.
+        notice: What to tell visitors about the Hub; empty if nothing.
+    """
+
+    def __init__(self, bundles: list[Path]):
+        """Take bundle folders, the default first.
+
+        Raises:
+            BundleError: A folder is no bundle, or there is none.
+        """
+        self._sources = {Path(folder).name: Source(Path(folder)) for folder in bundles}
+        for folder in bundles:
+            read_info(folder)
+        if not self._sources:
+            raise BundleError("There is no network in weights/. Run train.py fit first.")
+        self.default = next(iter(self._sources))
+        self.notice = ""
+        self._loaded: dict[str, Segmenter] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def sources(self) -> dict[str, Source]:
+        """Where each network comes from, by name."""
+        return dict(self._sources)
+
+    def get(self, name: str) -> Segmenter:
+        """The segmenter of that name; KeyError if there is none."""
+        from unet.inference.segmenter import Segmenter
+
+        with self._lock:
+            if name not in self._loaded:
+                self._loaded[name] = Segmenter.load(self._sources[name].folder)
+            return self._loaded[name]
+
+    def status(self, name: str) -> str:
+        """What the page runs on, in a line of Markdown."""
+        revision = self._sources[name].revision
+        origin = "bundled" if revision is None else f"downloaded, revision `{revision[:12]}`"
+        return f"Network **{name}** ({origin}). {self.notice}".strip()
+
+    def follow_hub(self, repo: str, revision: str | None, retry: float = RETRY) -> threading.Thread:
+        """Fetch a bundle in the background and make it the default once it is verified.
+
+        Until then, and whatever fails, the bundled networks serve; failures are told in `notice`
+        and tried again after `retry` seconds.
+        """
+        self.notice = f"Fetching {repo} from the Hub…"
+        thread = threading.Thread(
+            target=self._follow, args=(repo, revision, retry), daemon=True, name="hub"
+        )
+        thread.start()
+        return thread
+
+    def _follow(self, repo: str, revision: str | None, retry: float) -> None:
+        from unet.inference.hub import fetch
+        from unet.inference.segmenter import Segmenter
+
+        while True:
+            try:
+                folder, commit = fetch(repo, revision)
+                segmenter = Segmenter.load(folder)
+                break
+            except Exception as error:  # whatever it is, the page goes on and tries again
+                self.notice = f"{_for_visitors(error, repo)} Trying again later."
+                print(f"hub: {error!r}", file=sys.stderr)
+                time.sleep(retry)
+        with self._lock:
+            self._loaded[repo] = segmenter
+            self._sources[repo] = Source(folder, commit)
+            self.default = repo
+        self.notice = ""
+
+
+def _for_visitors(error: Exception, repo: str) -> str:
+    """What went wrong, without the paths of this machine."""
+    if isinstance(error, BundleError):
+        return f"What {repo} holds on the Hub is not a whole bundle of this project."
+    if isinstance(error, UserError):
+        return str(error).removesuffix(" Try again later.")
+    return f"{repo} could not be fetched."

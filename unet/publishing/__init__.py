@@ -1,0 +1,1 @@
+"""What is published: model cards, tables, README results, Spaces."""

@@ -1,0 +1,257 @@
+"""The model card, generated from a bundle's own numbers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import EvalResult, ModelCardData
+
+from unet.files import write_whole
+from unet.inference.bundle import BundleInfo, read_info
+from unet.inference.postprocessing import PostProcessing
+from unet.networks import architecture
+from unet.publishing.tables import (
+    ablation_tables,
+    confidence_table,
+    cross_validation_table,
+    paper_table,
+    split_table,
+)
+
+NOTICE = (
+    "A research demonstration, not a medical device. It must not be used for diagnosis, "
+    "screening or treatment decisions."
+)
+CITATION = (
+    "Al-Dhabyani W, Gomaa M, Khaled H, Fahmy A. Dataset of breast ultrasound images. "
+    "Data in Brief 28 (2020) 104863."
+)
+
+
+def card_of(bundle: Path) -> str:
+    """The README.md of a bundle, made of its other files."""
+    numbers = {}
+    for name in ("metrics", "cross_validation", "ablation"):
+        path = bundle / f"{name}.json"
+        numbers[name] = json.loads(path.read_text()) if path.exists() else None
+    return model_card(read_info(bundle), **numbers)
+
+
+def write_card(bundle: Path) -> None:
+    """The bundle's README.md."""
+    write_whole(bundle / "README.md", card_of(bundle))
+
+
+def model_card(
+    info: BundleInfo,
+    metrics: dict[str, Any],
+    cross_validation: dict[str, Any] | None = None,
+    ablation: dict[str, Any] | None = None,
+) -> str:
+    """The bundle's README.md: metadata for the Hub, then text and tables.
+
+    Args:
+        info: What `unet.json` says.
+        metrics, cross_validation, ablation: What the files of these names say; the last two may be
+            missing.
+    """
+    sections = [
+        f"---\n{_metadata(info, metrics)}\n---",
+        f"# {info.model.name}: lesion segmentation in breast ultrasound\n\n**{NOTICE}**",
+        _network(info),
+        _results(info, metrics),
+        *_validation_of_the_recipe(info, cross_validation, ablation),
+        _data(info),
+        _use(info),
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def _metadata(info: BundleInfo, metrics: dict[str, Any]) -> str:
+    results = []
+    test = metrics["splits"].get("test")
+    if test and info.training["data"] == "BUSI":
+        for name, value in _headline(test).items():
+            results.append(
+                EvalResult(
+                    task_type="image-segmentation",
+                    task_name="Lesion segmentation",
+                    dataset_type="busi",
+                    dataset_name="BUSI, grouped test split",
+                    metric_type=name.lower().replace(" ", "_").replace(",", ""),
+                    metric_name=name,
+                    metric_value=round(value["value"], 4),
+                )
+            )
+    data = ModelCardData(
+        model_name=info.model.name,
+        library_name="keras",
+        pipeline_tag="image-segmentation",
+        tags=["medical", "ultrasound", "breast", "u-net", "segmentation"],
+        license="mit",
+        eval_results=results or None,
+    )
+    return data.to_yaml()
+
+
+def _headline(split: dict[str, Any]) -> dict[str, dict[str, float]]:
+    final = split["final"]
+    values = {"Dice, all images": final["all_images"]["dice"]}
+    if "lesion_images" in final:
+        values["Dice, lesion images"] = final["lesion_images"]["dice"]
+        values["IoU, lesion images"] = final["lesion_images"]["iou"]
+    values["Pixel accuracy"] = final["pooled"]["accuracy"]
+    return values
+
+
+def _network(info: BundleInfo) -> str:
+    t = info.training
+    size = f"Input: {info.model.input_size}×{info.model.input_size} grey in [0, 1]; output: the "
+    size += "lesion probability of each pixel."
+    module = architecture(info.model)
+    what, start = f"{module.SENTENCE} {size}", module.START
+    if info.model.flip_averaging:
+        what += " The project averages it over the image and its mirror image."
+    if t["config"].get("pretrained"):
+        start = module.PRETRAINED
+    paragraphs = [
+        "## The network",
+        f"{what} {start} {_recipe(t)}",
+        f"```\n{t['command']}\n```",
+        f"Trained from commit `{info.commit}`; "
+        + ", ".join(f"{name} {version}" for name, version in info.versions.items())
+        + ".",
+        "![Learning curves](plots/learning_curves.png)",
+    ]
+    return "\n\n".join(paragraphs)
+
+
+def _recipe(training: dict[str, Any]) -> str:
+    config = training["config"]
+    decay = config.get("weight_decay")  # absent in networks trained before there was the choice
+    optimizer = f"AdamW (weight decay {decay})" if decay else "Adam"
+    epochs = f"{training['epochs_run']} of at most {config['epochs']} epochs, of which epoch "
+    epochs += f"{training['best_epoch']} (best mean Dice on validation) was kept"
+    if config.get("keep") == "last":
+        epochs = f"{training['epochs_run']} epochs, of which the last was kept"
+    changes = "no augmentation"
+    if config["augment"]:
+        changes = "flips, small warps and grey-value changes"
+    if config.get("strong"):
+        changes = "flips, wide warps, gain, gamma, contrast, speckle and loss of resolution"
+    if config.get("annotations"):
+        changes += ", calipers and text drawn over half of the images"
+    # Networks trained before there was a choice of loss do not name it.
+    loss = "Binary cross-entropy"
+    if config.get("loss") == "cross_entropy_dice":
+        loss += " plus soft Dice loss"
+    return (
+        f"{loss}; {optimizer} with linear warm-up and cosine decay from {config['learning_rate']}, "
+        f"batch {config['batch_size']}, {epochs}; {changes}; computed in {config['precision']}."
+    )
+
+
+def _results(info: BundleInfo, metrics: dict[str, Any]) -> str:
+    rules = info.postprocessing
+    parts = ["## Results"]
+    for split in ("test", "validation"):
+        if split in metrics["splits"]:
+            parts.append(split_table(f"{split} split", {info.model.name: metrics["splits"][split]}))
+    if "test" in metrics["splits"]:
+        parts.append(paper_table({info.model.name: metrics}))
+    parts.append(
+        f"Chosen on validation, on the mean Dice of all images: {_rules(rules)}. "
+        "Scores are at each image's own size. Two empty masks count as 1. Brackets: 95 % intervals "
+        "by bootstrap over near-duplicate groups."
+    )
+    for split in ("test", "validation"):
+        if "by_confidence" in metrics["splits"].get(split, {}):
+            parts.append(confidence_table(split, metrics["splits"][split]["by_confidence"]))
+    if "validation" in metrics["splits"]:
+        parts.append("![Threshold sweep](plots/threshold_sweep_validation.png)")
+        parts.append("![Calibration](plots/calibration_validation.png)")
+    parts.append(
+        "These numbers come from `metrics.json`, made by "
+        f"`python train.py evaluate --weights weights/{info.model.name} --data DIR --split all` "
+        f"at commit `{metrics['commit']}`."
+    )
+    return "\n\n".join(parts)
+
+
+def _validation_of_the_recipe(
+    info: BundleInfo, cross_validation: dict[str, Any] | None, ablation: dict[str, Any] | None
+) -> list[str]:
+    parts = []
+    if cross_validation:
+        parts.append(
+            "## Cross-validation\n\nNetworks trained with the same recipe; near-duplicates share a "
+            "fold, post-processing is chosen on the other folds.\n\n"
+            + cross_validation_table(cross_validation)
+            + f"\n\n`{cross_validation['command']}` made "
+            "`cross_validation.json` and `.csv`, from which this comes."
+        )
+    if ablation:
+        parts.append(
+            f"## What each part gives\n\n{ablation_tables(ablation)}\n\n"
+            f"`python train.py ablate --data DIR --weights weights/{info.model.name}` made "
+            "`ablation.json`, from which this comes."
+        )
+    return parts
+
+
+def _rules(rules: PostProcessing) -> str:
+    words = [f"threshold {rules.threshold}"]
+    if rules.min_area:
+        words.append(f"regions below {rules.min_area:.2%} of the image dropped")
+    if rules.min_peak:
+        words.append(f"no mask where the peak probability stays under {rules.min_peak}")
+    if rules.min_presence:
+        words.append(f"no mask where a lesion at all is less likely than {rules.min_presence}")
+    return ", ".join(words)
+
+
+def _data(info: BundleInfo) -> str:
+    sizes = ", ".join(f"{len(ids)} {name}" for name, ids in info.split.items())
+    if info.training["data"] != "BUSI":
+        return (
+            "## Data and limits\n\nTrained on generated phantoms to try the commands out. "
+            f"It knows no real ultrasound. Images: {sizes}."
+        )
+    return (
+        f"## Data and limits\n\nBUSI ({CITATION}): {sizes}. BUSI holds many images more than once "
+        "(Pawłowska et al., PMC10293973) and some with contradicting labels, and names no "
+        "patients. Near-duplicates by perceptual hash stay on one side of the split; images of "
+        "one patient that look different may not. About half the images carry calipers or text. "
+        "One hospital, two scanners: expect worse elsewhere."
+    )
+
+
+def _use(info: BundleInfo) -> str:
+    name = info.model.name
+    return f"""## Use
+
+With this project, from its folder:
+
+```python
+from PIL import Image
+from unet import Segmenter
+
+segmenter = Segmenter.load("weights/{name}")
+mask = segmenter.segment(Image.open("ultrasound.png"))  # bool (H, W), the image's own size
+```
+
+From the Hub, with this project or with Keras alone (`USER/NAME` is this repository):
+
+```python
+segmenter = Segmenter.from_hub("USER/NAME")
+
+import keras
+
+network = keras.saving.load_model("hf://USER/NAME")
+probability = network(batch)  # float32 (B, {info.model.input_size}, {info.model.input_size}, 1)
+```
+
+As a page, with this project: `UNET_REPO=USER/NAME python app.py`.
+"""

@@ -1,0 +1,92 @@
+"""The table of results in the project's README."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from unet.errors import UserError
+from unet.files import write_whole
+from unet.publishing.card import write_card
+from unet.publishing.tables import interval, paper_table, split_table
+
+
+def readme_results(bundles: list[Path]) -> str:
+    """The bundles' results as the project's README shows them, between its two marks."""
+    metrics = {bundle.name: _read(bundle / "metrics.json") for bundle in bundles}
+    test = {name: m["splits"]["test"] for name, m in metrics.items()}
+    validated = [b for b in bundles if (b / "cross_validation.json").exists()]
+    sentences = [_sentence(b.name, _read(b / "cross_validation.json")) for b in validated]
+    return "\n\n".join([split_table("test split", test), *sentences, paper_table(metrics)])
+
+
+def _sentence(name: str, validated: dict[str, Any]) -> str:
+    final = validated["final"]
+    normal = final["normal_images_with_mask"]
+    return (
+        f"{validated['folds']}-fold cross-validation of {name}, each of the {validated['cases']} "
+        "images scored by a network that had not seen it or its near-duplicates: Dice of lesion "
+        f"images {interval(final['lesion_images']['dice'])}, of all images "
+        f"{interval(final['all_images']['dice'])}; {normal['count']} of {normal['of']} normal "
+        "images given a mask."
+    )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text())
+
+
+def update_readme(text: str, results: str) -> str:
+    """README text with everything between the two marks replaced by `results`.
+
+    Raises:
+        ValueError: The marks are not there.
+    """
+    start, end = text.find("<!-- results:"), text.find("<!-- end of results -->")
+    if not 0 <= start < end:
+        raise ValueError("expected the marks '<!-- results:' and '<!-- end of results -->'")
+    first_line = text[start : text.index("\n", start)]
+    return f"{text[:start]}{first_line}\n\n{results}\n\n{text[end:]}"
+
+
+def write_cards(readme: Path, weights: Path) -> None:
+    """Write the model card of each bundle in `weights`, and the README's results, anew.
+
+    Raises:
+        UserError: There is no bundle, or the README lacks the marks.
+    """
+    bundles = best_first([path.parent for path in weights.glob("*/unet.json")])
+    if not bundles:
+        raise UserError(f"{weights} holds no bundle. Run train.py fit first.")
+    for bundle in bundles:
+        write_card(bundle)
+    try:
+        text = update_readme(readme.read_text(), readme_results(bundles))
+    except ValueError as error:
+        raise UserError(f"{readme}: {error}") from None
+    write_whole(readme, text)
+    print(f"wrote {readme} and the cards of {', '.join(bundle.name for bundle in bundles)}")
+
+
+def metrics_of(bundle: Path) -> dict[str, Any]:
+    """The bundle's metrics.json; no splits if it has none that can be read."""
+    try:
+        metrics = json.loads((bundle / "metrics.json").read_text())
+        metrics["splits"].items()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {"splits": {}}
+    return metrics
+
+
+def best_first(bundles: list[Path]) -> list[Path]:
+    """Bundles by their mean Dice on all validation images, the best first; then by name."""
+
+    def dice(bundle: Path) -> float:
+        try:
+            final = metrics_of(bundle)["splits"]["validation"]["final"]
+            return float(final["all_images"]["dice"]["value"])
+        except (KeyError, TypeError, ValueError):
+            return 0.0
+
+    return sorted(sorted(bundles), key=dice, reverse=True)

@@ -1,0 +1,196 @@
+"""What each part of a network's recipe gives, on the validation split.
+
+Parts of the training are left out one at a time, in trainings of their own that are smaller than
+the shipped network's (`SIZE`, `EPOCHS`) and may be stopped and continued. Parts of what happens
+after the network are left out of the shipped bundle.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from unet.config import TrainConfig, from_dict, to_dict
+from unet.data.annotations import annotation_layers
+from unet.data.busi import Case, Dataset, DatasetError, load_dataset
+from unet.errors import UserError
+from unet.evaluation.metrics import Confusion, ratio_interval
+from unet.evaluation.scores import Map, choose_postprocessing, final_mask, probability_maps
+from unet.files import write_whole
+from unet.inference.bundle import BundleInfo, load_network, verify
+from unet.inference.postprocessing import PostProcessing, quantise
+from unet.inference.segmenter import Segmenter
+from unet.publishing.card import write_card
+from unet.training.learnt import segmenter_without_rules
+from unet.training.loop import train
+from unet.training.workflow import bundle_cases, fingerprint
+
+SIZE, EPOCHS = 128, 20
+TRAININGS: dict[str, dict[str, Any]] = {
+    "the recipe": {},
+    "encoder from random weights": {"pretrained": False},
+    "small augmentation only": {"strong": False, "annotations": False},
+    "no annotations drawn": {"annotations": False},
+    "cross-entropy without Dice": {"loss": "cross_entropy"},
+}
+
+
+def draw_over(images: np.ndarray) -> np.ndarray:
+    """The images with annotations drawn over them, others than training drew; a few get none."""
+    layers = annotation_layers(images.shape[1], seed=1_000_003, count=len(images))[..., None]
+    return np.where(layers > 0, layers / np.float32(255), images).astype(np.float32)
+
+
+def maps_of(
+    segmenter: Segmenter, cases: list[Case], images: np.ndarray, masks: np.ndarray
+) -> list[Map]:
+    """The network's maps of some images, at its own size.
+
+    Args:
+        images: float32 `(N, S, S, 1)` in [0, 1].
+        masks: bool `(N, S, S, 1)`.
+    """
+    maps = []
+    for case, image, mask in zip(cases, images, masks, strict=True):
+        views = segmenter.views_of_input(image)
+        square = views.probability.mean(axis=0)  # (S, S)
+        maps.append(Map(case, square, quantise(square), mask[..., 0], 0.0, presence=views.presence))
+    return maps
+
+
+def scores(maps: list[Map], rules: PostProcessing) -> np.ndarray:
+    """Dice of each case's final mask: float `(N,)`."""
+    return np.array([Confusion.of(final_mask(m, rules), m.truth).dice for m in maps])
+
+
+def ablate_training(
+    data: Path, info: BundleInfo, run_dir: Path, size: int, epochs: int
+) -> list[dict[str, Any]]:
+    """Train with each part left out and score on validation; a row a training."""
+    recipe = from_dict(TrainConfig, info.training["config"])
+    dataset = load_dataset(data, size)
+    cases = _cases_of(data, dataset, info)["validation"]
+    place = {case.id: i for i, case in enumerate(dataset.cases)}
+    chosen = {name: [place[case_id] for case_id in ids] for name, ids in info.split.items()}
+    arrays = {n: (dataset.images[i], dataset.masks[i]) for n, i in chosen.items()}
+    data_fingerprint = fingerprint(dataset, chosen)
+    images, masks = arrays["validation"]
+    lesion = masks.any(axis=(1, 2, 3))
+    model = dataclasses.replace(info.model, input_size=size)
+    rows, base = [], {}
+    for number, (name, changes) in enumerate(TRAININGS.items()):
+        if changes and dataclasses.replace(recipe, **changes) == recipe:
+            continue  # this network is trained without that part
+        print(f"\n{name}", flush=True)
+        network, _ = train(
+            model,
+            dataclasses.replace(recipe, epochs=epochs, keep="last", **changes),
+            arrays["train"],
+            None,
+            run_dir / str(number),
+            data_fingerprint=data_fingerprint,
+            resume=True,
+        )
+        segmenter = segmenter_without_rules(network, model, *arrays["train"], recipe.seed)
+        maps = maps_of(segmenter, cases, images, masks)
+        rules = choose_postprocessing(maps)
+        annotated = maps_of(segmenter, cases, draw_over(images), masks)
+        dice = {"as_they_are": scores(maps, rules), "annotated": scores(annotated, rules)}
+        rows.append(
+            {"what": name, "changes": changes}
+            | {key: summary(cases, lesion, d, base.get(key)) for key, d in dice.items()}
+        )
+        base = base or dice
+        keras.backend.clear_session()
+    return rows
+
+
+def ablate_rules(data: Path, folder: Path, info: BundleInfo) -> list[dict[str, Any]]:
+    """The shipped network with parts of what comes after it left out; a row each.
+
+    At the images' own size. Where flip averaging or the presence gate is left out, the rules are
+    chosen anew, as they would have been without it; where a rule is, the others stay.
+    """
+    cases = _cases_of(data, load_dataset(data, info.model.input_size), info)["validation"]
+    rules = info.postprocessing
+    whole = probability_maps(Segmenter.load(folder), cases)
+    single = Segmenter(load_network(folder, info), info.model.name, rules, presence=info.presence)
+    one_view = probability_maps(single, cases)
+    no_presence = [dataclasses.replace(m, presence=None) for m in whole]
+    variants = {
+        "the shipped network": (whole, rules),
+        "no flip averaging": (one_view, choose_postprocessing(one_view)),
+        "no presence gate": (no_presence, choose_postprocessing(no_presence)),
+        "threshold 0.5, no post-processing": (whole, PostProcessing()),
+    }
+    if rules.min_peak:
+        variants["no gate on the peak"] = (whole, dataclasses.replace(rules, min_peak=0.0))
+    if rules.min_area:
+        variants["no smallest region"] = (whole, dataclasses.replace(rules, min_area=0.0))
+    lesion = np.array([m.truth.any() for m in whole])
+    rows, base = [], None
+    for name, (maps, variant) in variants.items():
+        dice = scores(maps, variant)
+        given = sum(bool(final_mask(m, variant).any()) for m in maps if not m.truth.any())
+        rows.append(
+            {"what": name, "rules": to_dict(variant)}
+            | {"normal_with_mask": given, "normal": int((~lesion).sum())}
+            | summary(cases, lesion, dice, base)
+        )
+        base = dice if base is None else base
+    return rows
+
+
+def summary(
+    cases: list[Case], lesion: np.ndarray, dice: np.ndarray, base: np.ndarray | None
+) -> dict[str, Any]:
+    """Mean Dice, and its difference to the whole's, each with a 95 % interval."""
+    groups = np.array([case.group for case in cases])
+
+    def mean(values: np.ndarray, chosen: np.ndarray) -> dict[str, float]:
+        return ratio_interval(values[chosen], np.ones(chosen.sum()), groups[chosen])
+
+    every = np.ones(len(dice), bool)
+    result = {"dice_all": mean(dice, every), "dice_lesion": mean(dice, lesion)}
+    if base is not None:
+        result["difference_all"] = mean(dice - base, every)
+        result["difference_lesion"] = mean(dice - base, lesion)
+    return result
+
+
+def _cases_of(data: Path, dataset: Dataset, info: BundleInfo) -> dict[str, list[Case]]:
+    cases = bundle_cases(dataset.cases, info.split)
+    if cases is None:
+        raise DatasetError(f"{data} does not hold the cases that the network was trained from")
+    return cases
+
+
+def ablate(data: Path, weights: Path, run_dir: Path) -> None:
+    """Write ablation.json to a bundle, and its card anew.
+
+    Args:
+        data: The folder of the data set that the network was trained on.
+        weights: The bundle.
+        run_dir: Gets the trainings, which are resumed where they were left.
+
+    Raises:
+        UserError: The bundle is not whole or not evaluated, or `data` holds other cases.
+    """
+    info = verify(weights)
+    if not (weights / "metrics.json").exists():  # said before the trainings, not after
+        raise UserError(f"{weights} has no metrics.json. Run train.py evaluate --split all first.")
+    found = {
+        "size": SIZE,
+        "epochs": EPOCHS,
+        "rules": to_dict(info.postprocessing),
+        "after_the_network": ablate_rules(data, weights, info),
+        "training": ablate_training(data, info, run_dir, SIZE, EPOCHS),
+    }
+    write_whole(weights / "ablation.json", json.dumps(found, indent=1) + "\n")
+    write_card(weights)
+    print(f"wrote {weights}/ablation.json")

@@ -1,0 +1,45 @@
+"""What a training was: the data's name, the command that repeats it, whether two were the same."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+from typing import Any
+
+from unet.config import RECIPES, ModelConfig, TrainConfig, from_dict
+from unet.inference.bundle import BundleInfo
+
+
+def name_of(data: str) -> str:
+    """What a data folder is called in a bundle."""
+    return "phantom" if data == "phantom" else "BUSI"
+
+
+def command_of(data: str, recipe: str, model_config: ModelConfig, config: TrainConfig) -> str:
+    """The command that trains this network anew, with every setting that is not the recipe's."""
+    model, defaults = RECIPES[recipe]
+    words = ["python", "train.py", "fit", "--data", "DIR" if name_of(data) == "BUSI" else data]
+    words += ["--model", recipe]
+    if model_config.name != recipe:
+        words += ["--out", f"weights/{model_config.name}"]
+    if model_config.input_size != model.input_size:
+        words += ["--input-size", str(model_config.input_size)]
+    for field in dataclasses.fields(TrainConfig):
+        value = getattr(config, field.name)
+        if value != getattr(defaults, field.name):
+            option = field.name.replace("_", "-")
+            if isinstance(value, bool):
+                words.append(f"--{option}" if value else f"--no-{option}")
+            else:
+                words += [f"--{option}", str(value)]
+    return shlex.join(words)
+
+
+def same_recipe(validated: dict[str, Any], info: BundleInfo) -> bool:
+    """Whether a cross-validation was of a bundle's recipe, on the same kind of data."""
+    return (
+        validated.get("data") == info.training["data"]
+        and from_dict(ModelConfig, validated["model"]) == info.model
+        and from_dict(TrainConfig, validated["config"])
+        == from_dict(TrainConfig, info.training["config"])
+    )

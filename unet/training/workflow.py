@@ -1,0 +1,296 @@
+"""What the command line does: data → training → evaluation → bundle."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from unet.config import ModelConfig, TrainConfig, to_dict
+from unet.data.busi import Case, Dataset, DatasetError, curated_ids, load_dataset
+from unet.data.splits import SPLITS, split_cases
+from unet.evaluation import plots
+from unet.evaluation.report import evaluate_splits
+from unet.evaluation.scores import choose_postprocessing, probability_maps
+from unet.files import rows_to_csv
+from unet.images.phantom import KINDS, make_phantom, write_dataset
+from unet.inference.bundle import BundleInfo, read_info, replacing, write_bundle
+from unet.inference.postprocessing import quantise
+from unet.inference.segmenter import Segmenter
+from unet.publishing.card import write_card
+from unet.training.recipe import command_of, name_of, same_recipe
+
+if TYPE_CHECKING:
+    import keras
+
+PHANTOM_CASES = 60
+
+
+@contextmanager
+def data_folder(data: str) -> Iterator[Path]:
+    """The folder `--data` names; for "phantom" a temporary one with generated cases."""
+    if data != "phantom":
+        yield Path(data)
+        return
+    with tempfile.TemporaryDirectory(prefix="phantom-") as folder:
+        yield write_dataset(folder, PHANTOM_CASES)
+
+
+def fit(
+    data: str,
+    recipe: str,
+    model_config: ModelConfig,
+    config: TrainConfig,
+    *,
+    out: Path,
+    run_dir: Path,
+    resume: bool = False,
+    tensorboard: bool = False,
+) -> None:
+    """Train a network, choose its post-processing, write its bundle and evaluate it.
+
+    Args:
+        data: The BUSI folder, or "phantom".
+        recipe: Name of the recipe that the settings were taken from, one of `RECIPES`.
+        model_config, config: The network and how it is trained.
+        out: The bundle's folder; replaced when the run is finished.
+        run_dir: Checkpoints, logs and figures that show the data set's images.
+        resume: Continue the run in `run_dir`.
+        tensorboard: Write TensorBoard logs too.
+    """
+    from unet.training.checkpoint import Checkpoint, kept_epoch
+    from unet.training.loop import train
+
+    with data_folder(data) as folder:
+        dataset = load_dataset(folder, model_config.input_size)
+        split = split_cases(
+            dataset.cases,
+            test=config.test_fraction,
+            validation=config.validation_fraction,
+            seed=config.split_seed,
+        )
+        print(", ".join(f"{name}: {len(split[name])} cases" for name in SPLITS))
+        network, history = train(
+            model_config,
+            config,
+            _arrays(dataset, split["train"]),
+            _arrays(dataset, split["validation"]),
+            run_dir,
+            data_fingerprint=fingerprint(dataset, split),
+            resume=resume,
+            tensorboard=tensorboard,
+        )
+        training = {
+            "data": name_of(data),
+            "command": command_of(data, recipe, model_config, config),
+            "config": to_dict(config),
+            "epochs_run": len(history),
+            "best_epoch": kept_epoch(history, config.keep),
+            "seconds": round(sum(row["seconds"] for row in history)),
+        }
+        commit = Checkpoint.started_from(run_dir)
+        cases = {name: [dataset.cases[i] for i in split[name]] for name in SPLITS}
+        with replacing(out) as new:
+            parts = _learnt_and_chosen(network, model_config, dataset, split, config.seed)
+            info = write_bundle(
+                new,
+                network,
+                model=model_config,
+                training=training,
+                split={name: [case.id for case in cases[name]] for name in SPLITS},
+                commit=commit,
+                **parts,
+            )
+            segmenter = Segmenter.load(new)  # what is evaluated is what was written
+            evaluate_splits(segmenter, cases, new, run_dir / "figures", curated_ids(folder))
+            write_bundle_figures(new, segmenter, history, training["best_epoch"])
+            keep_what_still_holds(out, new, info)
+            write_card(new)
+    print(f"wrote {out}")
+
+
+def _learnt_and_chosen(
+    network: keras.Model,
+    model_config: ModelConfig,
+    dataset: Dataset,
+    split: dict[str, list[int]],
+    seed: int,
+) -> dict[str, Any]:
+    """What a trained network is shipped with: learnt on train, chosen on validation."""
+    from unet.training.learnt import choose_confidence, learn_familiarity, segmenter_without_rules
+
+    segmenter = segmenter_without_rules(
+        network, model_config, *_arrays(dataset, split["train"]), seed
+    )
+    maps = probability_maps(segmenter, [dataset.cases[i] for i in split["validation"]])
+    rules = choose_postprocessing(maps)
+    train, validation = (dataset.images[split[name]] for name in ("train", "validation"))
+    return {
+        "postprocessing": rules,
+        "presence": segmenter.presence,
+        "familiarity": learn_familiarity(network, model_config, train, validation, seed),
+        "confidence": choose_confidence(maps, rules),
+    }
+
+
+def write_bundle_figures(
+    folder: Path, segmenter: Segmenter, history: list[dict], kept_epoch: int
+) -> None:
+    """The figures a bundle carries that need neither data set nor evaluation."""
+    (folder / "history.csv").write_text(rows_to_csv(history))
+    plots.learning_curves(history, folder / "plots" / "learning_curves.png", kept_epoch)
+    examples = []
+    for kind in KINDS:
+        for seed in (1, 2):
+            phantom = make_phantom(seed, kind)
+            p8 = quantise(segmenter.predict(phantom.image))
+            mask = segmenter.segment(phantom.image)
+            examples.append(
+                {
+                    "image": phantom.image,
+                    "truth": phantom.mask,
+                    "mask": mask,
+                    "p8": p8,
+                    "caption": f"phantom, {kind}",
+                }
+            )
+    plots.predictions(examples, "Generated phantoms", folder / "plots" / "phantoms.png")
+
+
+def keep_what_still_holds(old: Path, new: Path, info: BundleInfo) -> None:
+    """Copy the cross-validation of the same recipe, and the ablation of the same weights."""
+    cross_validation, ablation = old / "cross_validation.json", old / "ablation.json"
+    if cross_validation.exists():
+        if same_recipe(json.loads(cross_validation.read_text()), info):
+            for name in ("cross_validation.json", "cross_validation.csv"):
+                shutil.copy(old / name, new / name)
+        else:
+            print(f"{cross_validation} is of another recipe and is left out")
+    if ablation.exists():
+        if (old / "unet.json").exists() and read_info(old).sha256 == info.sha256:
+            shutil.copy(ablation, new / ablation.name)
+        else:
+            print(f"{ablation} is of other weights and is left out; train.py ablate makes it anew")
+
+
+def cross_validate(
+    data: str,
+    recipe: str,
+    model_config: ModelConfig,
+    config: TrainConfig,
+    *,
+    folds: int,
+    out: Path,
+    run_dir: Path,
+    resume: bool = False,
+) -> None:
+    """Cross-validate a recipe; writes cross_validation.json and .csv, and no bundle.
+
+    Args:
+        folds: How many parts the cases are dealt into.
+        out: Where the results go: the bundle of the network trained with the same recipe, or a
+            folder without a bundle.
+        data, recipe, model_config, config, run_dir, resume: As in `fit`.
+
+    Raises:
+        DatasetError: `config.keep` is "best", or `out` holds a network of another recipe.
+    """
+    from unet.training import cross_validation
+
+    if config.keep != "last":
+        raise DatasetError(
+            "cross-validation has no validation cases to choose an epoch on: add --keep last"
+        )
+    about = {
+        "data": name_of(data),
+        "model": to_dict(model_config),
+        "config": to_dict(config),
+        "command": f"{command_of(data, recipe, model_config, config)} --folds {folds}",
+    }
+    if (out / "unet.json").exists() and not same_recipe(about, read_info(out)):
+        raise DatasetError(
+            f"{out} holds a network that was trained with other settings or on other data. Give "
+            "--out another folder for the results of the cross-validation."
+        )
+    with data_folder(data) as folder:
+        dataset = load_dataset(folder, model_config.input_size)
+        summary, rows = cross_validation.cross_validate(
+            dataset,
+            model_config,
+            config,
+            folds=folds,
+            run_dir=run_dir,
+            data_fingerprint=fingerprint(dataset, {"all": list(range(len(dataset.cases)))}),
+            resume=resume,
+        )
+    cross_validation.write_cross_validation(out, about | summary, rows)
+    if (out / "metrics.json").exists():
+        write_card(out)
+    print(json.dumps(summary["final"], indent=1))
+    print(f"wrote {out}/cross_validation.json and cross_validation.csv")
+
+
+def evaluate(weights: Path, data: str, split: str, out: Path | None, figures: Path) -> None:
+    """Evaluate a bundle and print the summary.
+
+    On the data it was trained from, the bundle's own split is used and its files are written
+    anew. On other data `split` must be "all", and the results go to `out`.
+
+    Args:
+        weights: The bundle.
+        data: A folder in BUSI's layout, or "phantom".
+        split: "test", "validation", "train" or "all".
+        out: Where results go; the bundle itself if None.
+        figures: Where figures that show the data's images go.
+
+    Raises:
+        DatasetError: The data is not what the bundle was trained from, and `split` or `out` does
+            not allow for it.
+    """
+    segmenter, info = Segmenter.load(weights), read_info(weights)
+    with data_folder(data) as folder:
+        dataset = load_dataset(folder, info.model.input_size)
+        cases = bundle_cases(dataset.cases, info.split)
+        if cases is None:
+            if split != "all" or out is None:
+                raise DatasetError(
+                    f"{data} does not hold the cases that {weights} was trained from. To evaluate "
+                    "on other data, give --split all and --out with a folder for the results."
+                )
+            cases = {"all": dataset.cases}
+        elif split != "all":
+            cases = {split: cases[split]}
+        target = out or weights
+        metrics = evaluate_splits(segmenter, cases, target, figures, curated_ids(folder))
+        if target == weights:
+            write_card(weights)
+    for name in cases:
+        print(json.dumps({name: metrics["splits"][name]["final"]}, indent=1))
+    print(f"wrote {target}/metrics.json and cases.csv; figures of cases in {figures}")
+
+
+def fingerprint(dataset: Dataset, split: dict[str, list[int]]) -> str:
+    """A hash of the cases' pixels and of where the split puts them."""
+    digest = hashlib.sha256()
+    for name in split:
+        digest.update(f"{name} {[dataset.cases[i].id for i in split[name]]}".encode())
+    digest.update(dataset.images.tobytes())
+    digest.update(dataset.masks.tobytes())
+    return digest.hexdigest()
+
+
+def _arrays(dataset: Dataset, indices: list[int]):
+    return dataset.images[indices], dataset.masks[indices]
+
+
+def bundle_cases(cases: list[Case], split: dict[str, list[str]]) -> dict[str, list[Case]] | None:
+    """The cases of each split of a bundle, or None if these are not its cases."""
+    by_id = {case.id: case for case in cases}
+    if set(by_id) != {case_id for ids in split.values() for case_id in ids}:
+        return None
+    return {name: [by_id[case_id] for case_id in split[name]] for name in SPLITS}
