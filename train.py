@@ -33,7 +33,10 @@ def parser() -> argparse.ArgumentParser:
     commands = main.add_subparsers(dest="command", required=True)
 
     fit = commands.add_parser("fit", help="train a network, evaluate it and write its bundle")
-    fit.add_argument("--data", required=True, help="the BUSI folder, or 'phantom'")
+    fit.add_argument(
+        "--data", required=True, action="append", metavar="DIR",
+        help="a data set's folder, or 'phantom'; may be given several times",
+    )  # fmt: skip
     fit.add_argument("--model", default="unet", choices=RECIPES, help="network (default: unet)")
     fit.add_argument("--out", type=Path, help="bundle folder (default: weights/MODEL)")
     fit.add_argument("--run-dir", type=Path, help="checkpoints and logs (default: runs/OUT's name)")
@@ -41,6 +44,9 @@ def parser() -> argparse.ArgumentParser:
     fit.add_argument("--push-to", metavar="USER/NAME", help="push the bundle to the Hub when done")
     fit.add_argument("--tensorboard", action="store_true", help="write TensorBoard logs")
     fit.add_argument("--folds", type=int, help="cross-validate in so many folds, --keep last")
+    fit.add_argument(
+        "--leave-out", metavar="NAME", help="train without a data set or scanner, and score it"
+    )
     sizes = ", ".join(f"{model.input_size} for {name}" for name, (model, _) in RECIPES.items())
     fit.add_argument("--input-size", type=int, help=f"side of the input; default: {sizes}")
     for field in dataclasses.fields(TrainConfig):
@@ -56,7 +62,10 @@ def parser() -> argparse.ArgumentParser:
 
     evaluate = commands.add_parser("evaluate", help="score a bundle and draw its figures")
     evaluate.add_argument("--weights", type=Path, required=True, help="bundle folder")
-    evaluate.add_argument("--data", required=True, help="the BUSI folder, or 'phantom'")
+    evaluate.add_argument(
+        "--data", required=True, action="append", metavar="DIR",
+        help="a data set's folder, or 'phantom'; may be given several times",
+    )  # fmt: skip
     evaluate.add_argument(
         "--split", default="test", choices=["test", "validation", "train", "all"],
         help="cases of the bundle's split (default: test)",
@@ -88,7 +97,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _fit(arguments: argparse.Namespace) -> None:
-    from unet.training.workflow import cross_validate, fit
+    from unet.training.workflow import cross_validate, fit, leave_out
 
     out = arguments.out or Path("weights") / arguments.model
     model, config = RECIPES[arguments.model]
@@ -100,10 +109,17 @@ def _fit(arguments: argparse.Namespace) -> None:
         model = dataclasses.replace(model, name=out.name, input_size=size)
     except ValueError as error:
         raise UserError(error) from None
-    if arguments.folds is not None and (arguments.push_to or arguments.tensorboard):
+    scored = [
+        name
+        for name, value in (("--folds", arguments.folds), ("--leave-out", arguments.leave_out))
+        if value is not None
+    ]
+    if len(scored) > 1:
+        raise UserError("--folds and --leave-out are two ways of scoring: run fit once with each")
+    if scored and (arguments.push_to or arguments.tensorboard):
         raise UserError(
-            "--folds trains networks to be scored, none to keep: leave out --push-to and "
-            "--tensorboard, or run fit without --folds as well"
+            f"{scored[0]} trains networks to be scored, none to keep: leave out --push-to and "
+            f"--tensorboard, or run fit without {scored[0]} as well"
         )
     if arguments.push_to:
         from unet.inference.hub import check_name
@@ -114,6 +130,11 @@ def _fit(arguments: argparse.Namespace) -> None:
     if arguments.folds is not None:
         cross_validate(
             arguments.data, arguments.model, model, config, folds=arguments.folds, **options
+        )
+        return
+    if arguments.leave_out is not None:
+        leave_out(
+            arguments.data, arguments.model, model, config, left_out=arguments.leave_out, **options
         )
         return
     fit(

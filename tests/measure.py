@@ -189,7 +189,8 @@ def other_pictures() -> dict[str, np.ndarray]:
 def unfamiliar(weights: Path, data: Path) -> None:
     """How often a picture is warned of, by where it comes from."""
     from unet import Segmenter
-    from unet.data.busi import find_cases, read_grey
+    from unet.data.cases import read_grey
+    from unet.data.sets import find_cases
     from unet.images.phantom import KINDS, make_phantom
     from unet.inference.bundle import read_info
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from unet.data.busi import Dataset, load_dataset, read_mask
+from unet.data.cases import Dataset, read_mask
+from unet.data.sets import load_datasets
 from unet.inference.bundle import read_info
 
 BUNDLES = sorted(p.parent for p in (Path(__file__).parents[1] / "weights").glob("*/unet.json"))
@@ -22,7 +23,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def busi() -> Dataset:
-    return load_dataset(os.environ["BUSI_DIR"], 64)
+    return load_datasets([os.environ["BUSI_DIR"]], 64)
 
 
 def test_all_cases_are_found_and_normal_ones_are_empty(busi):

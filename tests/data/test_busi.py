@@ -5,14 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from unet.data.busi import (
-    Case,
-    DatasetError,
-    find_cases,
-    group_near_duplicates,
-    load_dataset,
-    read_mask,
-)
+from unet.data.cases import Case, DatasetError, group_cases, read_mask
+from unet.data.sets import find_cases, load_datasets
 
 
 def copy_tree(source: Path, target: Path) -> Path:
@@ -64,7 +58,7 @@ def test_everything_wrong_with_a_folder_is_said_at_once(phantoms, tmp_path):
     for path in (root / "normal").glob("*.png"):
         path.unlink()
     with pytest.raises(DatasetError) as error:
-        load_dataset(root, 32)
+        load_datasets([root], 32)
     message = str(error.value)
     assert message.startswith("5 problem(s)")
     for line in (
@@ -87,7 +81,7 @@ def test_a_missing_class_folder_is_said(tmp_path):
 
 def test_a_missing_data_folder_is_said(tmp_path):
     with pytest.raises(DatasetError, match="expected a folder, found none"):
-        load_dataset(tmp_path / "nowhere", 32)
+        load_datasets([tmp_path / "nowhere"], 32)
 
 
 def test_near_duplicates_chain_into_one_group():
@@ -95,7 +89,7 @@ def test_near_duplicates_chain_into_one_group():
     hashes[1, :20] = True  # 20 bits from 0
     hashes[2, :45] = True  # 25 bits from 1, 45 from 0
     hashes[3, 100:200] = True
-    np.testing.assert_array_equal(group_near_duplicates(hashes), [0, 0, 0, 3])
+    np.testing.assert_array_equal(group_cases(hashes), [0, 0, 0, 3])
 
 
 def test_an_image_and_its_copy_share_a_group(phantoms, tmp_path):
@@ -103,13 +97,13 @@ def test_an_image_and_its_copy_share_a_group(phantoms, tmp_path):
     bright = Image.open(root / "benign" / "benign (3).png").point(lambda v: v * 0.9)
     bright.save(root / "normal" / "normal (9).png")
     Image.new("1", bright.size).save(root / "normal" / "normal (9)_mask.png")
-    groups = {case.id: case.group for case in load_dataset(root, 32).cases}
+    groups = {case.id: case.group for case in load_datasets([root], 32).cases}
     assert groups["normal/normal (9)"] == groups["benign/benign (3)"]
     assert Counter(groups.values()).most_common()[0][1] == 2
 
 
 def test_arrays_are_in_the_networks_size_and_in_the_order_of_the_cases(phantoms):
-    dataset = load_dataset(phantoms, 32)
+    dataset = load_datasets([phantoms], 32)
     assert dataset.images.shape == dataset.masks.shape == (18, 32, 32, 1)
     assert dataset.images.dtype == np.float32
     has_lesion = dataset.masks.any(axis=(1, 2, 3))

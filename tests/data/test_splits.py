@@ -4,7 +4,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from unet.data.busi import CLASSES, Case, DatasetError
+from unet.data.busi import CLASSES
+from unet.data.cases import Case, DatasetError
 from unet.data.splits import SPLITS, fold_cases, split_cases
 
 

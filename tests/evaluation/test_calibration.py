@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from unet.config import RECIPES
-from unet.data.busi import Case
+from unet.data.cases import Case
 from unet.evaluation.calibration import calibration_curve
 from unet.evaluation.scores import Map
 from unet.inference.postprocessing import PostProcessing, quantise

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from unet.data.busi import Case, DatasetError
+from unet.data.cases import Case, DatasetError
 from unet.evaluation.scores import Map, choose_postprocessing, sweep
 from unet.inference.bundle import read_info
 from unet.inference.postprocessing import PostProcessing, segment

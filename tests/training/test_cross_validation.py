@@ -8,7 +8,8 @@ import pytest
 
 from tests.conftest import QUICK, TINY
 from unet.config import to_dict
-from unet.data.busi import DatasetError, load_dataset, read_mask
+from unet.data.cases import DatasetError, read_mask
+from unet.data.sets import load_datasets
 from unet.evaluation.scores import Map
 from unet.inference.bundle import read_info
 from unet.inference.postprocessing import PostProcessing
@@ -33,7 +34,7 @@ def validated(phantoms, tmp_path_factory):
 
 def test_every_case_is_scored_once_in_its_fold(validated, phantoms):
     _, summary, rows = validated
-    assert [row["id"] for row in rows] == sorted(c.id for c in load_dataset(phantoms, 32).cases)
+    assert [row["id"] for row in rows] == sorted(c.id for c in load_datasets([phantoms], 32).cases)
     assert {row["split"] for row in rows} == {"fold 1", "fold 2", "fold 3"}
     fold_of = {}
     for row in rows:
@@ -48,7 +49,7 @@ def test_a_network_is_scored_on_none_of_the_cases_it_learnt_from(
     phantoms, tmp_path, monkeypatch, validated
 ):
     """Nor are rules chosen on the fold they are scored on."""
-    dataset = load_dataset(phantoms, 32)
+    dataset = load_datasets([phantoms], 32)
     seen, scored, chosen_on = [], [], []
 
     def number_of(image: np.ndarray) -> int:

@@ -16,7 +16,7 @@ import pytest
 
 from tests.conftest import QUICK, TINY
 from unet.config import TrainConfig
-from unet.data.busi import load_dataset
+from unet.data.sets import load_datasets
 from unet.errors import UserError
 from unet.training.checkpoint import MONITOR, RunError, best_epoch
 from unet.training.loop import EpochEnd, is_finished, train
@@ -26,7 +26,7 @@ LONG = TrainConfig(epochs=12, batch_size=4, warmup_epochs=1)
 
 @pytest.fixture(scope="module")
 def data(phantoms):
-    dataset = load_dataset(phantoms, TINY.input_size)
+    dataset = load_datasets([phantoms], TINY.input_size)
     return (
         (dataset.images[:12], dataset.masks[:12]),
         (dataset.images[12:], dataset.masks[12:]),
@@ -110,10 +110,10 @@ import sys
 from pathlib import Path
 from tests.conftest import TINY
 from tests.training.test_loop import LONG
-from unet.data.busi import load_dataset
+from unet.data.sets import load_datasets
 from unet.training.loop import train
 
-dataset = load_dataset(sys.argv[1], TINY.input_size)
+dataset = load_datasets([sys.argv[1]], TINY.input_size)
 train(TINY, LONG, (dataset.images[:12], dataset.masks[:12]),
       (dataset.images[12:], dataset.masks[12:]), Path(sys.argv[2]), resume=True)
 """

@@ -6,34 +6,66 @@ So a run that is killed and resumed sees the same images in the same order as on
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, replace
 
 import numpy as np
 import tensorflow as tf
 
 from unet.data.annotations import annotation_layers
 
-FLIP = 0.5
-ROTATION = math.radians(12)
-SCALE = 0.15
-SHEAR = 0.08
-SHIFT = 0.08
-GAMMA = 0.35
-BRIGHTNESS = 0.08
-NOISE = 0.03
 
-STRONG_ROTATION = math.radians(15)
-STRONG_SCALE = 0.3
-STRONG_ASPECT = 0.15
-STRONG_SHEAR = 0.1
-STRONG_SHIFT = 0.12
-STRONG_GAMMA = 0.5
-CONTRAST = 0.3
-DEPTH_GAIN = 0.35
-SPECKLE = 0.15
-COARSE = 0.3
-"""Share of images that lose resolution."""
-ANNOTATED = 0.5
-"""Share of images that annotations are drawn over."""
+@dataclass(frozen=True)
+class Augmentation:
+    """How far training images are changed; the changes are uniform up to these, either way.
+
+    Attributes:
+        rotation: In radians.
+        larger, smaller: Logarithms of how far the picture grows and shrinks (on black).
+        aspect: Logarithm of how far it is stretched.
+        shear, shift: As shares of the picture.
+        gamma, contrast: Logarithms.
+        brightness: As a share.
+        gain: Of grey values over depth, as a share.
+        speckle: Deviation of multiplicative grain of two pixels' size.
+        noise: Deviation of multiplicative noise by pixel.
+        coarse: Share of the images that lose resolution, down to 0.3 of it.
+        annotated: Share of the images that annotations are drawn over, where there are any.
+    """
+
+    rotation: float = math.radians(12)
+    larger: float = 0.15
+    smaller: float = 0.15
+    aspect: float = 0.0
+    shear: float = 0.08
+    shift: float = 0.08
+    gamma: float = 0.35
+    contrast: float = 0.0
+    brightness: float = 0.08
+    gain: float = 0.0
+    speckle: float = 0.0
+    noise: float = 0.03
+    coarse: float = 0.0
+    annotated: float = 0.5
+
+
+MILD = Augmentation()
+STRONG = Augmentation(
+    rotation=math.radians(15),
+    larger=0.3,
+    smaller=0.3,
+    aspect=0.15,
+    shear=0.1,
+    shift=0.12,
+    gamma=0.5,
+    contrast=0.3,
+    gain=0.35,
+    speckle=0.15,
+    coarse=0.3,
+)
+"""As widely as scanners and their settings differ."""
+WIDE = replace(STRONG, larger=0.45, smaller=0.6, coarse=0.4)
+"""And as far as they differ in how deep they look."""
+AUGMENTATIONS = {"none": None, "mild": MILD, "strong": STRONG, "wide": WIDE}
 
 
 def training_batches(
@@ -43,26 +75,32 @@ def training_batches(
     batch_size: int,
     seed: int,
     first_epoch: int = 0,
-    augment: bool = True,
-    strong: bool = False,
+    augmentation: Augmentation | None = MILD,
     annotations: bool = False,
+    repeats: np.ndarray | None = None,
+    presence: bool = False,
 ) -> tf.data.Dataset:
-    """Endless batches, epoch after epoch; every case once an epoch, the last batch kept.
+    """Endless batches, epoch after epoch; every case so often an epoch, the last batch kept.
 
     Args:
         images: float32 `(N, S, S, 1)` in [0, 1].
         masks: bool `(N, S, S, 1)`.
-        batch_size: Images a batch; an epoch is `ceil(N / batch_size)` batches.
+        batch_size: Images a batch; an epoch is `ceil(repeats.sum() / batch_size)` batches.
         seed: Seeds order and augmentation.
         first_epoch: The epoch to start from, counted from 0.
-        augment: Whether to warp images with their masks and to change grey values.
-        strong: Do so as widely as scanners and their settings differ (`strongly_augmented`).
-        annotations: Draw calipers and text over `ANNOTATED` of the augmented images.
+        augmentation: How images are warped with their masks and changed in grey values; None for
+            as they are.
+        annotations: Draw calipers and text over some of the augmented images.
+        repeats: int `(N,)`, how often each case is shown an epoch; once if None.
+        presence: Whether batches say too if there is a lesion.
 
     Returns:
-        Pairs of float32 `(B, S, S, 1)`: images in [0, 1], masks 0 or 1.
+        Pairs of float32 `(B, S, S, 1)`: images in [0, 1], masks 0 or 1. With `presence`, in place
+        of the masks a dict: "probability", the masks, and "presence", float32 `(B, 1)`, 0 or 1.
     """
-    count = len(images)
+    once = np.ones(len(images), int) if repeats is None else repeats
+    shown = tf.constant(np.repeat(np.arange(len(images)), once))
+    count = len(shown)
     images, masks = tf.constant(images), tf.constant(masks)
     layers = tf.constant(annotation_layers(images.shape[1], seed)) if annotations else None
 
@@ -71,15 +109,13 @@ def training_batches(
         return tf.data.Dataset.from_tensor_slices(order).map(one_case_of(epoch)).batch(batch_size)
 
     def one_case_of(epoch):
-        def one_case(index):
+        def one_case(place):
+            index = shown[place]
             image, mask = images[index], tf.cast(masks[index], tf.float32)  # (S, S, 1) each
-            if augment:
-                key = tf.stack([tf.cast(seed, tf.int64), epoch * count + tf.cast(index, tf.int64)])
-                if strong:
-                    image, mask = strongly_augmented(image, mask, key, layers)
-                else:
-                    image, mask = augmented(image, mask, key)
-            return image, mask
+            if augmentation is not None:
+                key = tf.stack([tf.cast(seed, tf.int64), epoch * count + tf.cast(place, tf.int64)])
+                image, mask = augmented(image, mask, key, augmentation, layers)
+            return image, _answers(mask) if presence else mask
 
         return one_case
 
@@ -87,83 +123,84 @@ def training_batches(
     return epochs.flat_map(one_epoch).prefetch(2)
 
 
-def evaluation_batches(images: np.ndarray, masks: np.ndarray, batch_size: int) -> tf.data.Dataset:
-    """Every case once, in order: pairs of float32 `(B, S, S, 1)`, the last batch kept."""
+def evaluation_batches(
+    images: np.ndarray, masks: np.ndarray, batch_size: int, *, presence: bool = False
+) -> tf.data.Dataset:
+    """Every case once, in order, as `training_batches` gives them; the last batch kept."""
+
+    def one_case(image, mask):
+        mask = tf.cast(mask, tf.float32)
+        return image, _answers(mask) if presence else mask
+
     return (
         tf.data.Dataset.from_tensor_slices((images, masks))
+        .map(one_case)
         .batch(batch_size)
-        .map(lambda image, mask: (image, tf.cast(mask, tf.float32)))
         .prefetch(1)
     )
 
 
-def augmented(image: tf.Tensor, mask: tf.Tensor, key: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+def _answers(mask: tf.Tensor) -> dict[str, tf.Tensor]:
+    """Where the lesion is, `(S, S, 1)`, and whether there is one, `(1,)`."""
+    return {"probability": mask, "presence": tf.reduce_max(mask, (0, 1))}
+
+
+def augmented(
+    image: tf.Tensor,
+    mask: tf.Tensor,
+    key: tf.Tensor,
+    how: Augmentation = MILD,
+    layers: tf.Tensor | None = None,
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Warp an image with its mask and change the image's grey values.
 
-    Horizontal flip only: ultrasound has a top. Grey values stay in [0, 1].
+    Geometry first, then gamma, gain over depth, speckle, brightness, contrast, annotations, loss of
+    resolution, noise. Horizontal flip only: ultrasound has a top. Grey values stay in [0, 1].
 
     Args:
         image: float32 `(S, S, 1)` in [0, 1].
-        mask: float32 `(S, S, 1)`, 0 or 1; stays so.
+        mask: float32 `(S, S, 1)`, 0 or 1; stays so. A lesion may leave the picture.
         key: int64 `(2,)`; the same key gives the same result.
-    """
-    geometry, greys, grain = tf.unstack(tf.random.experimental.stateless_split(key, 3))
-    size = image.shape[0]
-    transform = _random_affine(geometry, size)
-    image, mask = _warp(image, transform, "BILINEAR"), _warp(mask, transform, "NEAREST")
-    gamma, offset = tf.unstack(tf.random.stateless_uniform([2], greys, -1.0, 1.0))
-    noise = tf.random.stateless_normal(image.shape, grain) * NOISE
-    # Speckle is multiplicative: black stays black.
-    image = tf.pow(image, tf.exp(gamma * GAMMA)) * (1 + noise) * (1 + offset * BRIGHTNESS)
-    return tf.clip_by_value(image, 0.0, 1.0), mask
-
-
-def strongly_augmented(
-    image: tf.Tensor, mask: tf.Tensor, key: tf.Tensor, layers: tf.Tensor | None = None
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """Warp an image with its mask and make the image look as if another scanner had made it.
-
-    Geometry (scale, aspect, rotation, shear, shift, flip), gain over depth, gamma, contrast,
-    speckle, annotations, loss of resolution.
-
-    Args:
-        image, mask, key: As in `augmented`.
+        how: How far.
         layers: uint8 `(N, S, S)` of `annotation_layers`, or None for no annotations.
     """
     keys = tf.unstack(tf.random.experimental.stateless_split(key, 5))
     size = image.shape[0]
-    transform = _random_affine(
-        keys[0], size, STRONG_ROTATION, STRONG_SHEAR, STRONG_SCALE, STRONG_SHIFT, STRONG_ASPECT
-    )
+    transform = _random_affine(keys[0], size, how)
     image, mask = _warp(image, transform, "BILINEAR"), _warp(mask, transform, "NEAREST")
 
     gamma, contrast, offset, gain, grain = tf.unstack(
         tf.random.stateless_uniform([5], keys[1], -1.0, 1.0)
     )
-    depth = tf.linspace(-1.0, 1.0, size)[:, None, None]  # (S, 1, 1)
-    coarse = tf.random.stateless_normal([size // 2, size // 2, 1], keys[2])
-    speckle = tf.image.resize(coarse, [size, size]) * SPECKLE * tf.abs(grain)
-    # Gain and speckle are multiplicative: black stays black.
-    image = tf.pow(image, tf.exp(gamma * STRONG_GAMMA)) * (1 + gain * DEPTH_GAIN * depth)
-    image = image * (1 + speckle) * (1 + offset * BRIGHTNESS)
-    mean = tf.reduce_mean(image)
-    image = tf.clip_by_value((image - mean) * tf.exp(contrast * CONTRAST) + mean, 0.0, 1.0)
+    # Gain and grain are multiplicative: black stays black.
+    image = tf.pow(image, tf.exp(gamma * how.gamma)) * (1 + offset * how.brightness)
+    if how.gain:
+        depth = tf.linspace(-1.0, 1.0, size)[:, None, None]  # (S, 1, 1)
+        image = image * (1 + gain * how.gain * depth)
+    if how.speckle:
+        coarse = tf.random.stateless_normal([size // 2, size // 2, 1], keys[2])
+        image = image * (1 + tf.image.resize(coarse, [size, size]) * how.speckle * tf.abs(grain))
+    if how.contrast:
+        mean = tf.reduce_mean(image)
+        image = (image - mean) * tf.exp(contrast * how.contrast) + mean
+    image = tf.clip_by_value(image, 0.0, 1.0)
 
     pick, lose, blend = tf.unstack(tf.random.stateless_uniform([3], keys[3]))
     if layers is not None:
-        number = tf.cast(pick / ANNOTATED * len(layers), tf.int32)
+        number = tf.cast(pick / how.annotated * len(layers), tf.int32)
         layer = layers[tf.minimum(number, len(layers) - 1)][:, :, None]  # (S, S, 1)
-        drawn = (layer > 0) & (pick < ANNOTATED)
+        drawn = (layer > 0) & (pick < how.annotated)
         image = tf.where(drawn, tf.cast(layer, tf.float32) / 255, image)
-    reduced = tf.cast(tf.cast(size, tf.float32) * (0.3 + 0.5 * blend), tf.int32)
-    image = tf.cond(
-        lose < COARSE,
-        lambda: tf.image.resize(
-            tf.image.resize(image, [reduced, reduced], antialias=True), [size, size]
-        ),
-        lambda: image,
-    )
-    noise = tf.random.stateless_normal(image.shape, keys[4]) * NOISE
+    if how.coarse:
+        reduced = tf.cast(tf.cast(size, tf.float32) * (0.3 + 0.5 * blend), tf.int32)
+        image = tf.cond(
+            lose < how.coarse,
+            lambda: tf.image.resize(
+                tf.image.resize(image, [reduced, reduced], antialias=True), [size, size]
+            ),
+            lambda: image,
+        )
+    noise = tf.random.stateless_normal(image.shape, keys[4]) * how.noise
     return tf.clip_by_value(image * (1 + noise), 0.0, 1.0), mask
 
 
@@ -179,30 +216,18 @@ def _warp(x: tf.Tensor, transform: tf.Tensor, interpolation: str) -> tf.Tensor:
     )[0]
 
 
-def _random_affine(
-    key: tf.Tensor,
-    size: int,
-    rotation: float = ROTATION,
-    shear: float = SHEAR,
-    scale: float = SCALE,
-    shift: float = SHIFT,
-    aspect: float = 0.0,
-) -> tf.Tensor:
-    """float32 `(8,)`: output → input pixel map about the image's centre, as TensorFlow wants it.
-
-    Rotation in radians, shear and shift as shares, scale and aspect as logarithms: the greatest
-    either way.
-    """
-    u = tf.random.stateless_uniform([7 if aspect else 6], key, -1.0, 1.0)
-    angle, slant = u[0] * rotation, u[1] * shear
-    zoom = tf.exp(u[2] * scale)
-    wide = tf.exp(u[6] * aspect) if aspect else 1.0
-    flip = tf.where(u[3] < 2 * FLIP - 1, -1.0, 1.0)
+def _random_affine(key: tf.Tensor, size: int, how: Augmentation) -> tf.Tensor:
+    """float32 `(8,)`: output → input pixel map about the image's centre, as TensorFlow wants it."""
+    u = tf.random.stateless_uniform([7], key, -1.0, 1.0)
+    angle, slant = u[0] * how.rotation, u[1] * how.shear
+    zoom = tf.exp(tf.where(u[2] > 0, u[2] * how.smaller, u[2] * how.larger))
+    wide = tf.exp(u[6] * how.aspect)
+    flip = tf.where(u[3] < 0, -1.0, 1.0)
     cos, sin = tf.cos(angle) * zoom, tf.sin(angle) * zoom
     a, b = cos * flip * wide, (sin + slant) * wide
     c, d = -sin * flip / wide, cos / wide
     centre = (size - 1) / 2
-    shift_x, shift_y = u[4] * shift * size, u[5] * shift * size
+    shift_x, shift_y = u[4] * how.shift * size, u[5] * how.shift * size
     x0 = centre + shift_x - a * centre - b * centre
     y0 = centre + shift_y - c * centre - d * centre
     return tf.stack([a, b, x0, c, d, y0, 0.0, 0.0])

@@ -6,15 +6,19 @@ from collections import Counter
 
 import numpy as np
 
-from unet.data.busi import CLASSES, Case, DatasetError
+from unet.data.cases import Case, DatasetError
 
 SPLITS = ("train", "validation", "test")
+CLASSES = ("benign", "malignant", "normal", "lesion")
 
 
 def split_cases(
     cases: list[Case], *, test: float, validation: float, seed: int
 ) -> dict[str, list[int]]:
-    """Split whole near-duplicate groups, stratified by class.
+    """Split whole groups, each data set for itself, stratified by class.
+
+    So a data set's split does not depend on which others are there. A group that lies in two data
+    sets goes where the first of them put it.
 
     Args:
         cases: Cases with groups.
@@ -29,10 +33,33 @@ def split_cases(
     Raises:
         DatasetError: A split would hold no case.
     """
-    strata = _groups_by_class(cases)
-    random = np.random.default_rng(seed)
     split: dict[str, list[int]] = {name: [] for name in SPLITS}
-    for groups in strata.values():
+    place: dict[int, str] = {}  # of a group
+    for dataset in dict.fromkeys(case.dataset for case in cases):
+        own = [i for i, case in enumerate(cases) if case.dataset == dataset]
+        for i in own:
+            if cases[i].group in place:
+                split[place[cases[i].group]].append(i)
+        free = [i for i in own if cases[i].group not in place]
+        for name, indices in _split_one(cases, free, test, validation, seed).items():
+            split[name] += indices
+            place |= {cases[i].group: name for i in indices}
+    empty = [name for name in SPLITS if not split[name]]
+    if empty:
+        raise DatasetError(
+            f"{len(cases)} cases are too few: no case is left for {', '.join(empty)}. "
+            "Use more cases or larger fractions."
+        )
+    return {name: sorted(indices) for name, indices in split.items()}
+
+
+def _split_one(
+    cases: list[Case], own: list[int], test: float, validation: float, seed: int
+) -> dict[str, list[int]]:
+    """The split of one data set's cases, given by their indices."""
+    split: dict[str, list[int]] = {name: [] for name in SPLITS}
+    random = np.random.default_rng(seed)
+    for groups in _groups_by_class(cases, own).values():
         total = sum(map(len, groups))
         wanted = {"test": total * test, "validation": total * (1 - test) * validation}
         order = [groups[i] for i in random.permutation(len(groups))]
@@ -43,13 +70,7 @@ def split_cases(
                 split[name] += order.pop()
         for indices in order:
             split["train"] += indices
-    empty = [name for name in SPLITS if not split[name]]
-    if empty:
-        raise DatasetError(
-            f"{len(cases)} cases are too few: no case is left for {', '.join(empty)}. "
-            "Use more cases or larger fractions."
-        )
-    return {name: sorted(indices) for name, indices in split.items()}
+    return split
 
 
 def fold_cases(cases: list[Case], folds: int, seed: int) -> list[list[int]]:
@@ -70,7 +91,7 @@ def fold_cases(cases: list[Case], folds: int, seed: int) -> list[list[int]]:
         raise DatasetError(f"cross-validation needs at least 2 folds, not {folds}")
     random = np.random.default_rng(seed)
     dealt: list[list[int]] = [[] for _ in range(folds)]
-    for groups in _groups_by_class(cases).values():
+    for groups in _groups_by_class(cases, list(range(len(cases)))).values():
         counts = [0] * folds
         # The largest groups first, each to the fold that has fewest of the class.
         order = sorted(random.permutation(len(groups)), key=lambda i: -len(groups[i]))
@@ -83,11 +104,11 @@ def fold_cases(cases: list[Case], folds: int, seed: int) -> list[list[int]]:
     return [sorted(indices) for indices in dealt]
 
 
-def _groups_by_class(cases: list[Case]) -> dict[str, list[list[int]]]:
-    """The cases' indices by near-duplicate group, the groups by class."""
+def _groups_by_class(cases: list[Case], own: list[int]) -> dict[str, list[list[int]]]:
+    """The indices of some of the cases by group, the groups by class."""
     members: dict[int, list[int]] = {}
-    for index, case in enumerate(cases):
-        members.setdefault(case.group, []).append(index)
+    for index in own:
+        members.setdefault(cases[index].group, []).append(index)
     strata: dict[str, list[list[int]]] = {label: [] for label in CLASSES}
     for indices in members.values():
         counts = Counter(cases[i].label for i in indices)

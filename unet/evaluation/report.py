@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from unet.data.busi import Case, read_grey
+from unet.data.cases import Case, read_grey
 from unet.evaluation import plots
 from unet.evaluation.calibration import calibration_curve
 from unet.evaluation.scores import (

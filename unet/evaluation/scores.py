@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import ndimage
 
-from unet.data.busi import Case, read_grey, read_mask
+from unet.data.cases import Case, read_grey, read_mask
 from unet.evaluation.diagnosis import diagnose
 from unet.evaluation.metrics import Confusion, cross_entropy, hausdorff_95
 from unet.inference.confidence import agreement

@@ -17,7 +17,8 @@ import numpy as np
 
 from unet.config import TrainConfig, from_dict, to_dict
 from unet.data.annotations import annotation_layers
-from unet.data.busi import Case, Dataset, DatasetError, load_dataset
+from unet.data.cases import Case, Dataset, DatasetError
+from unet.data.sets import load_datasets
 from unet.errors import UserError
 from unet.evaluation.metrics import Confusion, ratio_interval
 from unet.evaluation.scores import Map, choose_postprocessing, final_mask, probability_maps
@@ -26,6 +27,7 @@ from unet.inference.bundle import BundleInfo, load_network, verify
 from unet.inference.postprocessing import PostProcessing, quantise
 from unet.inference.segmenter import Segmenter
 from unet.publishing.card import write_card
+from unet.training.examples import examples_of
 from unet.training.learnt import segmenter_without_rules
 from unet.training.loop import train
 from unet.training.workflow import bundle_cases, fingerprint
@@ -73,13 +75,12 @@ def ablate_training(
 ) -> list[dict[str, Any]]:
     """Train with each part left out and score on validation; a row a training."""
     recipe = from_dict(TrainConfig, info.training["config"])
-    dataset = load_dataset(data, size)
+    dataset = load_datasets([data], size)
     cases = _cases_of(data, dataset, info)["validation"]
     place = {case.id: i for i, case in enumerate(dataset.cases)}
     chosen = {name: [place[case_id] for case_id in ids] for name, ids in info.split.items()}
-    arrays = {n: (dataset.images[i], dataset.masks[i]) for n, i in chosen.items()}
     data_fingerprint = fingerprint(dataset, chosen)
-    images, masks = arrays["validation"]
+    images, masks = (a[chosen["validation"]] for a in (dataset.images, dataset.masks))
     lesion = masks.any(axis=(1, 2, 3))
     model = dataclasses.replace(info.model, input_size=size)
     rows, base = [], {}
@@ -87,16 +88,18 @@ def ablate_training(
         if changes and dataclasses.replace(recipe, **changes) == recipe:
             continue  # this network is trained without that part
         print(f"\n{name}", flush=True)
-        network, _ = train(
+        config = dataclasses.replace(recipe, epochs=epochs, keep="last", **changes)
+        examples = examples_of(dataset, chosen["train"], config)
+        trained = train(
             model,
-            dataclasses.replace(recipe, epochs=epochs, keep="last", **changes),
-            arrays["train"],
+            config,
+            examples,
             None,
             run_dir / str(number),
             data_fingerprint=data_fingerprint,
             resume=True,
         )
-        segmenter = segmenter_without_rules(network, model, *arrays["train"], recipe.seed)
+        segmenter = segmenter_without_rules(trained, model, examples, recipe.seed)
         maps = maps_of(segmenter, cases, images, masks)
         rules = choose_postprocessing(maps)
         annotated = maps_of(segmenter, cases, draw_over(images), masks)
@@ -116,7 +119,7 @@ def ablate_rules(data: Path, folder: Path, info: BundleInfo) -> list[dict[str, A
     At the images' own size. Where flip averaging or the presence gate is left out, the rules are
     chosen anew, as they would have been without it; where a rule is, the others stay.
     """
-    cases = _cases_of(data, load_dataset(data, info.model.input_size), info)["validation"]
+    cases = _cases_of(data, load_datasets([data], info.model.input_size), info)["validation"]
     rules = info.postprocessing
     whole = probability_maps(Segmenter.load(folder), cases)
     single = Segmenter(load_network(folder, info), info.model.name, rules, presence=info.presence)

@@ -10,6 +10,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from unet.config import ModelConfig, TrainConfig, to_dict
 from unet.errors import UserError
 from unet.files import rows_to_csv, write_whole
 from unet.provenance import git_commit
@@ -57,15 +58,16 @@ class Checkpoint:
                 f"{self.run_dir} holds a run of {len(state['history'])} epoch(s). Add --resume to "
                 "continue it, choose another --run-dir, or delete that folder."
             )
-        if state["settings"] != self.settings:
-            differing = ["other data"] if state["settings"]["data"] != self.settings["data"] else []
+        then = state["settings"]
+        differing = ["other data"] if then["data"] != self.settings["data"] else []
+        for part, defaults in (("model", ModelConfig()), ("train", TrainConfig())):
+            before = to_dict(defaults) | then[part]  # a run begun before there was a setting
             differing += [
-                f"{part}.{name}: {state['settings'][part].get(name)!r} then, {value!r} now"
-                for part, values in self.settings.items()
-                if part != "data"
-                for name, value in values.items()
-                if state["settings"][part].get(name) != value
+                f"{part}.{name}: {before.get(name)!r} then, {value!r} now"
+                for name, value in self.settings[part].items()
+                if before.get(name) != value
             ]
+        if differing:
             raise RunError(
                 f"{self.run_dir} holds a run with other settings ({'; '.join(differing)}). Resume "
                 "it with its own settings, or choose another --run-dir."

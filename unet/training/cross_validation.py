@@ -10,11 +10,12 @@ import keras
 import numpy as np
 
 from unet.config import ModelConfig, TrainConfig, to_dict
-from unet.data.busi import Dataset
+from unet.data.cases import Dataset
 from unet.data.splits import fold_cases
 from unet.evaluation.scores import Map, case_row, choose_postprocessing, probability_maps, score_map
 from unet.evaluation.summary import summarise
 from unet.files import rows_to_csv, write_whole
+from unet.training.examples import examples_of
 from unet.training.learnt import segmenter_without_rules
 from unet.training.loop import train
 
@@ -53,17 +54,17 @@ def cross_validate(
     for number, held_out in enumerate(parts, start=1):
         others = np.setdiff1d(np.arange(len(dataset.cases)), held_out)
         print(f"fold {number} of {folds}: {len(others)} cases to train on")
-        images, masks = dataset.images[others], dataset.masks[others]
-        network, _ = train(
+        examples = examples_of(dataset, list(others), config)
+        trained = train(
             model_config,
             config,
-            (images, masks),
+            examples,
             None,
             run_dir / f"fold-{number}",
             data_fingerprint=f"{data_fingerprint}, fold {number} of {folds}",
             resume=resume,
         )
-        segmenter = segmenter_without_rules(network, model_config, images, masks, config.seed)
+        segmenter = segmenter_without_rules(trained, model_config, examples, config.seed)
         maps.append(probability_maps(segmenter, [dataset.cases[i] for i in held_out]))
         keras.backend.clear_session()
     results, rules = [], []

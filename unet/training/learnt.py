@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from unet.config import ModelConfig
-from unet.data.batches import strongly_augmented
+from unet.data.batches import STRONG, augmented
 from unet.evaluation.scores import Map, final_mask
 from unet.inference.confidence import Confidence
 from unet.inference.familiarity import Familiarity
@@ -14,6 +14,7 @@ from unet.inference.postprocessing import PostProcessing
 from unet.inference.presence import Presence
 from unet.inference.segmenter import Segmenter, with_features
 from unet.networks import architecture
+from unet.training.loop import Examples, Trained
 
 LOW_SHARE, MEDIUM_SHARE = 0.15, 0.4
 """Shares of the validation images with a mask, those whose views agree least, that get "low" and at
@@ -32,7 +33,7 @@ def learn_familiarity(
 ) -> Familiarity:
     """What the training images look like to the network's early features.
 
-    Images are taken as they are and as `strongly_augmented` makes them, so that another scanner's
+    Images are taken as they are and as strong augmentation makes them, so that another scanner's
     picture is no surprise; the limit is set on validation images treated in the same way.
 
     Args:
@@ -49,22 +50,18 @@ def learn_familiarity(
 
 
 def learn_presence(
-    network: keras.Model,
-    model_config: ModelConfig,
-    images: np.ndarray,
-    masks: np.ndarray,
-    seed: int,
+    network: keras.Model, model_config: ModelConfig, examples: Examples, seed: int
 ) -> Presence:
     """Tell images with a lesion from those without by the network's deep features.
 
-    Learnt on the training images as they are, mirrored, and twice as `strongly_augmented` makes
+    Learnt on the training images as they are, mirrored, and twice as strong augmentation makes
     them: the network knows the first two by heart.
 
     Args:
-        images: float32 `(N, S, S, 1)` in [0, 1].
-        masks: bool `(N, S, S, 1)`.
+        examples: Images, their masks, and pieces of them, if any.
         seed: Seeds the augmentation.
     """
+    images, masks = examples.images, examples.masks
     layers = architecture(model_config).presence_layers(model_config)
     versions = [(images, masks), (images[:, :, ::-1], masks)]
     versions += [altered(images, masks, UNSEEN + seed + number) for number in (0, 1)]
@@ -74,23 +71,22 @@ def learn_presence(
 
 
 def segmenter_without_rules(
-    network: keras.Model,
-    model_config: ModelConfig,
-    images: np.ndarray,
-    masks: np.ndarray,
-    seed: int,
+    trained: Trained, model_config: ModelConfig, examples: Examples, seed: int
 ) -> Segmenter:
-    """The network with its presence learnt on these images, to choose its rules with.
+    """The network with its presence, learnt on these images if not before, to choose rules with.
 
     Args:
-        images, masks, seed: As in `learn_presence`.
+        examples, seed: As in `learn_presence`.
     """
+    presence = trained.presence
+    if presence is None:
+        presence = learn_presence(trained.network, model_config, examples, seed)
     return Segmenter(
-        network,
+        trained.network,
         model_config.name,
         PostProcessing(),
         flip=model_config.flip_averaging,
-        presence=learn_presence(network, model_config, images, masks, seed),
+        presence=presence,
     )
 
 
@@ -103,7 +99,7 @@ def altered(images: np.ndarray, masks: np.ndarray, seed: int) -> tuple[np.ndarra
         seed: The same seed gives the same pictures.
     """
     pairs = [
-        strongly_augmented(image, mask.astype(np.float32), np.array([seed, number]))
+        augmented(image, mask.astype(np.float32), np.array([seed, number]), STRONG)
         for number, (image, mask) in enumerate(zip(images, masks, strict=True))
     ]
     return np.stack([image for image, _ in pairs]), np.stack([mask for _, mask in pairs]) > 0

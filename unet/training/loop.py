@@ -8,15 +8,19 @@ state of their own to lose.
 from __future__ import annotations
 
 import math
+import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import keras
 import numpy as np
 
 from unet.config import ModelConfig, TrainConfig, to_dict
-from unet.data.batches import evaluation_batches, training_batches
+from unet.data.batches import MILD, STRONG, WIDE, evaluation_batches, training_batches
 from unet.errors import UserError
+from unet.inference.presence import Presence
+from unet.inference.segmenter import PROBABILITY
 from unet.networks import architecture, build_network
 from unet.networks.fast_batchnorm import FusedBatchNormalization
 from unet.networks.imagenet import load_imagenet_encoder
@@ -24,36 +28,71 @@ from unet.training.checkpoint import Checkpoint, best_epoch
 from unet.training.losses import compile_arguments
 
 EVALUATION_BATCH = 8
+PRESENCE = "presence"
+"""Name of the layer, and of the output, that learns whether there is a lesion."""
+PRESENCE_DROPOUT = 0.2
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training gave.
+
+    Attributes:
+        network: In float32, of built-in layers, with the kept epoch's weights.
+        history: A row an epoch.
+        presence: Tells whether there is a lesion, where that was trained with the network.
+    """
+
+    network: keras.Model
+    history: list[dict[str, float]]
+    presence: Presence | None = None
+
+
+@dataclass(frozen=True)
+class Examples:
+    """What a network is trained on.
+
+    Attributes:
+        images: float32 `(N, S, S, 1)` in [0, 1].
+        masks: bool `(N, S, S, 1)`.
+        repeats: int `(N,)`, how often each is shown an epoch; once if None.
+    """
+
+    images: np.ndarray
+    masks: np.ndarray
+    repeats: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        """How many are shown an epoch."""
+        return len(self.images) if self.repeats is None else int(self.repeats.sum())
 
 
 def train(
     model_config: ModelConfig,
     config: TrainConfig,
-    train_data: tuple[np.ndarray, np.ndarray],
-    validation_data: tuple[np.ndarray, np.ndarray] | None,
+    examples: Examples,
+    validation: Examples | None,
     run_dir: Path,
     *,
     data_fingerprint: str = "",
     resume: bool = False,
     tensorboard: bool = False,
-) -> tuple[keras.Model, list[dict[str, float]]]:
+) -> Trained:
     """Train a network, or finish training it.
 
     Args:
         model_config: The network.
         config: The recipe.
-        train_data: Images float32 `(N, S, S, 1)` in [0, 1] and masks bool `(N, S, S, 1)`.
-        validation_data: The same for validation; None if the last epoch is kept, whatever it is.
+        examples: To train on.
+        validation: To choose the epoch on; None if the last epoch is kept, whatever it is.
         run_dir: Holds checkpoints and history.csv; made if missing.
         data_fingerprint: Names the data; a run is not resumed on other data.
         resume: Continue the run in `run_dir`, or start if there is none.
         tensorboard: Also write TensorBoard logs to `run_dir/tensorboard`.
 
-    Returns:
-        The network in float32 with the kept epoch's weights, and the history, a row an epoch.
-
     Raises:
-        UserError: ImageNet weights are asked for where there are none.
+        UserError: The network cannot be built so, or published weights are asked for where there
+            are none.
         RunError: `run_dir` holds a run and `resume` is not set, or a run with other settings.
     """
     module = architecture(model_config)
@@ -73,24 +112,52 @@ def train(
     keras.utils.set_random_seed(config.seed)
     keras.mixed_precision.set_global_policy(config.precision)
     try:
-        model = build_network(model_config, batch_normalization=FusedBatchNormalization)
-        steps = math.ceil(len(train_data[0]) / config.batch_size)
+        model = _to_train(model_config, config)
+        steps = math.ceil(len(examples) / config.batch_size)
         if config.pretrained and not history:
             load_imagenet_encoder(model)
-        model.compile(optimizer=_optimizer(config, steps), **compile_arguments(config.loss))
+        model.compile(
+            optimizer=_optimizer(config, steps), **compile_arguments(config.loss, config.presence)
+        )
         model.optimizer.build(model.trainable_variables)
         if history:
             checkpoint.load_into(model, history)
         if not is_finished(history, config):
-            _fit(model, config, train_data, validation_data, checkpoint, history, tensorboard)
+            _fit(model, config, examples, validation, checkpoint, history, tensorboard)
     finally:
         keras.mixed_precision.set_global_policy("float32")
 
-    trained = build_network(model_config, batch_normalization=FusedBatchNormalization)
+    trained = _to_train(model_config, config)
     trained.load_weights(checkpoint.kept_path(history))
     network = build_network(model_config)  # the same weights in built-in layers
-    network.set_weights(trained.get_weights())
-    return network, history
+    layers = {layer.name for layer in network.layers}
+    for layer in trained.layers:
+        if layer.name in layers:
+            network.get_layer(layer.name).set_weights(layer.get_weights())
+    if not config.presence:
+        return Trained(network, history)
+    weights, bias = trained.get_layer(PRESENCE).get_weights()  # (D, 1), (1,)
+    presence = Presence(tuple(module.presence_layers(model_config)), weights[:, 0], float(bias[0]))
+    return Trained(network, history, presence)
+
+
+def _to_train(model_config: ModelConfig, config: TrainConfig) -> keras.Model:
+    """The network with a faster normalisation and, where that is learnt, its head for presence.
+
+    The head is a logistic regression on the deepest features' means over the image: the form in
+    which `unet.inference.presence` asks it.
+    """
+    network = build_network(model_config, FusedBatchNormalization)
+    if not config.presence:
+        return network
+    pooled = [
+        keras.layers.GlobalAveragePooling2D(name=f"{name}_mean")(network.get_layer(name).output)
+        for name in architecture(model_config).presence_layers(model_config)
+    ]
+    x = keras.layers.Concatenate(name="presence_features")(pooled) if pooled[1:] else pooled[0]
+    x = keras.layers.Dropout(PRESENCE_DROPOUT, name="presence_dropout")(x)
+    present = keras.layers.Dense(1, activation="sigmoid", dtype="float32", name=PRESENCE)(x)
+    return keras.Model(network.input, {PROBABILITY: network.output, PRESENCE: present})
 
 
 def is_finished(history: list[dict[str, float]], config: TrainConfig) -> bool:
@@ -111,28 +178,34 @@ def _optimizer(config: TrainConfig, steps: int) -> keras.optimizers.Optimizer:
     return keras.optimizers.AdamW(schedule, weight_decay=config.weight_decay)
 
 
-def _fit(model, config, train_data, validation_data, checkpoint, history, tensorboard) -> None:
+def _fit(model, config, examples, validation, checkpoint, history, tensorboard) -> None:
     """Run the epochs that `history` lacks, appending to it."""
     callbacks: list[keras.callbacks.Callback] = [EpochEnd(checkpoint, history, config)]
     if tensorboard:
         callbacks.append(keras.callbacks.TensorBoard(checkpoint.run_dir / "tensorboard"))
+    how = (WIDE if config.wide else STRONG if config.strong else MILD) if config.augment else None
     model.fit(
         training_batches(
-            *train_data,
+            examples.images,
+            examples.masks,
             batch_size=config.batch_size,
             seed=config.seed,
             first_epoch=len(history),
-            augment=config.augment,
-            strong=config.strong,
+            augmentation=how,
             annotations=config.annotations,
+            repeats=examples.repeats,
+            presence=config.presence,
         ),
-        steps_per_epoch=math.ceil(len(train_data[0]) / config.batch_size),
-        validation_data=validation_data and evaluation_batches(*validation_data, EVALUATION_BATCH),
+        steps_per_epoch=math.ceil(len(examples) / config.batch_size),
+        validation_data=validation
+        and evaluation_batches(
+            validation.images, validation.masks, EVALUATION_BATCH, presence=config.presence
+        ),
         initial_epoch=len(history),
         epochs=config.epochs,
         callbacks=callbacks,
         shuffle=False,  # the batches are shuffled already
-        verbose="auto",
+        verbose=1 if sys.stdout.isatty() else 2,  # a log gets a line an epoch
     )
 
 
@@ -147,7 +220,10 @@ class EpochEnd(keras.callbacks.Callback):
         self.started = time.perf_counter()
 
     def on_epoch_end(self, epoch, logs=None):
-        row = {"epoch": epoch + 1, **{name: float(value) for name, value in (logs or {}).items()}}
+        # With two outputs Keras puts the output's name before the metric's.
+        names = {name: name.replace(f"{PROBABILITY}_", "") for name in logs or {}}
+        names |= {name: name for name in names if name.endswith("_loss")}
+        row = {"epoch": epoch + 1, **{names[name]: float(value) for name, value in logs.items()}}
         row["learning_rate"] = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
         row["seconds"] = round(time.perf_counter() - self.started, 1)
         self.history.append(row)

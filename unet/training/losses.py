@@ -43,19 +43,32 @@ def cross_entropy_dice(y_true, y_pred):
     return entropy + 1.0 - (2 * overlap + 1.0) / (total + 1.0)
 
 
-def compile_arguments(loss: str = "cross_entropy") -> dict:
+PRESENCE_WEIGHT = 0.3
+"""Of the loss of the answer to "is there a lesion?" beside that of "where?"."""
+
+
+def compile_arguments(loss: str = "cross_entropy", presence: bool = False) -> dict:
     """The loss of that name (the paper's by default) and the curves of the paper's figures 4 to 6.
 
     `iou` is over the pixels of all images at threshold 0.5; `dice` is what the best epoch is
     chosen by.
+
+    Args:
+        loss: One of `unet.config.LOSSES`.
+        presence: Whether the network has the output "presence" beside "probability".
     """
+    function = cross_entropy_dice
+    if loss == "cross_entropy":
+        function = keras.losses.BinaryCrossentropy()
+    metrics = [
+        keras.metrics.BinaryAccuracy(name="accuracy"),
+        keras.metrics.BinaryIoU(target_class_ids=[1], threshold=0.5, name="iou"),
+        keras.metrics.MeanMetricWrapper(dice, name="dice"),
+    ]
+    if not presence:
+        return {"loss": function, "metrics": metrics}
     return {
-        "loss": cross_entropy_dice
-        if loss == "cross_entropy_dice"
-        else keras.losses.BinaryCrossentropy(),
-        "metrics": [
-            keras.metrics.BinaryAccuracy(name="accuracy"),
-            keras.metrics.BinaryIoU(target_class_ids=[1], threshold=0.5, name="iou"),
-            keras.metrics.MeanMetricWrapper(dice, name="dice"),
-        ],
+        "loss": {"probability": function, "presence": keras.losses.BinaryCrossentropy()},
+        "loss_weights": {"probability": 1.0, "presence": PRESENCE_WEIGHT},
+        "metrics": {"probability": metrics, "presence": [keras.metrics.AUC(name="auc")]},
     }

@@ -1,4 +1,4 @@
-"""What a training was: the data's name, the command that repeats it, whether two were the same."""
+"""What a training was: the command that repeats it, whether two were the same."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from unet.config import RECIPES, ModelConfig, TrainConfig, from_dict
 from unet.inference.bundle import BundleInfo
 
 
-def name_of(data: str) -> str:
-    """What a data folder is called in a bundle."""
-    return "phantom" if data == "phantom" else "BUSI"
+def command_of(data: list[str], recipe: str, model_config: ModelConfig, config: TrainConfig) -> str:
+    """The command that trains this network anew, with every setting that is not the recipe's.
 
-
-def command_of(data: str, recipe: str, model_config: ModelConfig, config: TrainConfig) -> str:
-    """The command that trains this network anew, with every setting that is not the recipe's."""
+    `data` are the names of the data sets; in their place the person gives folders.
+    """
     model, defaults = RECIPES[recipe]
-    words = ["python", "train.py", "fit", "--data", "DIR" if name_of(data) == "BUSI" else data]
+    words = ["python", "train.py", "fit"]
+    for name in data:
+        words += ["--data", name]
     words += ["--model", recipe]
     if model_config.name != recipe:
         words += ["--out", f"weights/{model_config.name}"]

@@ -12,8 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unet.config import ModelConfig, TrainConfig, to_dict
-from unet.data.busi import Case, Dataset, DatasetError, curated_ids, load_dataset
+from unet.data.busi import curated_ids
+from unet.data.cases import Case, Dataset, DatasetError
+from unet.data.sets import load_datasets, sources_of
 from unet.data.splits import SPLITS, split_cases
+from unet.errors import UserError
 from unet.evaluation import plots
 from unet.evaluation.report import evaluate_splits
 from unet.evaluation.scores import choose_postprocessing, probability_maps
@@ -23,26 +26,39 @@ from unet.inference.bundle import BundleInfo, read_info, replacing, write_bundle
 from unet.inference.postprocessing import quantise
 from unet.inference.segmenter import Segmenter
 from unet.publishing.card import write_card
-from unet.training.recipe import command_of, name_of, same_recipe
+from unet.training.examples import examples_of
+from unet.training.recipe import command_of, same_recipe
 
 if TYPE_CHECKING:
-    import keras
+    from unet.training.loop import Examples, Trained
 
-PHANTOM_CASES = 60
+PHANTOM, PHANTOM_CASES = "phantom", 60
 
 
 @contextmanager
-def data_folder(data: str) -> Iterator[Path]:
-    """The folder `--data` names; for "phantom" a temporary one with generated cases."""
-    if data != "phantom":
-        yield Path(data)
-        return
-    with tempfile.TemporaryDirectory(prefix="phantom-") as folder:
-        yield write_dataset(folder, PHANTOM_CASES)
+def data_folders(data: list[str]) -> Iterator[list[Path]]:
+    """The folders that `--data` names; for "phantom" a temporary one with generated cases."""
+    with tempfile.TemporaryDirectory(prefix="unet-") as temporary:
+        yield [
+            write_dataset(Path(temporary) / PHANTOM, PHANTOM_CASES)
+            if folder == PHANTOM
+            else Path(folder)
+            for folder in data
+        ]
+
+
+def split_of(dataset: Dataset, config: TrainConfig) -> dict[str, list[int]]:
+    """The split that a recipe asks for: for each of `SPLITS` the indices of its cases."""
+    return split_cases(
+        dataset.cases,
+        test=config.test_fraction,
+        validation=config.validation_fraction,
+        seed=config.split_seed,
+    )
 
 
 def fit(
-    data: str,
+    data: list[str],
     recipe: str,
     model_config: ModelConfig,
     config: TrainConfig,
@@ -55,51 +71,55 @@ def fit(
     """Train a network, choose its post-processing, write its bundle and evaluate it.
 
     Args:
-        data: The BUSI folder, or "phantom".
+        data: Folders of data sets, or "phantom".
         recipe: Name of the recipe that the settings were taken from, one of `RECIPES`.
         model_config, config: The network and how it is trained.
         out: The bundle's folder; replaced when the run is finished.
         run_dir: Checkpoints, logs and figures that show the data set's images.
         resume: Continue the run in `run_dir`.
         tensorboard: Write TensorBoard logs too.
+
+    Raises:
+        UserError: Before anything is trained, where `out` may not be replaced.
     """
     from unet.training.checkpoint import Checkpoint, kept_epoch
-    from unet.training.loop import train
+    from unet.training.loop import Examples, train
 
-    with data_folder(data) as folder:
-        dataset = load_dataset(folder, model_config.input_size)
-        split = split_cases(
-            dataset.cases,
-            test=config.test_fraction,
-            validation=config.validation_fraction,
-            seed=config.split_seed,
-        )
+    check_replaceable(out, run_dir)
+    with data_folders(data) as folders:
+        dataset = load_datasets(folders, model_config.input_size)
+        split = split_of(dataset, config)
         print(", ".join(f"{name}: {len(split[name])} cases" for name in SPLITS))
-        network, history = train(
+        examples = examples_of(dataset, split["train"], config)
+        trained = train(
             model_config,
             config,
-            _arrays(dataset, split["train"]),
-            _arrays(dataset, split["validation"]),
+            examples,
+            Examples(*_arrays(dataset, split["validation"])),
             run_dir,
             data_fingerprint=fingerprint(dataset, split),
             resume=resume,
             tensorboard=tensorboard,
         )
+        sources = sources_of(dataset.cases)
+        names = [source["name"] for source in sources]
         training = {
-            "data": name_of(data),
-            "command": command_of(data, recipe, model_config, config),
+            "data": " + ".join(names),
+            "sources": sources,
+            "command": command_of(names, recipe, model_config, config),
             "config": to_dict(config),
-            "epochs_run": len(history),
-            "best_epoch": kept_epoch(history, config.keep),
-            "seconds": round(sum(row["seconds"] for row in history)),
+            "epochs_run": len(trained.history),
+            "best_epoch": kept_epoch(trained.history, config.keep),
+            "seconds": round(sum(row["seconds"] for row in trained.history)),
+            "fingerprint": fingerprint(dataset, split),
         }
         commit = Checkpoint.started_from(run_dir)
         cases = {name: [dataset.cases[i] for i in split[name]] for name in SPLITS}
         with replacing(out) as new:
-            parts = _learnt_and_chosen(network, model_config, dataset, split, config.seed)
+            parts = _learnt_and_chosen(trained, examples, model_config, config, dataset, split)
             info = write_bundle(
                 new,
-                network,
+                trained.network,
                 model=model_config,
                 training=training,
                 split={name: [case.id for case in cases[name]] for name in SPLITS},
@@ -107,33 +127,35 @@ def fit(
                 **parts,
             )
             segmenter = Segmenter.load(new)  # what is evaluated is what was written
-            evaluate_splits(segmenter, cases, new, run_dir / "figures", curated_ids(folder))
-            write_bundle_figures(new, segmenter, history, training["best_epoch"])
+            curated = set().union(*(curated_ids(folder) for folder in folders))
+            evaluate_splits(segmenter, cases, new, run_dir / "figures", curated)
+            write_bundle_figures(new, segmenter, trained.history, training["best_epoch"])
             keep_what_still_holds(out, new, info)
             write_card(new)
     print(f"wrote {out}")
 
 
 def _learnt_and_chosen(
-    network: keras.Model,
+    trained: Trained,
+    examples: Examples,
     model_config: ModelConfig,
+    config: TrainConfig,
     dataset: Dataset,
     split: dict[str, list[int]],
-    seed: int,
 ) -> dict[str, Any]:
     """What a trained network is shipped with: learnt on train, chosen on validation."""
     from unet.training.learnt import choose_confidence, learn_familiarity, segmenter_without_rules
 
-    segmenter = segmenter_without_rules(
-        network, model_config, *_arrays(dataset, split["train"]), seed
-    )
+    segmenter = segmenter_without_rules(trained, model_config, examples, config.seed)
     maps = probability_maps(segmenter, [dataset.cases[i] for i in split["validation"]])
     rules = choose_postprocessing(maps)
     train, validation = (dataset.images[split[name]] for name in ("train", "validation"))
     return {
         "postprocessing": rules,
         "presence": segmenter.presence,
-        "familiarity": learn_familiarity(network, model_config, train, validation, seed),
+        "familiarity": learn_familiarity(
+            trained.network, model_config, train, validation, config.seed
+        ),
         "confidence": choose_confidence(maps, rules),
     }
 
@@ -179,7 +201,7 @@ def keep_what_still_holds(old: Path, new: Path, info: BundleInfo) -> None:
 
 
 def cross_validate(
-    data: str,
+    data: list[str],
     recipe: str,
     model_config: ModelConfig,
     config: TrainConfig,
@@ -206,19 +228,16 @@ def cross_validate(
         raise DatasetError(
             "cross-validation has no validation cases to choose an epoch on: add --keep last"
         )
-    about = {
-        "data": name_of(data),
-        "model": to_dict(model_config),
-        "config": to_dict(config),
-        "command": f"{command_of(data, recipe, model_config, config)} --folds {folds}",
-    }
-    if (out / "unet.json").exists() and not same_recipe(about, read_info(out)):
-        raise DatasetError(
-            f"{out} holds a network that was trained with other settings or on other data. Give "
-            "--out another folder for the results of the cross-validation."
-        )
-    with data_folder(data) as folder:
-        dataset = load_dataset(folder, model_config.input_size)
+    with data_folders(data) as folders:
+        dataset = load_datasets(folders, model_config.input_size)
+        names = [source["name"] for source in sources_of(dataset.cases)]
+        about = {
+            "data": " + ".join(names),
+            "model": to_dict(model_config),
+            "config": to_dict(config),
+            "command": f"{command_of(names, recipe, model_config, config)} --folds {folds}",
+        }
+        check_results_fit(out, about)
         summary, rows = cross_validation.cross_validate(
             dataset,
             model_config,
@@ -235,7 +254,82 @@ def cross_validate(
     print(f"wrote {out}/cross_validation.json and cross_validation.csv")
 
 
-def evaluate(weights: Path, data: str, split: str, out: Path | None, figures: Path) -> None:
+def leave_out(
+    data: list[str],
+    recipe: str,
+    model_config: ModelConfig,
+    config: TrainConfig,
+    *,
+    left_out: str,
+    out: Path,
+    run_dir: Path,
+    resume: bool = False,
+) -> None:
+    """Train without one data set or scanner and score it; adds to leave_out.json.
+
+    Args:
+        left_out: Name of the data set or scanner, in any case.
+        out: As in `cross_validate`.
+        data, recipe, model_config, config, run_dir, resume: As in `fit`.
+
+    Raises:
+        DatasetError: `config.keep` is "best", there is no such data set or scanner, nothing would
+            be left to train on, or `out` holds a network of another recipe.
+    """
+    from unet.training import leave_out as module
+
+    if config.keep != "last":
+        raise DatasetError("the epoch would be chosen for what is left out: add --keep last")
+    with data_folders(data) as folders:
+        dataset = load_datasets(folders, model_config.input_size)
+        names = [source["name"] for source in sources_of(dataset.cases)]
+        about = {
+            "data": " + ".join(names),
+            "model": to_dict(model_config),
+            "config": to_dict(config),
+            "command": f"{command_of(names, recipe, model_config, config)} --leave-out NAME",
+        }
+        check_results_fit(out, about)
+        split = split_of(dataset, config)
+        found = module.leave_out(
+            dataset, split, left_out, model_config, config, run_dir=run_dir,
+            data_fingerprint=fingerprint(dataset, split), resume=resume,
+        )  # fmt: skip
+    module.write_leave_out(out, about, found)
+    if (out / "metrics.json").exists():
+        write_card(out)
+    print(json.dumps(found, indent=1))
+    print(f"wrote {out}/leave_out.json")
+
+
+def check_results_fit(out: Path, about: dict[str, Any]) -> None:
+    """Raise DatasetError where `out` holds a network of another recipe than results are of."""
+    if (out / "unet.json").exists() and not same_recipe(about, read_info(out)):
+        raise DatasetError(
+            f"{out} holds a network that was trained with other settings or on other data. Give "
+            "--out another folder for the results."
+        )
+
+
+def check_replaceable(out: Path, run_dir: Path) -> None:
+    """Raise UserError where a bundle may not take the place of what is at `out`."""
+    if (
+        out.exists()
+        and not (out / "unet.json").is_file()
+        and (not out.is_dir() or any(out.iterdir()))
+    ):
+        raise UserError(
+            f"{out} is neither empty nor a bundle of this project, and would be replaced. Give "
+            "--out a new folder, such as weights/NAME."
+        )
+    if out.resolve() == run_dir.resolve() or out.resolve() in run_dir.resolve().parents:
+        raise UserError(
+            f"--run-dir {run_dir} lies in --out {out}, which is replaced when the run is finished. "
+            "Choose another folder for one of them."
+        )
+
+
+def evaluate(weights: Path, data: list[str], split: str, out: Path | None, figures: Path) -> None:
     """Evaluate a bundle and print the summary.
 
     On the data it was trained from, the bundle's own split is used and its files are written
@@ -243,7 +337,7 @@ def evaluate(weights: Path, data: str, split: str, out: Path | None, figures: Pa
 
     Args:
         weights: The bundle.
-        data: A folder in BUSI's layout, or "phantom".
+        data: Folders of data sets, or "phantom".
         split: "test", "validation", "train" or "all".
         out: Where results go; the bundle itself if None.
         figures: Where figures that show the data's images go.
@@ -253,20 +347,21 @@ def evaluate(weights: Path, data: str, split: str, out: Path | None, figures: Pa
             not allow for it.
     """
     segmenter, info = Segmenter.load(weights), read_info(weights)
-    with data_folder(data) as folder:
-        dataset = load_dataset(folder, info.model.input_size)
+    with data_folders(data) as folders:
+        dataset = load_datasets(folders, info.model.input_size)
         cases = bundle_cases(dataset.cases, info.split)
         if cases is None:
             if split != "all" or out is None:
                 raise DatasetError(
-                    f"{data} does not hold the cases that {weights} was trained from. To evaluate "
-                    "on other data, give --split all and --out with a folder for the results."
+                    f"{', '.join(data)} does not hold the cases that {weights} was trained from. To "
+                    "evaluate on other data, give --split all and --out with a folder for the results."
                 )
             cases = {"all": dataset.cases}
         elif split != "all":
             cases = {split: cases[split]}
         target = out or weights
-        metrics = evaluate_splits(segmenter, cases, target, figures, curated_ids(folder))
+        curated = set().union(*(curated_ids(folder) for folder in folders))
+        metrics = evaluate_splits(segmenter, cases, target, figures, curated)
         if target == weights:
             write_card(weights)
     for name in cases:

@@ -1,0 +1,54 @@
+"""A plain folder: `images/` and `masks/` with equal names, and optionally `groups.csv`."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+from unet.data.cases import Case, read_mask
+from unet.images.reading import ImageError
+
+NAME = "folder"
+CITATION = "Images of the person who trained it."
+LICENCE = "that of its images"
+KINDS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+
+
+def is_at(root: Path) -> bool:
+    """Whether `root` holds `images/` and `masks/`."""
+    return (root / "images").is_dir() and (root / "masks").is_dir()
+
+
+def find_cases(root: str | Path) -> tuple[list[Case], list[str]]:
+    """The images with a mask of the same name, and what is wrong with the folder's files.
+
+    A case is "normal" where its mask is empty, else "lesion". `groups.csv` (columns `name`, a file
+    name without its ending, and `group`) says which images show the same patient.
+    """
+    root = Path(root)
+    groups: dict[str, str] = {}
+    if (root / "groups.csv").is_file():
+        with open(root / "groups.csv", newline="") as file:
+            groups = {row["name"]: row["group"] for row in csv.DictReader(file)}
+    masks = {path.stem: path for path in sorted((root / "masks").iterdir())}
+    images = [path for path in sorted((root / "images").iterdir()) if path.suffix.lower() in KINDS]
+    cases: list[Case] = []
+    problems: list[str] = []
+    for path in images:
+        if path.stem not in masks:
+            problems.append(f"{path}: image without a mask (expected masks/{path.stem}.png)")
+            continue
+        patient = f"{root.name} {groups[path.stem]}" if path.stem in groups else None
+        case = Case(
+            f"{root.name}/{path.stem}", "lesion", path, (masks[path.stem],),
+            dataset=root.name, patient=patient,
+        )  # fmt: skip
+        try:
+            label = "lesion" if read_mask(case).any() else "normal"
+        except ImageError as error:
+            problems.append(f"{path.parent.parent / 'masks'}: {error}")
+            continue
+        cases.append(Case(case.id, label, path, case.masks, dataset=root.name, patient=patient))
+    if not images:
+        problems.append(f"{root / 'images'}: no images")
+    return cases, problems
