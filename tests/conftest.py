@@ -9,12 +9,15 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
+import numpy as np
 import pytest
 
 from tests import hub_server
 from tests.hub_server import WRITER, Hub
 from unet.config import ModelConfig, TrainConfig
 from unet.images.phantom import write_dataset
+from unet.inference.postprocessing import PostProcessing
+from unet.inference.prediction import Network, Prediction
 
 TINY = ModelConfig(
     name="tiny",
@@ -35,13 +38,20 @@ def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_dataset(tmp_path_factory.mktemp("phantoms"), 18, seed=1)
 
 
+def predicted(p8: np.ndarray, rules: PostProcessing | None = None, **facts) -> Prediction:
+    """A prediction of a network that says nothing else, unless `facts` are given."""
+    nothing = dict.fromkeys(("u8", "agreement", "presence", "familiar"))
+    return Prediction(p8, rules=rules or PostProcessing(), network=Network("net"),
+                      **nothing | facts)  # fmt: skip
+
+
 @pytest.fixture(scope="session")
 def tiny_bundle(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The bundle that `fit` writes for the tiny network."""
     from unet.training.workflow import fit
 
     folder = tmp_path_factory.mktemp("fit")
-    fit(str(phantoms), "unet", TINY, QUICK, out=folder / "tiny", run_dir=folder / "run")
+    fit([str(phantoms)], "unet", TINY, QUICK, out=folder / "tiny", run_dir=folder / "run")
     return folder / "tiny"
 
 

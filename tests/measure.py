@@ -74,6 +74,7 @@ from unet.training.losses import compile_arguments
 from unet.networks.unet import build as build_unet
 from unet.inference.segmenter import Segmenter
 from unet.inference.postprocessing import PostProcessing
+from unet.inference.prediction import Network
 keras.mixed_precision.set_global_policy(sys.argv[1])
 model = build_unet(ModelConfig(), batch_normalization=FusedBatchNormalization)
 model.compile("adam", **compile_arguments())
@@ -85,7 +86,7 @@ for _ in range(3):
     model.train_on_batch(x, y)
 step = (time.perf_counter() - started) / 24
 keras.mixed_precision.set_global_policy("float32")
-segmenter = Segmenter(build_unet(ModelConfig()), "x", PostProcessing())
+segmenter = Segmenter(build_unet(ModelConfig()), Network("x"), PostProcessing())
 image = np.zeros((500, 600), "uint8")
 times = []
 for _ in range(10):

@@ -35,7 +35,7 @@ def test_settings_are_the_recipes_unless_others_are_given(monkeypatch):
     )
     for name, (model, config) in RECIPES.items():
         assert train.main(["fit", "--data", "phantom", "--model", name]) == 0
-        assert given["args"] == ("phantom", name, model, config)
+        assert given["args"] == (["phantom"], name, model, config)
     words = ["--model", "unet", "--epochs", "3", "--no-augment", "--learning-rate", "0.1"]
     assert train.main(["fit", "--data", "phantom", *words, "--input-size", "64"]) == 0
     _, _, model, config = given["args"]

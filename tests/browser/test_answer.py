@@ -12,7 +12,7 @@ from playwright.sync_api import Page, expect
 from tests.browser.steps import VIEWER, canvas, painted_mask, pixels, set_threshold, upload
 from unet.evaluation.metrics import Confusion, hausdorff_95
 from unet.inference.findings import find_regions
-from unet.inference.postprocessing import PostProcessing, quantise, segment
+from unet.inference.postprocessing import PostProcessing, segment
 
 
 def test_an_uploaded_lesion_comes_back_outlined(page, scan):
@@ -97,7 +97,7 @@ def test_the_uncertainty_map_is_the_networks(page, scan, segmenter):
     page.locator("#viewer [data-mode=uncertainty]").click()
     expect(page.locator("#viewer .legend.uncertainty")).to_be_visible()
     shown = page.evaluate(f"Array.from({VIEWER}.viewer.stage.scene.u8)")
-    expected = quantise(segmenter.examine(pixels(scan)).uncertainty)
+    expected = segmenter.examine(pixels(scan)).u8
     np.testing.assert_array_equal(np.reshape(shown, expected.shape), expected)
     assert np.ptp(expected) > 50  # along the outline
 

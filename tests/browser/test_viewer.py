@@ -160,6 +160,7 @@ def test_the_time_from_drop_to_outline_is_known_part_by_part(page, scan, segment
 
     from unet.images.reading import read_picture
     from unet.page import viewer
+    from unet.page.analysis import analyse
 
     upload(page, scan)
     page.locator("#upload button[aria-label='Clear']").click()
@@ -183,8 +184,8 @@ def test_the_time_from_drop_to_outline_is_known_part_by_part(page, scan, segment
         return value
 
     picture = timed("decode", lambda: read_picture(scan))
-    p8 = quantise(timed("network", lambda: segmenter.predict(picture.pixels)))
-    timed("encode", lambda: viewer.scene("x", "x", picture.pixels, p8, segmenter.postprocessing))
+    analysed = timed("network", lambda: analyse(segmenter, picture))
+    timed("encode", lambda: viewer.scene(analysed))
     parts["paint"] = marks[1] - marks[0]
     parts["all"] = marks[1] - begun
     print("milliseconds:", ", ".join(f"{name} {value:.0f}" for name, value in parts.items()))

@@ -5,10 +5,10 @@ import pytest
 
 from unet.data.annotations import annotation_layers
 from unet.data.batches import (
-    ANNOTATED,
+    STRONG,
+    WIDE,
     augmented,
     evaluation_batches,
-    strongly_augmented,
     training_batches,
 )
 
@@ -32,7 +32,7 @@ def tags(epoch) -> list[int]:
 
 
 def test_an_epoch_shows_every_case_once_and_keeps_the_last_batch(data):
-    batches = training_batches(*data, batch_size=3, seed=0, augment=False)
+    batches = training_batches(*data, batch_size=3, seed=0, augmentation=None)
     epoch = epoch_of(batches)
     assert [len(x) for x, _ in epoch] == [3, 3, 1]
     assert sorted(tags(epoch)) == list(range(N))
@@ -40,7 +40,7 @@ def test_an_epoch_shows_every_case_once_and_keeps_the_last_batch(data):
 
 def test_each_epoch_has_its_own_order_and_images_keep_their_masks(data):
     images, masks = data
-    batches = iter(training_batches(*data, batch_size=3, seed=0, augment=False))
+    batches = iter(training_batches(*data, batch_size=3, seed=0, augmentation=None))
     first, second = epoch_of(batches), epoch_of(batches)
     assert tags(first) != tags(second)
     for (x, y), *_ in (first, second):
@@ -50,7 +50,7 @@ def test_each_epoch_has_its_own_order_and_images_keep_their_masks(data):
             np.testing.assert_array_equal(mask, masks[case])
 
 
-@pytest.mark.parametrize("more", [{}, {"strong": True, "annotations": True}])
+@pytest.mark.parametrize("more", [{}, {"augmentation": STRONG, "annotations": True}])
 def test_a_run_that_starts_later_sees_what_the_whole_run_saw(data, more):
     whole = iter(training_batches(*data, batch_size=3, seed=5, **more))
     epoch_of(whole)
@@ -68,12 +68,13 @@ def test_augmentation_differs_between_epochs_and_stays_in_range(data):
     assert set(np.unique(y1)) == {0, 1}
 
 
-def test_strong_augmentation_moves_the_mask_with_the_image_and_stays_in_range():
+@pytest.mark.parametrize("how", [STRONG, WIDE])
+def test_strong_augmentation_moves_the_mask_with_the_image_and_stays_in_range(how):
     square = np.zeros((64, 64, 1), np.float32)
     square[10:30, 35:55] = 1
     agreeing = []
     for number in range(40):
-        image, mask = strongly_augmented(square, square, np.array([0, number]))
+        image, mask = augmented(square, square, np.array([0, number]), how)
         assert set(np.unique(mask)) <= {0, 1}
         assert 0 <= image.numpy().min() <= image.numpy().max() <= 1
         agreeing.append(((image.numpy() > 0.4) == (mask.numpy() > 0.5)).mean())
@@ -85,10 +86,10 @@ def test_annotations_are_drawn_over_some_images_and_leave_masks_alone():
     layers = annotation_layers(64, 0, 20)
     drawn = 0
     for number in range(60):
-        image, mask = strongly_augmented(blank, blank, np.array([0, number]), layers)
+        image, mask = augmented(blank, blank, np.array([0, number]), STRONG, layers)
         assert not mask.numpy().any()
         drawn += image.numpy().max() > 0.2
-    assert 0.5 * ANNOTATED < drawn / 60 <= 1.2 * ANNOTATED
+    assert 0.5 * STRONG.annotated < drawn / 60 <= 1.2 * STRONG.annotated
 
 
 def test_augmentation_moves_the_mask_with_the_image():
@@ -118,3 +119,34 @@ def test_validation_keeps_order_and_the_last_batch(data):
     assert [len(x) for x, _ in batches] == [3, 3, 1]
     np.testing.assert_array_equal(np.concatenate([x for x, _ in batches]), images)
     np.testing.assert_array_equal(np.concatenate([y for _, y in batches]), masks)
+
+
+def test_cases_are_shown_as_often_as_asked_and_say_if_there_is_a_lesion(data):
+    images, masks = data
+    masks = masks.copy()
+    masks[2] = False
+    repeats = np.array([1, 1, 3, 1, 1, 1, 2])
+    batches = training_batches(
+        images, masks, batch_size=4, seed=0, augmentation=None, repeats=repeats, presence=True
+    )
+    epoch = [(x.numpy(), {k: v.numpy() for k, v in y.items()})
+             for x, y in itertools.islice(batches, 3)]  # fmt: skip
+    shown = tags(epoch)
+    assert [shown.count(case) for case in range(N)] == list(repeats)
+    present = np.concatenate([y["presence"] for _, y in epoch])
+    assert present.shape == (repeats.sum(), 1)
+    assert [bool(p) for p in present[:, 0]] == [case != 2 for case in shown]
+    x, y = next(iter(evaluation_batches(images, masks, 7, presence=True)))
+    assert list(y["presence"][:, 0].numpy() > 0) == [case != 2 for case in range(N)]
+    np.testing.assert_array_equal(x, images)
+
+
+def test_wide_augmentation_makes_pictures_smaller_than_strong_does():
+    full = np.ones((64, 64, 1), np.float32)
+
+    def least(how):
+        return min(
+            augmented(full, full, np.array([0, n]), how)[1].numpy().mean() for n in range(60)
+        )
+
+    assert least(WIDE) < 0.45 < least(STRONG)

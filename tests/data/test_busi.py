@@ -89,7 +89,8 @@ def test_near_duplicates_chain_into_one_group():
     hashes[1, :20] = True  # 20 bits from 0
     hashes[2, :45] = True  # 25 bits from 1, 45 from 0
     hashes[3, 100:200] = True
-    np.testing.assert_array_equal(group_cases(hashes), [0, 0, 0, 3])
+    np.testing.assert_array_equal(group_cases(hashes, [None] * 4), [0, 0, 0, 3])
+    np.testing.assert_array_equal(group_cases(hashes, [None, "a", None, "a"]), [0, 0, 0, 0])
 
 
 def test_an_image_and_its_copy_share_a_group(phantoms, tmp_path):

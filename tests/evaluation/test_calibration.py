@@ -3,6 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.conftest import predicted
 from unet.config import RECIPES
 from unet.data.cases import Case
 from unet.evaluation.calibration import calibration_curve
@@ -15,7 +16,8 @@ CASE = Case("a", "benign", Path("a.png"), ())
 
 
 def map_of(square: np.ndarray, truth: np.ndarray, agreement: float | None = None) -> Map:
-    return Map(CASE, square.astype(np.float32), quantise(square), truth, 0.0, agreement)
+    prediction = predicted(quantise(square), agreement=agreement)
+    return Map(CASE, square.astype(np.float32), prediction, truth)
 
 
 def test_the_curve_and_its_error_by_hand():

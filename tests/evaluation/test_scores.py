@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.conftest import predicted
 from unet.data.cases import Case, DatasetError
 from unet.evaluation.scores import Map, choose_postprocessing, sweep
 from unet.inference.bundle import read_info
@@ -15,7 +16,11 @@ from unet.training.workflow import evaluate
 
 
 def map_of(p8: np.ndarray, truth: np.ndarray) -> Map:
-    return Map(Case("a", "benign", Path("a.png"), ()), p8 / np.float32(255), p8, truth, 0.1)
+    return Map(Case("a", "benign", Path("a.png"), ()), p8 / np.float32(255), predicted(p8), truth)
+
+
+def with_presence(m: Map, presence: float, **changes) -> Map:
+    return replace(m, prediction=replace(m.prediction, presence=presence), **changes)
 
 
 def lesion_map(inside: int, around: int) -> Map:
@@ -33,7 +38,7 @@ def normal_map(speck: int) -> Map:
 
 
 def dice_of(maps: list[Map], rules: PostProcessing) -> list[float]:
-    masks = [segment(m.p8, rules) for m in maps]
+    masks = [segment(m.prediction.p8, rules) for m in maps]
     totals = [mask.sum() + m.truth.sum() for mask, m in zip(masks, maps)]
     return [
         2 * (mask & m.truth).sum() / total if total else 1.0
@@ -58,24 +63,24 @@ def test_small_false_masks_are_dropped_by_area_when_brightness_cannot():
 
 def test_false_masks_are_gated_by_peak_when_area_cannot():
     lesion = lesion_map(150, 0)
-    lesion.p8[15, 30] = 255
-    false_alarm = map_of(lesion_map(180, 0).p8, np.zeros((40, 60), bool))
+    lesion.prediction.p8[15, 30] = 255
+    false_alarm = map_of(lesion_map(180, 0).prediction.p8, np.zeros((40, 60), bool))
     rules = choose_postprocessing([lesion, false_alarm])
     assert rules.min_peak > 180 / 255
     assert dice_of([lesion, false_alarm], rules) == [1, 1]
 
 
 def test_false_masks_are_gated_by_presence_when_nothing_else_tells_them_apart():
-    lesion = replace(lesion_map(200, 0), presence=0.55)
-    false_alarm = replace(lesion, truth=np.zeros((40, 60), bool), presence=0.25)
+    lesion = with_presence(lesion_map(200, 0), 0.55)
+    false_alarm = with_presence(lesion, 0.25, truth=np.zeros((40, 60), bool))
     rules = choose_postprocessing([lesion, false_alarm])
     assert 0.25 < rules.min_presence <= 0.55
     assert (rules.min_area, rules.min_peak) == (0, 0)
 
 
 def test_a_rule_that_gains_next_to_nothing_is_not_chosen():
-    lesions = [replace(lesion_map(200, 0), presence=0.55)] * 999
-    false_alarm = replace(lesions[0], truth=np.zeros((40, 60), bool), presence=0.25)
+    lesions = [with_presence(lesion_map(200, 0), 0.55)] * 999
+    false_alarm = with_presence(lesions[0], 0.25, truth=np.zeros((40, 60), bool))
     assert choose_postprocessing([*lesions, false_alarm]).min_presence == 0
     assert choose_postprocessing([*lesions[:400], false_alarm]).min_presence > 0
 
@@ -88,7 +93,7 @@ def test_the_sweep_agrees_with_the_rules_at_each_threshold():
         dice = dice_of(maps, at)
         assert row["dice_all"] == pytest.approx(np.mean(dice))
         assert row["dice_lesion"] == pytest.approx(np.mean(dice[:2]))
-        assert row["normal_with_mask"] == segment(maps[2].p8, at).any()
+        assert row["normal_with_mask"] == segment(maps[2].prediction.p8, at).any()
 
 
 def test_fit_writes_a_whole_bundle(tiny_bundle):
@@ -136,7 +141,7 @@ def test_evaluate_repeats_the_numbers_of_fit_and_keeps_the_other_splits(
     copy = Path(shutil.copytree(tiny_bundle, tmp_path / "tiny"))
     (copy / "README.md").unlink()
     before = json.loads((copy / "metrics.json").read_text())
-    evaluate(copy, str(phantoms), "test", None, tmp_path / "figures")
+    evaluate(copy, [str(phantoms)], "test", None, tmp_path / "figures")
     after = json.loads((copy / "metrics.json").read_text())
     for name in ("train", "validation"):
         assert after["splits"][name] == before["splits"][name]
@@ -155,7 +160,7 @@ def test_rows_of_an_older_evaluation_may_have_other_columns(tiny_bundle, phantom
         writer = csv.DictWriter(file, list(kept[0]))
         writer.writeheader()
         writer.writerows(kept)
-    evaluate(copy, str(phantoms), "test", None, tmp_path / "figures")
+    evaluate(copy, [str(phantoms)], "test", None, tmp_path / "figures")
     with open(copy / "cases.csv", newline="") as file:
         found = {row["id"]: row for row in csv.DictReader(file)}
     for row in rows:
@@ -168,7 +173,7 @@ def test_other_data_is_evaluated_apart_from_the_bundle(tiny_bundle, tmp_path):
 
     other = write_dataset(tmp_path / "other", 3, seed=7)
     with pytest.raises(DatasetError, match=r"give --split all and --out"):
-        evaluate(tiny_bundle, str(other), "test", None, tmp_path / "figures")
-    evaluate(tiny_bundle, str(other), "all", tmp_path / "results", tmp_path / "figures")
+        evaluate(tiny_bundle, [str(other)], "test", None, tmp_path / "figures")
+    evaluate(tiny_bundle, [str(other)], "all", tmp_path / "results", tmp_path / "figures")
     metrics = json.loads((tmp_path / "results" / "metrics.json").read_text())
     assert metrics["splits"]["all"]["cases"] == 4

@@ -25,7 +25,8 @@ def test_a_bundle_says_how_it_was_made(tiny_bundle):
     assert info.model == TINY
     assert info.training["epochs_run"] == 3
     assert info.training["command"].startswith(
-        "python train.py fit --data DIR --model unet --out weights/tiny --input-size 32 --epochs 3"
+        f"python train.py fit --data {info.training['data']} --model unet --out weights/tiny "
+        "--input-size 32 --epochs 3"
     )
     assert sum(len(ids) for ids in info.split.values()) == 18
     assert info.versions["keras"]

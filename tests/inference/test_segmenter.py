@@ -1,10 +1,12 @@
+import json
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from unet.inference.postprocessing import quantise, segment
+from unet.inference.postprocessing import PostProcessing, quantise
 
 
 @pytest.mark.parametrize("size", [(40, 70), (719, 1048), (1, 1), (3, 500)])
@@ -32,20 +34,27 @@ def test_rows_stay_rows(tiny_segmenter):
 
 def test_a_mask_follows_the_networks_rules_or_the_given_threshold(tiny_segmenter):
     image = np.random.default_rng(0).integers(0, 256, (50, 80), np.uint8)
-    p8 = quantise(tiny_segmenter.predict(image))
-    mask = tiny_segmenter.segment(image)
+    probability, found = tiny_segmenter.predict(image), tiny_segmenter.examine(image)
+    np.testing.assert_array_equal(quantise(probability), found.p8)
+    middle = float(np.median(found.p8)) / 255
+    mask = tiny_segmenter.segment(image, middle)
     assert mask.dtype == bool
-    np.testing.assert_array_equal(mask, segment(p8, tiny_segmenter.postprocessing))
-    middle = float(np.median(p8)) / 255
-    np.testing.assert_array_equal(
-        tiny_segmenter.segment(image, middle), segment(p8, tiny_segmenter.postprocessing, middle)
-    )
+    if found.answer().reason in ("presence", "peak"):
+        assert not mask.any()
+    else:
+        assert mask[found.p8 < round(middle * 255)].sum() == 0
+        assert 0 < mask.sum() <= (found.p8 >= round(middle * 255)).sum()
+    # By hand: the rules are the network's own, and the threshold is the one that is given.
+    free = replace(found, rules=PostProcessing(0.5))
+    expected = probability * np.float32(255) + np.float32(0.5) >= round(middle * 255)
+    np.testing.assert_array_equal(free.answer(middle).mask, expected)
 
 
-def test_the_threshold_is_the_one_chosen_on_validation(tiny_segmenter):
-    assert tiny_segmenter.name == "tiny"
-    assert tiny_segmenter.threshold == tiny_segmenter.postprocessing.threshold
-    assert isinstance(tiny_segmenter.threshold, float)
+def test_the_threshold_is_the_one_in_the_bundle(tiny_segmenter, tiny_bundle):
+    written = json.loads((tiny_bundle / "unet.json").read_text())
+    assert tiny_segmenter.name == written["model"]["name"] == "tiny"
+    assert tiny_segmenter.threshold == written["postprocessing"]["threshold"]
+    assert tiny_segmenter.network.sha256 == written["sha256"]["model.weights.h5"]
 
 
 def test_threads_may_share_a_segmenter(tiny_segmenter):
@@ -73,24 +82,27 @@ def test_what_is_no_image_is_refused(tiny_segmenter):
 def test_a_network_that_knows_nothing_but_the_map_says_nothing_else():
     from tests.conftest import TINY
     from unet.inference.postprocessing import PostProcessing
+    from unet.inference.prediction import Network
     from unet.inference.segmenter import Segmenter
     from unet.networks import build_network
 
-    segmenter = Segmenter(build_network(TINY), "bare", PostProcessing())
+    segmenter = Segmenter(build_network(TINY), Network("bare"), PostProcessing())
     found = segmenter.examine(np.full((50, 80), 90, np.uint8))
-    assert found.probability.shape == (50, 80)
-    assert (found.uncertainty, found.confidence, found.familiar, found.presence) == (None,) * 4
+    assert found.p8.shape == (50, 80)
+    assert (found.u8, found.agreement, found.familiar, found.presence, found.limits) == (None,) * 5
+    assert found.answer().confidence is None
 
 
 def test_flip_averaging_treats_left_and_right_alike():
     from tests.conftest import TINY
     from unet.inference.postprocessing import PostProcessing
+    from unet.inference.prediction import Network
     from unet.inference.segmenter import Segmenter
     from unet.networks import build_network
 
-    segmenter = Segmenter(build_network(TINY), "flipped", PostProcessing(), flip=True)
+    segmenter = Segmenter(build_network(TINY), Network("flipped"), PostProcessing(), flip=True)
     image = np.random.default_rng(0).integers(0, 256, (32, 32), np.uint8)
     found, mirrored = segmenter.examine(image), segmenter.examine(image[:, ::-1])
-    np.testing.assert_allclose(mirrored.probability[:, ::-1], found.probability, atol=1e-5)
-    np.testing.assert_allclose(mirrored.uncertainty[:, ::-1], found.uncertainty, atol=1e-5)
-    assert found.uncertainty.max() > 0
+    for ours, theirs in ((found.p8, mirrored.p8), (found.u8, mirrored.u8)):
+        np.testing.assert_allclose(theirs[:, ::-1].astype(int), ours, atol=1)
+    assert found.u8.max() > 0

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.conftest import QUICK, TINY
+from tests.conftest import QUICK, TINY, predicted
 from unet.config import to_dict
 from unet.data.cases import DatasetError, read_mask
 from unet.data.sets import load_datasets
@@ -26,7 +26,7 @@ LAST = replace(QUICK, keep="last", epochs=2)
 def validated(phantoms, tmp_path_factory):
     folder = tmp_path_factory.mktemp("folds")
     places = {"out": folder / "out", "run_dir": folder / "run"}
-    cross_validate(str(phantoms), "unet", TINY, LAST, folds=3, **places)
+    cross_validate([str(phantoms)], "unet", TINY, LAST, folds=3, **places)
     with open(folder / "out" / "cross_validation.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     return folder, json.loads((folder / "out" / "cross_validation.json").read_text()), rows
@@ -55,26 +55,26 @@ def test_a_network_is_scored_on_none_of_the_cases_it_learnt_from(
     def number_of(image: np.ndarray) -> int:
         return int(np.abs(dataset.images - image).sum(axis=(1, 2, 3)).argmin())
 
-    def train(model_config, config, train_data, validation_data, run_dir, **_):
-        assert validation_data is None
-        seen.append({number_of(image) for image in train_data[0]})
-        return None, []
+    def train(model_config, config, examples, validation, run_dir, **_):
+        assert validation is None
+        seen.append({number_of(image) for image in examples.images})
 
-    def segmenter_without_rules(network, model_config, images, masks, seed):
-        assert {number_of(image) for image in images} == seen[-1]
+    def segmenter_without_rules(trained, model_config, examples, seed):
+        assert {number_of(image) for image in examples.images} == seen[-1]
 
     def probability_maps(segmenter, cases):
         ids = [case.id for case in dataset.cases]
         scored.append({ids.index(case.id) for case in cases})
-        return [Map(c, *maps_by_id[c.id], 0.0) for c in cases]
+        return [Map(c, *maps_by_id[c.id]) for c in cases]
 
     def choose(maps):
         chosen_on.append({m.case.id for m in maps})
         return PostProcessing()
 
     maps_by_id = {
-        c.id: (np.zeros((32, 32), np.float32), np.zeros(read_mask(c).shape, np.uint8), read_mask(c))
+        c.id: (np.zeros((32, 32), np.float32), predicted(np.zeros(truth.shape, np.uint8)), truth)
         for c in dataset.cases
+        for truth in [read_mask(c)]
     }
     for stand_in in (train, segmenter_without_rules, probability_maps):
         monkeypatch.setattr(cross_validation, stand_in.__name__, stand_in)
@@ -94,17 +94,17 @@ def test_a_network_is_scored_on_none_of_the_cases_it_learnt_from(
 def test_it_resumes_and_refuses_other_folds(validated, phantoms, tmp_path):
     folder, summary, _ = validated
     places = {"out": tmp_path / "out", "run_dir": folder / "run"}
-    cross_validate(str(phantoms), "unet", TINY, LAST, folds=3, resume=True, **places)
+    cross_validate([str(phantoms)], "unet", TINY, LAST, folds=3, resume=True, **places)
     again = json.loads((tmp_path / "out" / "cross_validation.json").read_text())
     assert again["final"] == summary["final"]
     with pytest.raises(RunError, match="other data"):
-        cross_validate(str(phantoms), "unet", TINY, LAST, folds=2, resume=True, **places)
+        cross_validate([str(phantoms)], "unet", TINY, LAST, folds=2, resume=True, **places)
 
 
 def test_results_do_not_go_to_a_bundle_of_another_recipe(tiny_bundle, phantoms, tmp_path):
     with pytest.raises(DatasetError, match="trained with other settings"):
         cross_validate(
-            str(phantoms), "unet", TINY, LAST, folds=3, out=tiny_bundle, run_dir=tmp_path
+            [str(phantoms)], "unet", TINY, LAST, folds=3, out=tiny_bundle, run_dir=tmp_path
         )
 
 

@@ -1,5 +1,5 @@
 import csv
-import itertools
+import json
 import os
 import random
 import signal
@@ -19,7 +19,7 @@ from unet.config import TrainConfig
 from unet.data.sets import load_datasets
 from unet.errors import UserError
 from unet.training.checkpoint import MONITOR, RunError, best_epoch
-from unet.training.loop import EpochEnd, is_finished, train
+from unet.training.loop import PRESENCE, EpochEnd, Examples, is_finished, train
 
 LONG = TrainConfig(epochs=12, batch_size=4, warmup_epochs=1)
 
@@ -28,8 +28,8 @@ LONG = TrainConfig(epochs=12, batch_size=4, warmup_epochs=1)
 def data(phantoms):
     dataset = load_datasets([phantoms], TINY.input_size)
     return (
-        (dataset.images[:12], dataset.masks[:12]),
-        (dataset.images[12:], dataset.masks[12:]),
+        Examples(dataset.images[:12], dataset.masks[:12]),
+        Examples(dataset.images[12:], dataset.masks[12:]),
     )
 
 
@@ -55,7 +55,7 @@ def test_a_run_is_finished_by_its_epochs_or_by_its_patience():
 
 
 def test_a_stopped_run_ends_as_a_run_that_was_not_stopped(data, tmp_path, monkeypatch):
-    whole, whole_history = train(TINY, QUICK, *data, tmp_path / "whole")
+    whole = train(TINY, QUICK, *data, tmp_path / "whole")
 
     def stop_after_first(self, epoch, logs=None):
         on_epoch_end(self, epoch, logs)
@@ -67,13 +67,13 @@ def test_a_stopped_run_ends_as_a_run_that_was_not_stopped(data, tmp_path, monkey
         patched.setattr(EpochEnd, "on_epoch_end", stop_after_first)
         with pytest.raises(KeyboardInterrupt):
             train(TINY, QUICK, *data, tmp_path / "parts")
-    parts, parts_history = train(TINY, QUICK, *data, tmp_path / "parts", resume=True)
+    parts = train(TINY, QUICK, *data, tmp_path / "parts", resume=True)
 
     def numbers(history):
         return [[v for k, v in row.items() if k != "seconds"] for row in history]
 
-    np.testing.assert_allclose(numbers(parts_history), numbers(whole_history), rtol=1e-4, atol=1e-5)
-    for a, b in zip(whole.get_weights(), parts.get_weights()):
+    np.testing.assert_allclose(numbers(parts.history), numbers(whole.history), rtol=1e-4, atol=1e-5)
+    for a, b in zip(whole.network.get_weights(), parts.network.get_weights()):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
 
 
@@ -94,7 +94,7 @@ def test_imagenet_weights_for_a_network_that_has_none_are_refused(data, tmp_path
 
 def test_mixed_precision_trains_float32_weights_and_leaves_the_policy(data, tmp_path):
     config = replace(QUICK, epochs=1, precision="mixed_bfloat16")
-    network, _ = train(TINY, config, *data, tmp_path)
+    network = train(TINY, config, *data, tmp_path).network
     assert {weight.dtype for weight in network.get_weights()} == {np.dtype("float32")}
     assert keras.mixed_precision.dtype_policy().name == "float32"
     assert network.get_layer("encoder_1_conv_1").compute_dtype == "float32"
@@ -111,11 +111,11 @@ from pathlib import Path
 from tests.conftest import TINY
 from tests.training.test_loop import LONG
 from unet.data.sets import load_datasets
-from unet.training.loop import train
+from unet.training.loop import Examples, train
 
 dataset = load_datasets([sys.argv[1]], TINY.input_size)
-train(TINY, LONG, (dataset.images[:12], dataset.masks[:12]),
-      (dataset.images[12:], dataset.masks[12:]), Path(sys.argv[2]), resume=True)
+train(TINY, LONG, Examples(dataset.images[:12], dataset.masks[:12]),
+      Examples(dataset.images[12:], dataset.masks[12:]), Path(sys.argv[2]), resume=True)
 """
 
 
@@ -165,12 +165,51 @@ def test_a_kill_while_the_checkpoint_is_replaced_leaves_a_whole_one(data, tmp_pa
     else:  # killed while the new one was written
         (tmp_path / "new").mkdir()
         (tmp_path / "new" / "model.weights.h5").write_bytes(b"half")
-    _, history = train(TINY, replace(QUICK, epochs=1), *data, tmp_path, resume=True)
+    history = train(TINY, replace(QUICK, epochs=1), *data, tmp_path, resume=True).history
     assert len(history) == 1
 
 
 def test_the_seed_decides_the_training(data, tmp_path):
-    first, _ = train(TINY, replace(QUICK, epochs=1), *data, tmp_path / "a")
-    other, _ = train(TINY, replace(QUICK, epochs=1, seed=1), *data, tmp_path / "b")
-    pairs = itertools.islice(zip(first.get_weights(), other.get_weights()), 1)
-    assert all(not np.allclose(a, b) for a, b in pairs)
+    one = replace(QUICK, epochs=1)
+    first, same = (train(TINY, one, *data, tmp_path / name).network for name in ("a", "b"))
+    other = train(TINY, replace(one, seed=1), *data, tmp_path / "c").network
+    for a, b, c in zip(*(network.trainable_variables for network in (first, same, other))):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
+        assert "gamma" in a.path or "beta" in a.path or not np.allclose(a, c, rtol=1e-2)
+
+
+def test_presence_is_learnt_with_the_network_and_asked_as_it_was_learnt(data, tmp_path):
+    """What the trained head says of an image is what the shipped bundle says of it."""
+    from unet.inference.postprocessing import PostProcessing
+    from unet.inference.prediction import Network
+    from unet.inference.segmenter import Segmenter
+    from unet.training import loop
+
+    config = replace(QUICK, presence=True)
+    trained = train(TINY, config, *data, tmp_path / "run")
+    assert {"presence_auc", "val_presence_auc", "val_dice", "iou"} <= set(trained.history[-1])
+    segmenter = Segmenter(
+        trained.network, Network("x"), PostProcessing(), presence=trained.presence
+    )
+    with_head = loop._to_train(TINY, config)
+    with_head.load_weights(tmp_path / "run" / f"kept-{best_epoch(trained.history):04d}.weights.h5")
+    images = data[1].images
+    expected = with_head.predict(images, verbose=0)[PRESENCE][:, 0]
+    found = [segmenter.views_of_input(image).presence for image in images]
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert len(set(np.round(found, 6))) > 1
+    again = train(TINY, config, *data, tmp_path / "run", resume=True)
+    np.testing.assert_array_equal(again.presence.weights, trained.presence.weights)
+
+
+def test_a_run_begun_before_there_was_a_setting_is_resumed(data, tmp_path):
+    one = replace(QUICK, epochs=1)
+    train(TINY, one, *data, tmp_path)
+    path = tmp_path / "last" / "state.json"
+    state = json.loads(path.read_text())
+    for name in ("wide", "pieces", "normals", "presence"):
+        del state["settings"]["train"][name]
+    path.write_text(json.dumps(state))
+    assert len(train(TINY, one, *data, tmp_path, resume=True).history) == 1
+    with pytest.raises(RunError, match=r"train\.presence: False then, True now"):
+        train(TINY, replace(one, presence=True), *data, tmp_path, resume=True)

@@ -78,7 +78,7 @@ def read_mask(case: Case) -> np.ndarray:
         mask = read_image(path)
         mask = (mask if mask.ndim == 2 else mask.max(axis=2)) > 127
         if union is not None and union.shape != mask.shape:
-            raise ImageError(f"{path.name}: size differs from the case's other masks")
+            raise ImageError("size differs from the case's other masks", path.name)
         union = mask if union is None else union | mask
     return union
 

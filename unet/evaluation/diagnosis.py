@@ -5,40 +5,34 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
-from unet.inference.postprocessing import EIGHT_NEIGHBOURS, PostProcessing, closed_gate, level
+from unet.inference.postprocessing import EIGHT_NEIGHBOURS
+from unet.inference.prediction import Prediction
 
 GOOD = 0.8
 """From this precision and recall on, an outline is not called wrong."""
 
 
-def diagnose(
-    mask: np.ndarray,
-    truth: np.ndarray,
-    p8: np.ndarray,
-    rules: PostProcessing,
-    presence: float | None = None,
-) -> str:
+def diagnose(mask: np.ndarray, truth: np.ndarray, prediction: Prediction) -> str:
     """What is wrong with a mask.
 
     Args:
         mask, truth: bool `(H, W)`.
-        p8: uint8 `(H, W)`, the quantised probability the mask was made of.
-        rules: The rules it was made by.
-        presence: How likely the network thinks a lesion, in [0, 1]; None if it does not say.
+        prediction: What the mask was made of, with the rules it was made by.
 
     Returns:
         A few words; "good" where there is nothing to say.
     """
     if not truth.any():
         return f"false mask on {mask.mean():.1%} of the image" if mask.any() else "good"
-    peak = f"{p8.max() / 255:.3f}"  # limits are given with two digits
+    p8 = prediction.p8
+    peak = f"{prediction.peak:.3f}"  # limits are given with two digits
     if not mask.any():
-        gate = closed_gate(p8, rules, presence)
-        if gate == "presence":
-            return f"missed: a lesion at all thought unlikely ({presence:.3f})"
-        if p8.max() < level(rules.threshold):
+        reason = prediction.answer().reason
+        if reason == "presence":
+            return f"missed: a lesion at all thought unlikely ({prediction.presence:.3f})"
+        if reason == "threshold" or prediction.peak < prediction.rules.threshold:
             return f"missed: highest probability {peak}"
-        if gate == "peak":
+        if reason == "peak":
             return f"missed: highest probability {peak} stays under the gate"
         return "missed: all regions too small"
     hits = mask & truth

@@ -15,7 +15,6 @@ from unet.evaluation.scores import (
     CaseResult,
     Map,
     case_row,
-    final_mask,
     probability_map,
     score_map,
     sweep,
@@ -114,8 +113,8 @@ def _example(segmenter: Segmenter, result: CaseResult, m: Map) -> dict[str, Any]
     return {
         "image": read_grey(m.case),
         "truth": m.truth,
-        "mask": final_mask(m, segmenter.postprocessing),
-        "p8": m.p8,
+        "mask": m.mask(segmenter.postprocessing),
+        "p8": m.prediction.p8,
         "caption": f"{m.case.id.split('/')[1]}  Dice {counts.dice:.2f}  {result.diagnosis}",
     }
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,8 +21,8 @@ from scipy import ndimage
 from unet.data.cases import Case, read_grey, read_mask
 from unet.evaluation.diagnosis import diagnose
 from unet.evaluation.metrics import Confusion, cross_entropy, hausdorff_95
-from unet.inference.confidence import agreement
-from unet.inference.postprocessing import EIGHT_NEIGHBOURS, PostProcessing, level, quantise, segment
+from unet.inference.postprocessing import EIGHT_NEIGHBOURS, PostProcessing, level
+from unet.inference.prediction import Prediction
 from unet.inference.preprocessing import from_output, mask_to_input
 
 if TYPE_CHECKING:
@@ -72,25 +72,25 @@ class CaseResult:
 
 @dataclass(frozen=True)
 class Map:
-    """A case with its probability and truth.
+    """A case with what the network says of it, and its truth.
 
     Attributes:
         case: The case.
         square: float32 `(S, S)`, the probability at the network's size.
-        p8: uint8 `(H, W)`, the quantised probability at the image's size.
+        prediction: At the image's size `(H, W)`.
         truth: bool `(H, W)`.
-        seconds: The time from the image to its probability map.
-        agreement: How well the averaged views agree, in [0, 1]; None where there is one view.
-        presence: How likely the network thinks a lesion, in [0, 1]; None if it does not say.
+        seconds: The time from the image to its prediction.
     """
 
     case: Case
     square: np.ndarray
-    p8: np.ndarray
+    prediction: Prediction
     truth: np.ndarray
-    seconds: float
-    agreement: float | None = None
-    presence: float | None = None
+    seconds: float = 0.0
+
+    def mask(self, rules: PostProcessing, threshold: float | None = None) -> np.ndarray:
+        """The mask people would get of it by some rules: bool `(H, W)`."""
+        return replace(self.prediction, rules=rules).answer(threshold).mask
 
 
 def probability_map(segmenter: Segmenter, case: Case) -> Map:
@@ -98,16 +98,9 @@ def probability_map(segmenter: Segmenter, case: Case) -> Map:
     grey, truth = read_grey(case), read_mask(case)
     started = time.perf_counter()
     views = segmenter.views(grey)
-    square = views.probability.mean(axis=0)  # (S, S)
-    p8 = quantise(from_output(square, *grey.shape))  # (H, W)
+    prediction = segmenter.prediction_of(views, *grey.shape)
     seconds = time.perf_counter() - started
-    agreed = agreement(views.probability) if len(views.probability) > 1 else None
-    return Map(case, square, p8, truth, seconds, agreed, views.presence)
-
-
-def final_mask(m: Map, rules: PostProcessing, threshold: float | None = None) -> np.ndarray:
-    """The mask people get of a case: bool `(H, W)`."""
-    return segment(m.p8, rules, threshold, m.presence)
+    return Map(case, views.probability.mean(axis=0), prediction, truth, seconds)
 
 
 def probability_maps(segmenter: Segmenter, cases: Iterable[Case]) -> list[Map]:
@@ -118,12 +111,12 @@ def probability_maps(segmenter: Segmenter, cases: Iterable[Case]) -> list[Map]:
 def score_map(m: Map, split: str, rules: PostProcessing) -> CaseResult:
     """Score a case's map under each reading."""
     probability = from_output(m.square, *m.truth.shape)  # (H, W)
-    mask = final_mask(m, rules)
+    mask, prediction = m.mask(rules), m.prediction
     loss = cross_entropy(probability, m.truth)
     square_truth = mask_to_input(m.truth, m.square.shape[0])[:, :, 0]
     scores = {
         "final": Score(Confusion.of(mask, m.truth), loss, hausdorff_95(mask, m.truth)),
-        "plain": Score(Confusion.of(m.p8 >= level(0.5), m.truth), loss),
+        "plain": Score(Confusion.of(prediction.p8 >= level(0.5), m.truth), loss),
         "network_size": Score(
             Confusion.of(m.square >= 0.5, square_truth), cross_entropy(m.square, square_truth)
         ),
@@ -134,12 +127,12 @@ def score_map(m: Map, split: str, rules: PostProcessing) -> CaseResult:
         m.case.group,
         split,
         *m.truth.shape,
-        float(m.p8.max()) / 255,
+        prediction.peak,
         m.seconds,
         scores,
-        m.agreement,
-        m.presence,
-        diagnose(mask, m.truth, m.p8, rules, m.presence),
+        prediction.agreement,
+        prediction.presence,
+        diagnose(mask, m.truth, replace(prediction, rules=rules)),
     )
 
 
@@ -151,8 +144,9 @@ def choose_postprocessing(maps: list[Map]) -> PostProcessing:
     those that do least win: what gains nothing here may cost elsewhere.
     """
     dice = np.stack([_dice_by_rules(m) for m in maps])  # (N, thresholds, areas)
-    peak = np.array([m.p8.max() for m in maps])
-    presence = np.array([1.0 if m.presence is None else m.presence for m in maps])
+    peak = np.array([m.prediction.p8.max() for m in maps])
+    said = [m.prediction.presence for m in maps]
+    presence = np.array([1.0 if value is None else value for value in said])
     if_gated = np.array([float(not m.truth.any()) for m in maps])  # Dice of an empty mask
     tried = []
     for min_presence, min_peak in itertools.product(MIN_PRESENCES, MIN_PEAKS):
@@ -171,11 +165,11 @@ def _dice_by_rules(m: Map) -> np.ndarray:
     wanted = np.count_nonzero(m.truth)
     dice = np.empty((len(THRESHOLDS), len(MIN_AREAS)))
     for t, threshold in enumerate(THRESHOLDS):
-        labels, count = ndimage.label(m.p8 >= level(threshold), EIGHT_NEIGHBOURS)
+        labels, count = ndimage.label(m.prediction.p8 >= level(threshold), EIGHT_NEIGHBOURS)
         area = np.bincount(labels.ravel(), minlength=count + 1)[1:]
         hits = np.bincount(labels[m.truth], minlength=count + 1)[1:]
         for a, min_area in enumerate(MIN_AREAS):
-            keep = area >= min_area * m.p8.size
+            keep = area >= min_area * m.truth.size
             total = area[keep].sum() + wanted
             dice[t, a] = 2 * hits[keep].sum() / total if total else 1.0
     return dice
@@ -186,7 +180,7 @@ def sweep(maps: list[Map], rules: PostProcessing) -> list[dict[str, float]]:
     rows = []
     lesion = np.array([m.truth.any() for m in maps])
     for threshold in THRESHOLDS:
-        masks = [final_mask(m, rules, threshold) for m in maps]
+        masks = [m.mask(rules, threshold) for m in maps]
         counts = [Confusion.of(mask, m.truth) for mask, m in zip(masks, maps)]
         dice = np.array([c.dice for c in counts])
         iou = np.array([c.iou for c in counts])

@@ -16,15 +16,21 @@ from unet.errors import UserError
 MAX_PIXELS = 4096 * 4096
 """Largest picture opened, in pixels: far above any ultrasound, and what every browser can draw."""
 
-Image.MAX_IMAGE_PIXELS = None  # sizes are checked here, before a picture is decoded
-
 _TOO_LARGE = f"too large; at most {MAX_PIXELS // 1_000_000} megapixels. Shrink or crop the image."
 
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
 
 
 class ImageError(UserError):
-    """A file that cannot be used as an image; the message is for the person who gave it."""
+    """A file that cannot be used as an image; the message is for the person who gave it.
+
+    Attributes:
+        reason: What is wrong, without the file's name.
+    """
+
+    def __init__(self, reason: str, name: str = ""):
+        super().__init__(f"{name}: {reason}" if name else reason)
+        self.reason = reason
 
 
 @dataclass(frozen=True)
@@ -63,7 +69,7 @@ def read_picture(path: str | Path, frame: int = 0) -> Picture:
     try:
         return Picture(*read_frame(path, frame, MAX_PIXELS))
     except DicomError as error:
-        raise ImageError(f"{path.name}: {error}") from None
+        raise ImageError(str(error), path.name) from None
 
 
 def read_image(path: str | Path) -> np.ndarray:
@@ -84,9 +90,9 @@ def read_image(path: str | Path) -> np.ndarray:
     """
     path = Path(path)
     if not path.is_file():
-        raise ImageError(f"{path.name}: expected an image file, found none. Choose a file.")
+        raise ImageError("expected an image file, found none. Choose a file.", path.name)
     if path.stat().st_size == 0:
-        raise ImageError(f"{path.name}: the file is empty. Export the image again.")
+        raise ImageError("the file is empty. Export the image again.", path.name)
     try:
         with Image.open(path, formats=FORMATS) as image:
             _check_size(path.name, image)
@@ -94,13 +100,15 @@ def read_image(path: str | Path) -> np.ndarray:
             return _to_array(path.name, ImageOps.exif_transpose(image))
     except ImageError:
         raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise ImageError(_TOO_LARGE, path.name) from None
     except UnidentifiedImageError:
         raise ImageError(
-            f"{path.name}: not an image. Expected a PNG, JPEG, BMP, TIFF, WebP or DICOM file."
+            "not an image. Expected a PNG, JPEG, BMP, TIFF, WebP or DICOM file.", path.name
         ) from None
     except Exception as error:  # decoders raise many kinds on malformed bytes
         raise ImageError(
-            f"{path.name}: damaged or cut off ({type(error).__name__}). Export the image again."
+            f"damaged or cut off ({type(error).__name__}). Export the image again.", path.name
         ) from error
 
 
@@ -115,7 +123,7 @@ def _is_dicom(path: Path) -> bool:
 def _check_size(name: str, image: Image.Image) -> None:
     width, height = image.size
     if width * height > MAX_PIXELS:
-        raise ImageError(f"{name}: {_TOO_LARGE}")
+        raise ImageError(_TOO_LARGE, name)
 
 
 def _to_array(name: str, image: Image.Image) -> np.ndarray:
@@ -126,12 +134,12 @@ def _to_array(name: str, image: Image.Image) -> np.ndarray:
         values = np.asarray(image)
         if values.min() < 0 or values.max() > 65535:
             raise ImageError(
-                f"{name}: expected 8 or 16 bits a pixel, got 32. Export the image as PNG."
+                "expected 8 or 16 bits a pixel, got 32. Export the image as PNG.", name
             )
         return np.round(values / 257).astype(np.uint8)
     if image.mode == "F":
         raise ImageError(
-            f"{name}: expected 8 or 16 bits a pixel, got floating point. Export it as PNG."
+            "expected 8 or 16 bits a pixel, got floating point. Export it as PNG.", name
         )
     if image.mode in ("1", "L"):
         return np.asarray(image.convert("L")).copy()

@@ -13,7 +13,8 @@ import numpy as np
 from unet.inference.bundle import WEIGHTS, BundleError, load_network, verify
 from unet.inference.confidence import Confidence, agreement, disagreement
 from unet.inference.familiarity import Familiarity
-from unet.inference.postprocessing import PostProcessing, quantise, segment
+from unet.inference.postprocessing import PostProcessing, quantise
+from unet.inference.prediction import Network, Prediction
 from unet.inference.preprocessing import from_output, to_grey, to_input
 from unet.inference.presence import Presence
 
@@ -27,33 +28,12 @@ PROBABILITY = "probability"
 
 
 @dataclass(frozen=True)
-class Prediction:
-    """What a network says of an image.
-
-    Attributes:
-        probability: float32 `(H, W)` in [0, 1], the image's own size.
-        uncertainty: float32 `(H, W)` in [0, 1], how far the averaged views are apart; None where
-            there is one view.
-        confidence: "low", "medium" or "high" in the mask at the network's own threshold, or in
-            there being none; None where there is one view.
-        familiar: Whether the picture looks like those the network was trained on; None if unknown.
-        presence: How likely there is a lesion at all, in [0, 1]; None if unknown.
-    """
-
-    probability: np.ndarray
-    uncertainty: np.ndarray | None
-    confidence: str | None
-    familiar: bool | None
-    presence: float | None
-
-
-@dataclass(frozen=True)
 class Views:
     """The network's outputs for an image and, where that is averaged, for its mirror image.
 
     Attributes:
         probability: float32 `(V, S, S)` in [0, 1], none of them mirrored.
-        familiar, presence: As in `Prediction`.
+        familiar, presence: As in `unet.inference.prediction.Prediction`.
     """
 
     probability: np.ndarray
@@ -67,8 +47,7 @@ class Segmenter:
     Safe to share between threads: one prediction runs at a time, on all cores.
 
     Attributes:
-        name: The network's name.
-        version: The first digits of the weights' sha256; empty if unknown.
+        network: Its name, the weights' sha256 and the revision.
         postprocessing: How its probability becomes a mask.
         presence: Tells whether there is a lesion at all; None if the network does not.
         confidence: Which agreement of views counts as high or low; None where there is one view.
@@ -76,10 +55,9 @@ class Segmenter:
 
     def __init__(
         self,
-        network: keras.Model,
-        name: str,
+        model: keras.Model,
+        network: Network,
         postprocessing: PostProcessing,
-        version: str = "",
         *,
         flip: bool = False,
         familiarity: Familiarity | None = None,
@@ -92,18 +70,17 @@ class Segmenter:
         """
         import tensorflow as tf
 
-        self.name = name
-        self.version = version
+        self.network = network
         self.postprocessing = postprocessing
         self._flip = flip
         self._familiarity = familiarity
         self.presence = presence
         self.confidence = confidence
-        self._size = network.input_shape[1]
+        self._size = model.input_shape[1]
         self._lock = threading.Lock()
         layers = [familiarity.layer] if familiarity else []
         layers += presence.layers if presence else ()
-        with_layers = with_features(network, layers)
+        with_layers = with_features(model, layers)
         shape = tf.TensorSpec((None, self._size, self._size, 1), tf.float32)
         self._graph = tf.function(
             lambda batch: with_layers(batch, training=False), input_signature=[shape]
@@ -111,20 +88,23 @@ class Segmenter:
         self.network_output(np.zeros((self._size, self._size), np.uint8))
 
     @classmethod
-    def load(cls, folder: str | Path) -> Segmenter:
+    def load(cls, folder: str | Path, revision: str | None = None) -> Segmenter:
         """Load a bundle directory, such as `weights/unet`.
+
+        Args:
+            folder: The bundle.
+            revision: Commit on the Hub it was fetched at, to be named in what it says.
 
         Raises:
             unet.inference.bundle.BundleError: Not a whole, unaltered bundle.
         """
         info = verify(folder)
-        network = load_network(folder, info)
+        model = load_network(folder, info)
         try:
             return cls(
-                network,
-                info.model.name,
+                model,
+                Network(info.model.name, info.sha256[WEIGHTS], revision),
                 info.postprocessing,
-                info.sha256[WEIGHTS][:12],
                 flip=info.model.flip_averaging,
                 familiarity=info.familiarity,
                 presence=info.presence,
@@ -151,7 +131,12 @@ class Segmenter:
         """
         from unet.inference.hub import fetch
 
-        return cls.load(fetch(repo, revision)[0])
+        return cls.load(*fetch(repo, revision))
+
+    @property
+    def name(self) -> str:
+        """The network's name."""
+        return self.network.name
 
     @property
     def threshold(self) -> float:
@@ -186,17 +171,22 @@ class Segmenter:
     def examine(self, image: Image.Image | np.ndarray) -> Prediction:
         """Everything the network says of an image; see `predict` for what may be given."""
         grey = to_grey(image)
-        views = self.views(grey)
+        return self.prediction_of(self.views(grey), *grey.shape)
+
+    def prediction_of(self, views: Views, height: int, width: int) -> Prediction:
+        """What the network's outputs say of an image of that size in pixels."""
         maps = views.probability
-        probability = from_output(maps.mean(axis=0), *grey.shape)
-        uncertainty = word = None
-        if len(maps) > 1:
-            uncertainty = from_output(disagreement(maps), *grey.shape)
-        if self.confidence:
-            p8 = quantise(probability)
-            found = segment(p8, self.postprocessing, presence=views.presence).any()
-            word = self.confidence.word(agreement(maps), float(p8.max()) / 255, bool(found))
-        return Prediction(probability, uncertainty, word, views.familiar, views.presence)
+        several = len(maps) > 1
+        return Prediction(
+            quantise(from_output(maps.mean(axis=0), height, width)),
+            quantise(from_output(disagreement(maps), height, width)) if several else None,
+            agreement(maps) if several else None,
+            views.presence,
+            views.familiar,
+            self.postprocessing,
+            self.network,
+            self.confidence,
+        )
 
     def predict(self, image: Image.Image | np.ndarray) -> np.ndarray:
         """The lesion probability of each pixel.
@@ -222,9 +212,7 @@ class Segmenter:
             image: See `predict`.
             threshold: In place of the network's own, in [0, 1].
         """
-        found = self.examine(image)
-        p8 = quantise(found.probability)
-        return segment(p8, self.postprocessing, threshold, found.presence)
+        return self.examine(image).answer(threshold).mask
 
 
 def with_features(network: keras.Model, layers: Sequence[str]) -> keras.Model:

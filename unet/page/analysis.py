@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,9 +12,7 @@ import numpy as np
 
 from unet.images.phantom import SPACING_MM, make_phantom
 from unet.images.reading import ImageError, Picture, read_image
-from unet.inference import findings
-from unet.inference.postprocessing import PostProcessing, closed_gate, quantise, segment
-from unet.page.exports import Result
+from unet.inference.prediction import Answer, Prediction
 
 if TYPE_CHECKING:
     from unet.inference.segmenter import Segmenter
@@ -30,31 +28,23 @@ class Analysed:
         id: Names this analysis.
         series: The same for all frames of a clip, and for an image with and without its truth.
         picture: The image.
-        p8: uint8 `(H, W)`, the probability times 255.
-        u8: uint8 `(H, W)`, the uncertainty times 255; None where the network gives none.
-        confidence: "low", "medium" or "high"; None where the network gives none.
-        familiar: Whether it looks like the network's training images; None if unknown.
-        presence: How likely there is a lesion at all, in [0, 1]; None if unknown.
-        generated: Whether it is one of the page's own phantoms.
-        rules: The network's post-processing.
-        network: The network's name and version.
+        prediction: What the network says of it.
         seconds: Time the network took.
+        generated: Whether it is one of the page's own phantoms.
         truth: bool `(H, W)`, if given.
     """
 
     id: str
     series: str
     picture: Picture
-    p8: np.ndarray
-    u8: np.ndarray | None
-    confidence: str | None
-    familiar: bool | None
-    presence: float | None
-    generated: bool
-    rules: PostProcessing
-    network: str
+    prediction: Prediction
     seconds: float
+    generated: bool = False
     truth: np.ndarray | None = None
+
+    def answer(self, threshold: float | None = None) -> Answer:
+        """Mask and findings at a threshold in [0, 1]; the network's own if None."""
+        return self.prediction.answer(threshold, self.picture.spacing_mm)
 
 
 @dataclass(frozen=True)
@@ -76,58 +66,15 @@ def analyse(
 ) -> Analysed:
     """Run the network on an image; a new series begins unless one is given.
 
-    Of a picture unlike the network's training images it is not sure, whatever it says; only a
-    `generated` one is known to be a phantom, and is not held to that.
+    A `generated` picture is known to be a phantom, and is not called unfamiliar.
     """
     started = time.perf_counter()
-    found = segmenter.examine(picture.pixels)
+    prediction = segmenter.examine(picture.pixels)
     seconds = time.perf_counter() - started
-    familiar = None if generated else found.familiar
-    u8 = None if found.uncertainty is None else quantise(found.uncertainty)
+    if generated:
+        prediction = replace(prediction, familiar=None)
     name = secrets.token_hex(8)
-    network = f"{segmenter.name} {segmenter.version}".strip()
-    rules = segmenter.postprocessing
-    return Analysed(
-        name,
-        series or name,
-        picture,
-        quantise(found.probability),
-        u8,
-        "low" if found.confidence and familiar is False else found.confidence,
-        familiar,
-        found.presence,
-        generated,
-        rules,
-        network,
-        seconds,
-        truth,
-    )
-
-
-def result_at(analysed: Analysed, threshold: float | None = None) -> Result:
-    """Mask and findings at a threshold in [0, 1]; the network's own if None.
-
-    Raises:
-        ValueError: The threshold lies outside [0, 1].
-    """
-    threshold = analysed.rules.threshold if threshold is None else threshold
-    mask = segment(analysed.p8, analysed.rules, threshold, analysed.presence)
-    regions = findings.find_regions(mask, analysed.p8, analysed.picture.spacing_mm)
-    confidence = analysed.confidence
-    if analysed.familiar is not False:  # the word is of the answer at the network's own threshold
-        own = segment(analysed.p8, analysed.rules, presence=analysed.presence)
-        confidence = confidence if own.any() == mask.any() else None
-    return Result(
-        analysed.picture.pixels,
-        mask,
-        regions,
-        threshold,
-        analysed.network,
-        confidence,
-        analysed.familiar,
-        analysed.presence,
-        closed_gate(analysed.p8, analysed.rules, analysed.presence),
-    )
+    return Analysed(name, series or name, picture, prediction, seconds, generated, truth)
 
 
 def read_truth(path: str | Path, shape: tuple[int, int]) -> np.ndarray:

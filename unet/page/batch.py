@@ -16,8 +16,9 @@ from PIL import Image
 from unet.images import rendering
 from unet.images.reading import ImageError, read_picture
 from unet.inference import findings
+from unet.inference.prediction import Answer
 from unet.page import exports
-from unet.page.analysis import analyse, result_at
+from unet.page.analysis import Analysed, analyse
 
 if TYPE_CHECKING:
     from unet.inference.segmenter import Segmenter
@@ -35,11 +36,13 @@ class BatchItem:
 
     Attributes:
         row: Values by `COLUMNS`; "result" says why where a file could not be read.
-        result: Mask and findings; None where it could not be read.
+        analysed: The image and what the network says of it; None where it could not be read.
+        answer: Mask and findings; None where it could not be read.
     """
 
     row: dict[str, object]
-    result: exports.Result | None
+    analysed: Analysed | None = None
+    answer: Answer | None = None
 
 
 def run(
@@ -57,35 +60,35 @@ def run(
         try:
             analysed = analyse(segmenter, read_picture(path))
         except ImageError as error:
-            reason = str(error).removeprefix(f"{name}: ")
-            yield BatchItem({"file": name, "result": f"not read: {reason}"}, None)
+            yield BatchItem({"file": name, "result": f"not read: {error.reason}"})
             continue
-        result = result_at(analysed, threshold)
+        answer = analysed.answer(threshold)
+        prediction = analysed.prediction
         row: dict[str, object] = {
             "file": name,
-            "result": "lesion found" if result.regions else "no lesion found",
-            "regions": len(result.regions),
-            "peak_probability": round(int(analysed.p8.max()) / 255, 3),
-            "confidence": result.confidence,
-            "looks_like_breast_ultrasound": analysed.familiar,
+            "result": "lesion found" if answer.regions else "no lesion found",
+            "regions": len(answer.regions),
+            "peak_probability": round(prediction.peak, 3),
+            "confidence": answer.confidence,
+            "looks_like_breast_ultrasound": prediction.familiar,
             "milliseconds": round(analysed.seconds * 1000),
         }
-        if result.regions:
-            largest = result.regions[0]
+        if answer.regions:
+            largest = answer.regions[0]
             for field in ("area_px", "longest_px", "area_mm2", "longest_mm", "share"):
                 value = getattr(largest, field)
                 row[field] = value if value is None else round(value, 4)
-        yield BatchItem(row, result)
+        yield BatchItem(row, analysed, answer)
 
 
 def display_row(item: BatchItem) -> list[str]:
     """A row as people read it, by `DISPLAYED`."""
     row = item.row
-    if item.result is None:
+    if item.answer is None:
         return [str(row["file"]), str(row["result"]), "", "", "", "", "", ""]
     largest, share = "", ""
-    if item.result.regions:
-        region = item.result.regions[0]
+    if item.answer.regions:
+        region = item.answer.regions[0]
         largest, share = findings.size(region), f"{region.share:.1%}"
     peak = f"{row['peak_probability']:.2f}"
     sure = row["confidence"] or ""
@@ -95,9 +98,9 @@ def display_row(item: BatchItem) -> list[str]:
     return [str(cell) for cell in (*cells, row["milliseconds"])]
 
 
-def thumbnail(result: exports.Result, side: int = 320) -> np.ndarray:
+def thumbnail(item: BatchItem, side: int = 320) -> np.ndarray:
     """The overlay made small: uint8 `(h, w, 3)`, at most `side` pixels each way."""
-    picture = Image.fromarray(rendering.overlay(result.image, result.mask))
+    picture = Image.fromarray(rendering.overlay(item.analysed.picture.pixels, item.answer.mask))
     picture.thumbnail((side, side))
     return np.asarray(picture)
 
@@ -123,10 +126,11 @@ class ZipWriter:
     def add(self, item: BatchItem) -> None:
         """Write what is known of one file."""
         stem = ""
-        if item.result is not None:
+        if item.answer is not None:
+            made = (item.analysed, item.answer)
             stem = _unused(Path(str(item.row["file"])).stem, self._used)
-            self._archive.writestr(f"masks/{stem}.png", exports.mask_png(item.result))
-            self._archive.writestr(f"overlays/{stem}.png", exports.overlay_png(item.result))
+            self._archive.writestr(f"masks/{stem}.png", exports.mask_png(*made))
+            self._archive.writestr(f"overlays/{stem}.png", exports.overlay_png(*made))
         self._table.writerow({"output": stem} | item.row)
 
 

@@ -10,7 +10,7 @@ import csv
 import io
 import json
 from collections import defaultdict
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import date
 from typing import Any
 
@@ -20,6 +20,8 @@ from PIL import Image
 
 from unet.images import rendering
 from unet.inference import findings
+from unet.inference.prediction import Answer, Prediction
+from unet.page.analysis import Analysed
 from unet.publishing.card import NOTICE
 
 UNFAMILIAR = (
@@ -27,99 +29,77 @@ UNFAMILIAR = (
     "its answer may mean nothing."
 )
 
-GATED = {
+NOTHING = {
     "presence": "No lesion found: the network thinks a lesion at all unlikely.",
     "peak": "No lesion found: the network is not sure enough of any place.",
 }
+"""What is said where there is no mask, by its reason; else the findings' own sentence."""
 
 
-@dataclass(frozen=True)
-class Result:
-    """A segmented image as it is taken home.
-
-    Attributes:
-        image: uint8 `(H, W)` or `(H, W, 3)`.
-        mask: bool `(H, W)`.
-        regions: Its regions, largest first.
-        threshold: The threshold the mask was made with, in [0, 1].
-        network: Name and version of the network.
-        confidence: "low", "medium" or "high"; None where the network gives none, or where its word
-            is of another answer than the one at this threshold.
-        familiar: Whether it looks like the network's training images; None if unknown.
-        presence: How likely there is a lesion at all, in [0, 1]; None if unknown.
-        gate: What keeps the network from giving a mask at any threshold, "presence" or "peak";
-            None if nothing does.
-    """
-
-    image: np.ndarray
-    mask: np.ndarray
-    regions: list[findings.Region]
-    threshold: float
-    network: str
-    confidence: str | None = None
-    familiar: bool | None = None
-    presence: float | None = None
-    gate: str | None = None
-
-
-def mask_png(result: Result) -> bytes:
+def mask_png(analysed: Analysed, answer: Answer) -> bytes:
     """The mask as a grey PNG of the image's own size, only 0 and 255."""
-    return _png(result.mask.astype(np.uint8) * 255)
+    return _png(answer.mask.astype(np.uint8) * 255)
 
 
-def overlay_png(result: Result) -> bytes:
+def overlay_png(analysed: Analysed, answer: Answer) -> bytes:
     """The image with the mask laid over it, as PNG."""
-    return _png(rendering.overlay(result.image, result.mask))
+    return _png(rendering.overlay(analysed.picture.pixels, answer.mask))
 
 
-def contours_json(result: Result) -> bytes:
+def contours_json(analysed: Analysed, answer: Answer) -> bytes:
     """The mask's outlines as JSON: closed polygons `[[x, y], …]` along pixel edges.
 
     Filled by the even–odd rule they give the mask back exactly; holes run the other way round.
     """
     content = {
-        "image_size_px": [result.mask.shape[1], result.mask.shape[0]],
-        "threshold": result.threshold,
-        "network": result.network,
-        "contours": trace_outlines(result.mask),
+        "image_size_px": [answer.mask.shape[1], answer.mask.shape[0]],
+        "contours": trace_outlines(answer.mask),
     }
-    return json.dumps(content).encode()
+    return json.dumps(content | made_by(analysed.prediction, answer)).encode()
 
 
-def findings_json(result: Result) -> bytes:
+def findings_json(analysed: Analysed, answer: Answer) -> bytes:
     """The findings as JSON."""
-    content = findings_of(result)
-    content |= {"threshold": result.threshold, "network": result.network, "notice": NOTICE}
+    content = findings_of(analysed.prediction, answer) | {"notice": NOTICE}
     return json.dumps(content, indent=1).encode()
 
 
-def findings_of(result: Result) -> dict[str, Any]:
-    """The findings as JSON values, with how sure the network is of them."""
-    content = findings.to_json(result.regions, result.mask)
-    return content | {
-        "confidence": result.confidence,
-        "lesion_presence": result.presence,
-        "closed_gate": result.gate,
-        "looks_like_breast_ultrasound": result.familiar,
-    }
+def findings_of(prediction: Prediction, answer: Answer) -> dict[str, Any]:
+    """The findings as JSON values, with how sure the network is of them and which it was."""
+    return (
+        findings.to_json(answer.regions, answer.mask)
+        | {
+            "confidence": answer.confidence,
+            "reason_for_no_mask": answer.reason,
+            "lesion_presence": prediction.presence,
+            "looks_like_breast_ultrasound": prediction.familiar,
+        }
+        | made_by(prediction, answer)
+    )
 
 
-def findings_csv(result: Result) -> bytes:
+def made_by(prediction: Prediction, answer: Answer) -> dict[str, Any]:
+    """Threshold and network as JSON values: `name`, `sha256` and `revision`."""
+    return {"threshold": answer.threshold, "network": asdict(prediction.network)}
+
+
+def findings_csv(analysed: Analysed, answer: Answer) -> bytes:
     """The regions as CSV, a row each."""
-    text = io.StringIO()
+    network = analysed.prediction.network
+    ends = {"threshold": answer.threshold, "network": network.name, "sha256": network.sha256}
+    boxes = ("box_left_px", "box_top_px", "box_width_px", "box_height_px")
     names = ["region"] + [name for name in findings.Region.__dataclass_fields__ if name != "box_px"]
-    names += ["box_left_px", "box_top_px", "box_width_px", "box_height_px", "threshold", "network"]
-    writer = csv.DictWriter(text, names, lineterminator="\n")
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [*names, *boxes, *ends], lineterminator="\n")
     writer.writeheader()
-    for number, region in enumerate(result.regions, start=1):
+    for number, region in enumerate(answer.regions, start=1):
         row = asdict(region)
-        box = dict(zip(names[-6:-2], row.pop("box_px")))
-        ends = {"threshold": result.threshold, "network": result.network}
+        box = dict(zip(boxes, row.pop("box_px")))
         writer.writerow({"region": number} | row | box | ends)
     return text.getvalue().encode()
 
 
-def report_pdf(result: Result) -> bytes:
+def report_pdf(analysed: Analysed, answer: Answer) -> bytes:
     """A one-page A4 report: the picture, the findings, the network, the notice."""
     pdf = FPDF(format="A4")
     pdf.set_title("Breast ultrasound segmentation")
@@ -130,27 +110,28 @@ def report_pdf(result: Result) -> bytes:
     pdf.set_font("Helvetica", "", 10)
     pdf.multi_cell(0, 5, NOTICE, new_x="LMARGIN", new_y="NEXT")
     pdf.ln(3)
-    height, width = result.mask.shape
+    height, width = answer.mask.shape
     shown = min(pdf.epw, 120 * width / height)  # at most 120 mm high
-    picture = Image.fromarray(rendering.overlay(result.image, result.mask))
+    picture = Image.fromarray(rendering.overlay(analysed.picture.pixels, answer.mask))
     pdf.image(picture, x=pdf.l_margin + (pdf.epw - shown) / 2, w=shown)
     pdf.ln(4)
     pdf.set_font("Helvetica", "B", 12)
-    said = GATED[result.gate] if result.gate else findings.sentence(result.regions)
+    said = NOTHING.get(answer.reason) or findings.sentence(answer.regions)
     pdf.cell(0, 7, _plain(said), new_x="LMARGIN", new_y="NEXT")
     pdf.set_font("Helvetica", "", 9)
-    if result.regions:
-        _region_table(pdf, result.regions[:8])
+    if answer.regions:
+        _region_table(pdf, answer.regions[:8])
     pdf.ln(3)
+    network = analysed.prediction.network
     facts = (
-        f"Network: {result.network}. Threshold: {result.threshold:.2f}. Image: {width} x {height} "
+        f"Network: {network}. Threshold: {answer.threshold:.2f}. Image: {width} x {height} "
         f"pixels. Made on {date.today().isoformat()}."
     )
-    if result.confidence:
-        facts = f"Confidence: {result.confidence}. {facts}"
-    if result.familiar is False:
+    if answer.confidence:
+        facts = f"Confidence: {answer.confidence}. {facts}"
+    if analysed.prediction.familiar is False:
         facts = f"{UNFAMILIAR} {facts}"
-    pdf.multi_cell(0, 5, facts)
+    pdf.multi_cell(0, 5, _plain(facts))
     return bytes(pdf.output())
 
 

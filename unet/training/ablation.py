@@ -21,10 +21,11 @@ from unet.data.cases import Case, Dataset, DatasetError
 from unet.data.sets import load_datasets
 from unet.errors import UserError
 from unet.evaluation.metrics import Confusion, ratio_interval
-from unet.evaluation.scores import Map, choose_postprocessing, final_mask, probability_maps
+from unet.evaluation.scores import Map, choose_postprocessing, probability_maps
 from unet.files import write_whole
 from unet.inference.bundle import BundleInfo, load_network, verify
-from unet.inference.postprocessing import PostProcessing, quantise
+from unet.inference.postprocessing import PostProcessing
+from unet.inference.prediction import Network
 from unet.inference.segmenter import Segmenter
 from unet.publishing.card import write_card
 from unet.training.examples import examples_of
@@ -61,13 +62,14 @@ def maps_of(
     for case, image, mask in zip(cases, images, masks, strict=True):
         views = segmenter.views_of_input(image)
         square = views.probability.mean(axis=0)  # (S, S)
-        maps.append(Map(case, square, quantise(square), mask[..., 0], 0.0, presence=views.presence))
+        prediction = segmenter.prediction_of(views, *square.shape)
+        maps.append(Map(case, square, prediction, mask[..., 0]))
     return maps
 
 
 def scores(maps: list[Map], rules: PostProcessing) -> np.ndarray:
     """Dice of each case's final mask: float `(N,)`."""
-    return np.array([Confusion.of(final_mask(m, rules), m.truth).dice for m in maps])
+    return np.array([Confusion.of(m.mask(rules), m.truth).dice for m in maps])
 
 
 def ablate_training(
@@ -122,9 +124,14 @@ def ablate_rules(data: Path, folder: Path, info: BundleInfo) -> list[dict[str, A
     cases = _cases_of(data, load_datasets([data], info.model.input_size), info)["validation"]
     rules = info.postprocessing
     whole = probability_maps(Segmenter.load(folder), cases)
-    single = Segmenter(load_network(folder, info), info.model.name, rules, presence=info.presence)
+    single = Segmenter(
+        load_network(folder, info), Network(info.model.name), rules, presence=info.presence
+    )
     one_view = probability_maps(single, cases)
-    no_presence = [dataclasses.replace(m, presence=None) for m in whole]
+    no_presence = [
+        dataclasses.replace(m, prediction=dataclasses.replace(m.prediction, presence=None))
+        for m in whole
+    ]
     variants = {
         "the shipped network": (whole, rules),
         "no flip averaging": (one_view, choose_postprocessing(one_view)),
@@ -139,7 +146,7 @@ def ablate_rules(data: Path, folder: Path, info: BundleInfo) -> list[dict[str, A
     rows, base = [], None
     for name, (maps, variant) in variants.items():
         dice = scores(maps, variant)
-        given = sum(bool(final_mask(m, variant).any()) for m in maps if not m.truth.any())
+        given = sum(bool(m.mask(variant).any()) for m in maps if not m.truth.any())
         rows.append(
             {"what": name, "rules": to_dict(variant)}
             | {"normal_with_mask": given, "normal": int((~lesion).sum())}

@@ -7,10 +7,11 @@ import numpy as np
 
 from unet.config import ModelConfig
 from unet.data.batches import STRONG, augmented
-from unet.evaluation.scores import Map, final_mask
+from unet.evaluation.scores import Map
 from unet.inference.confidence import Confidence
 from unet.inference.familiarity import Familiarity
 from unet.inference.postprocessing import PostProcessing
+from unet.inference.prediction import Network
 from unet.inference.presence import Presence
 from unet.inference.segmenter import Segmenter, with_features
 from unet.networks import architecture
@@ -83,7 +84,7 @@ def segmenter_without_rules(
         presence = learn_presence(trained.network, model_config, examples, seed)
     return Segmenter(
         trained.network,
-        model_config.name,
+        Network(model_config.name),
         PostProcessing(),
         flip=model_config.flip_averaging,
         presence=presence,
@@ -113,7 +114,7 @@ def pooled_features(network: keras.Model, layers: list[str], images: np.ndarray)
 
 def choose_confidence(maps: list[Map], rules: PostProcessing) -> Confidence | None:
     """Limits of agreement that give the least agreeing validation masks "low" and "medium"."""
-    agreements = [m.agreement for m in maps if final_mask(m, rules).any()]
+    agreements = [m.prediction.agreement for m in maps if m.mask(rules).any()]
     if not agreements or None in agreements:
         return None
     low, high = np.quantile(agreements, [LOW_SHARE, MEDIUM_SHARE])

@@ -15,7 +15,6 @@ from unet.data.cases import Case, Dataset, DatasetError
 from unet.evaluation.scores import (
     Map,
     choose_postprocessing,
-    final_mask,
     probability_maps,
     score_map,
 )
@@ -82,15 +81,15 @@ def leave_out(
     maps = probability_maps(segmenter, [dataset.cases[i] for i in scored])
     _keep_maps(maps, run_dir / "maps.npz")
     results = [score_map(m, left_out, rules) for m in maps]
-    missed = sum(m.truth.any() and not final_mask(m, rules).any() for m in maps)
+    missed = sum(m.truth.any() and not m.mask(rules).any() for m in maps)
     return {
         "left_out": left_out,
         "rules": to_dict(rules),
         "lesions": sum(bool(m.truth.any()) for m in maps),
         "lesions_answered_none": missed,
         "auc": {
-            "presence": _auc(maps, lambda m: m.presence),
-            "peak": _auc(maps, lambda m: int(m.p8.max())),
+            "presence": _auc(maps, lambda m: m.prediction.presence),
+            "peak": _auc(maps, lambda m: int(m.prediction.p8.max())),
         },
     } | summarise(results)
 
@@ -114,13 +113,13 @@ def _auc(maps: list[Map], value) -> float | None:
 
 def _keep_maps(maps: list[Map], path: Path) -> None:
     """The maps at the network's size, to look at rules without running the network again."""
-    nothing = np.nan
+    said = [m.prediction for m in maps]
     np.savez_compressed(
         path,
         ids=np.array([m.case.id for m in maps]),
         squares=np.stack([m.square for m in maps]).astype(np.float16),
-        presence=np.array([nothing if m.presence is None else m.presence for m in maps]),
-        agreement=np.array([nothing if m.agreement is None else m.agreement for m in maps]),
+        presence=np.array([np.nan if p.presence is None else p.presence for p in said]),
+        agreement=np.array([np.nan if p.agreement is None else p.agreement for p in said]),
     )
 
 

@@ -353,8 +353,9 @@ def evaluate(weights: Path, data: list[str], split: str, out: Path | None, figur
         if cases is None:
             if split != "all" or out is None:
                 raise DatasetError(
-                    f"{', '.join(data)} does not hold the cases that {weights} was trained from. To "
-                    "evaluate on other data, give --split all and --out with a folder for the results."
+                    f"{', '.join(data)} does not hold the cases that {weights} was trained from. "
+                    "To evaluate on other data, give --split all and --out with a folder for the "
+                    "results."
                 )
             cases = {"all": dataset.cases}
         elif split != "all":

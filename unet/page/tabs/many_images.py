@@ -30,8 +30,8 @@ def add(networks: Networks, chooser: gr.Dropdown) -> None:
             for item in batch.run(networks.get(network), paths):
                 archive.add(item)
                 rows.append(batch.display_row(item))
-                if item.result is not None and len(pictures) < GALLERY:
-                    pictures.append((batch.thumbnail(item.result), str(item.row["file"])))
+                if item.answer is not None and len(pictures) < GALLERY:
+                    pictures.append((batch.thumbnail(item), str(item.row["file"])))
                 progress((len(rows), len(paths)), desc=str(item.row["file"]))
                 yield rows, gr.skip(), None
         yield rows, pictures, str(archive.path)

@@ -76,7 +76,9 @@ def add(networks: Networks, chooser: gr.Dropdown, local_examples: Path) -> None:
                 raise gr.Error("Choose the ultrasound first, then its ground truth.")
             return None, None
         try:
-            truth = None if path is None else analysis.read_truth(path, analysed.p8.shape)
+            truth = (
+                None if path is None else analysis.read_truth(path, analysed.prediction.p8.shape)
+            )
         except ImageError as error:
             raise told(error) from None
         return shown(replace(analysed, id=secrets.token_hex(8), truth=truth))
@@ -85,7 +87,7 @@ def add(networks: Networks, chooser: gr.Dropdown, local_examples: Path) -> None:
         if analysed is None or event.kind not in DOWNLOADS:
             raise gr.Error("There is nothing to download any more. Choose the image again.")
         name, media_type, make = DOWNLOADS[event.kind]
-        content = make(analysis.result_at(analysed, float(event.threshold)))
+        content = make(analysed, analysed.answer(float(event.threshold)))
         return {"name": name, "type": media_type, "content": base64.b64encode(content).decode()}
 
     analysed = gr.State(time_to_live=HOUR)
@@ -137,20 +139,7 @@ def add(networks: Networks, chooser: gr.Dropdown, local_examples: Path) -> None:
 
 def shown(analysed: Analysed) -> tuple[Analysed, dict]:
     """What is kept on the server, and what the viewer gets, of an analysed image."""
-    return analysed, viewer.scene(
-        analysed.id,
-        analysed.series,
-        analysed.picture.pixels,
-        analysed.p8,
-        analysed.rules,
-        u8=analysed.u8,
-        confidence=analysed.confidence,
-        familiar=analysed.familiar,
-        presence=analysed.presence,
-        truth=analysed.truth,
-        spacing_mm=analysed.picture.spacing_mm,
-        seconds=analysed.seconds,
-    )
+    return analysed, viewer.scene(analysed)
 
 
 def add_endpoint(networks: Networks) -> None:
@@ -166,8 +155,8 @@ def add_endpoint(networks: Networks) -> None:
         """
         check_threshold(threshold)
         analysed = analysis.analyse(networks.get(networks.default), read(path))
-        result = analysis.result_at(analysed, threshold)
-        return result.mask.astype(np.uint8) * 255, exports.findings_of(result)
+        answer = analysed.answer(threshold)
+        return answer.mask.astype(np.uint8) * 255, exports.findings_of(analysed.prediction, answer)
 
     with gr.Row(visible=False):
         file, threshold = gr.File(label="image"), gr.Number(label="threshold")

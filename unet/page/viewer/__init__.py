@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,11 @@ import numpy as np
 from PIL import Image
 
 from unet.config import to_dict
-from unet.inference.postprocessing import PostProcessing
+from unet.page.analysis import Analysed
 from unet.page.exports import UNFAMILIAR
 
 HERE = Path(__file__).parent
-SCRIPTS = ("regions.js", "paint.js", "view.js", "answer.js", "main.js")
+SCRIPTS = ("regions.js", "prediction.js", "paint.js", "view.js", "answer.js", "main.js")
 
 
 def build_viewer(upload_id: str) -> gr.HTML:
@@ -38,51 +39,28 @@ def build_viewer(upload_id: str) -> gr.HTML:
     )
 
 
-def scene(
-    scene_id: str,
-    series: str,
-    image: np.ndarray,
-    p8: np.ndarray,
-    rules: PostProcessing,
-    *,
-    u8: np.ndarray | None = None,
-    confidence: str | None = None,
-    familiar: bool | None = None,
-    presence: float | None = None,
-    truth: np.ndarray | None = None,
-    spacing_mm: tuple[float, float] | None = None,
-    seconds: float | None = None,
-) -> dict[str, Any]:
-    """What the viewer shows, sent once an image.
+def scene(analysed: Analysed) -> dict[str, Any]:
+    """What the viewer shows of an image, sent once; no two scenes share an `id`.
 
-    Args:
-        scene_id: Names the scene; no two scenes share one.
-        series: Scenes of one series keep the viewer's threshold and mode.
-        image: uint8 `(H, W)` or `(H, W, 3)`.
-        p8: uint8 `(H, W)`, the probability times 255.
-        rules: The network's post-processing.
-        u8: uint8 `(H, W)`, the uncertainty times 255, if the network gives one.
-        confidence: "low", "medium" or "high", if the network gives one.
-        familiar: Whether the image looks like the network's training images, if known.
-        presence: How likely there is a lesion at all, in [0, 1], if the network says.
-        truth: bool `(H, W)`, if there is one.
-        spacing_mm: Height and width of a pixel in millimetres, if known.
-        seconds: Time the network took.
+    Scenes of one series keep the viewer's threshold and mode.
     """
+    prediction = analysed.prediction
+    truth, spacing = analysed.truth, analysed.picture.spacing_mm
     return {
-        "id": scene_id,
-        "series": series,
-        "image": _png(image),
-        "probability": _png(p8),
-        "checksum": int(p8.sum(dtype=np.int64)),
-        "uncertainty": None if u8 is None else _png(u8),
-        "confidence": confidence,
-        "presence": presence,
-        "warning": UNFAMILIAR if familiar is False else None,
+        "id": analysed.id,
+        "series": analysed.series,
+        "image": _png(analysed.picture.pixels),
+        "probability": _png(prediction.p8),
+        "checksum": int(prediction.p8.sum(dtype=np.int64)),
+        "uncertainty": None if prediction.u8 is None else _png(prediction.u8),
+        "confidence": prediction.answer().confidence,
+        "presence": prediction.presence,
+        "warning": UNFAMILIAR if prediction.familiar is False else None,
         "truth": None if truth is None else _png(truth.astype(np.uint8) * 255),
-        "rules": to_dict(rules),
-        "spacing_mm": spacing_mm,
-        "seconds": seconds,
+        "rules": to_dict(prediction.rules),
+        "network": asdict(prediction.network),
+        "spacing_mm": spacing,
+        "seconds": analysed.seconds,
     }
 
 

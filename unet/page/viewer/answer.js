@@ -1,37 +1,37 @@
-// What is said of the mask beside the picture. `find`, `host`, `stage` and the rest are those of main.js.
+// What is said of the mask beside the picture, in the elements below `root`.
 
-function showAnswer(scene) {
-  const { regions, spacing } = scene;
-  host.dataset.state = regions.length ? "found" : "clear";
+function showAnswer(root, answer, scene) {
+  const { regions, confidence } = answer;
+  const { spacing } = scene;
+  const find = (selector) => root.querySelector(selector);
+  root.dataset.state = regions.length ? "found" : "clear";
   const size = (r) => (spacing ? `${r.longest_mm.toFixed(1)} × ${r.perpendicular_mm.toFixed(1)} mm`
     : `${r.longest_px.toFixed(0)} × ${r.perpendicular_px.toFixed(0)} pixels`);
   find(".answer strong").textContent = !regions.length ? "No lesion found."
     : regions.length === 1 ? `1 region, ${size(regions[0])}.`
       : `${regions.length} regions, the largest ${size(regions[0])}.`;
-  // The word is of the answer at the network's own threshold; of another answer it says nothing.
-  const unfamiliar = !find(".warning").hidden;
-  const word = (unfamiliar || scene.found === regions.length > 0) && scene.confidence;
-  host.dataset.confidence = word || "";
-  find(".confidence").hidden = !word;
-  find(".confidence").textContent = word ? `${word} confidence` : "";
-  find(".answer span").textContent = notesOf(scene, word === "low" && !unfamiliar).join(" ");
-  showRegions(regions, spacing);
+  root.dataset.confidence = confidence || "";
+  find(".confidence").hidden = !confidence;
+  find(".confidence").textContent = confidence ? `${confidence} confidence` : "";
+  find(".answer span").textContent = notesOf(answer, scene).join(" ");
+  showRegions(root, regions, spacing);
 }
 
 // Why the answer is not to be relied on, what kept it back, and how long it took.
-function notesOf(scene, unsure) {
-  const { regions, segmented, rules } = scene;
+function notesOf(answer, scene) {
+  const { regions, segmented, reason } = answer;
+  const { rules, presence, peak } = scene.prediction;
   const notes = [];
-  if (unsure) {
+  if (answer.confidence === "low" && !scene.warning) {
     notes.push(regions.length ? "The network answers differently for this image and its mirror "
       + "image: look at the uncertainty map, and do not rely on the outline."
       : "The map does show something: look at the heat map, and do not rely on this answer.");
   }
-  if (segmented.absent) {
-    notes.push(`The probability that there is a lesion at all, ${scene.presence.toFixed(3)}, stays `
+  if (reason === "presence") {
+    notes.push(`The probability that there is a lesion at all, ${presence.toFixed(3)}, stays `
       + `under ${rules.min_presence}, below which this network reports nothing.`);
-  } else if (segmented.gated) {
-    notes.push(`The highest probability, ${(scene.peak / 255).toFixed(3)}, stays under `
+  } else if (reason === "peak") {
+    notes.push(`The highest probability, ${(peak / 255).toFixed(3)}, stays under `
       + `${rules.min_peak}, below which this network reports nothing.`);
   } else if (segmented.dropped) {
     const dropped = segmented.dropped === 1 ? "1 region" : `${segmented.dropped} regions`;
@@ -41,23 +41,23 @@ function notesOf(scene, unsure) {
   return notes;
 }
 
-function showRegions(regions, spacing) {
+function showRegions(root, regions, spacing) {
   const rows = regions.slice(0, 20).map((r, i) => [i + 1,
     spacing ? `${r.area_mm2.toFixed(1)} mm²` : `${r.area_px} px`,
     spacing ? `${r.longest_mm.toFixed(1)} mm` : `${r.longest_px.toFixed(1)} px`,
     spacing ? `${r.perpendicular_mm.toFixed(1)} mm` : `${r.perpendicular_px.toFixed(1)} px`,
     r.box_px.join(", "), r.mean_probability.toFixed(2), r.peak_probability.toFixed(2),
     `${(r.share * 100).toFixed(1)} %`]);
-  find(".regions tbody").replaceChildren(...rows.map((cells) => {
+  root.querySelector(".regions tbody").replaceChildren(...rows.map((cells) => {
     const line = document.createElement("tr");
     line.append(...cells.map((text) => Object.assign(document.createElement("td"),
       { textContent: text })));
     return line;
   }));
-  find(".regions").hidden = !regions.length;
+  root.querySelector(".regions").hidden = !regions.length;
 }
 
-function showAgreement(scene, distance) {
+function showAgreement(root, scene, distance) {
   const number = (v) => (v === Infinity ? "—" : v.toFixed(3));
   const mm = scene.spacing && Math.abs(scene.spacing[0] - scene.spacing[1]) < 1e-9
     ? scene.spacing[0] : null;
@@ -67,7 +67,7 @@ function showAgreement(scene, distance) {
   const entries = { Dice: number(dice), IoU: number(iou), Precision: number(precision),
     Recall: number(recall), "Hausdorff 95": far };
   scene.hausdorff = distance;
-  find(".truth dl").replaceChildren(...Object.entries(entries).map(([name, text]) => {
+  root.querySelector(".truth dl").replaceChildren(...Object.entries(entries).map(([name, text]) => {
     const pair = document.createElement("div");
     pair.append(Object.assign(document.createElement("dt"), { textContent: name }),
       Object.assign(document.createElement("dd"), { textContent: text }));
@@ -75,24 +75,29 @@ function showAgreement(scene, distance) {
   }));
 }
 
-// Dice at 101 thresholds, a few at a time so that the page stays responsive.
-async function drawCurve(scene, mine) {
+// Dice at 101 thresholds, a few at a time so that the page stays responsive; null where `wanted`
+// says that the picture has changed meanwhile.
+async function diceByThreshold(scene, wanted) {
+  const { p8, width, height, rules, peak, presence } = scene.prediction;
   const points = [];
   for (let i = 0; i <= 100; i++) {
     if (i % 5 === 0) await new Promise((done) => setTimeout(done));
-    if (mine !== generation) return;
-    const s = segmentMap(scene.p8, scene.width, scene.height, scene.rules, i / 100, scene.peak, scene.presence);
-    points.push(compareWithTruth(s, scene.truth, scene.width).dice);
+    if (!wanted()) return null;
+    const segmented = segmentMap(p8, width, height, rules, i / 100, peak, presence);
+    points.push(compareWithTruth(segmented, scene.truth, width).dice);
   }
-  scene.curve = points;
+  return points;
+}
+
+function showCurve(root, points, threshold) {
   const line = points.map((d, i) => `${18 + 2.8 * i},${105 - 95 * d}`).join(" ");
   const grid = [0, 0.5, 1].map((d) => `<line x1="18" x2="298" y1="${105 - 95 * d}" `
     + `y2="${105 - 95 * d}" stroke="currentColor" opacity="0.2"/><text x="13" `
     + `y="${108 - 95 * d}" font-size="8" text-anchor="end" fill="currentColor">${d}</text>`).join("");
   const ticks = [0, 0.25, 0.5, 0.75, 1].map((t) => `<text x="${18 + 280 * t}" y="117" font-size="9" `
     + `text-anchor="middle" fill="currentColor">${t}</text>`).join("");
-  find("svg").innerHTML = `${grid}${ticks}<polyline points="${line}" fill="none" `
+  root.querySelector("svg").innerHTML = `${grid}${ticks}<polyline points="${line}" fill="none" `
     + `stroke="#0072b2" stroke-width="2"/><g class="now" `
-    + `transform="translate(${Number(thresholdInput.value) * 280 + 18} 0)">`
+    + `transform="translate(${threshold * 280 + 18} 0)">`
     + `<line y1="8" y2="105" stroke="#d55e00" stroke-width="1.5"/></g>`;
 }

@@ -10,7 +10,7 @@ let laterTimer = null;
 
 const stage = new Stage(find(".stage"), (step) => setThreshold(Number(thresholdInput.value) + step),
   (number) => setMode(MODES[number]));
-host.viewer = { stage, segmentMap, measureRegions, hausdorff95, show, value: () => props.value };
+host.viewer = { stage, segmentMap, measureRegions, answerOf, hausdorff95, show, value: () => props.value };
 
 async function bytesOf(base64) {
   const binary = atob(base64);
@@ -68,18 +68,16 @@ async function show(value) {
       + "would be wrong. Allow this page to read canvas data, or use another browser.";
     return;
   }
-  const scene = { series: value.series, width, height, bitmap, p8, rules: value.rules,
-    spacing: value.spacing_mm, peak: p8.reduce((a, b) => Math.max(a, b), 0),
-    truth: truth ? truthOf(greyOf(truth), width) : null, u8: unsure ? greyOf(unsure) : null,
-    confidence: value.confidence, presence: value.presence, seconds: value.seconds };
+  const prediction = { p8, width, height, rules: value.rules, presence: value.presence,
+    confidence: value.confidence, peak: p8.reduce((a, b) => Math.max(a, b), 0) };
+  const scene = { series: value.series, width, height, bitmap, p8, prediction,
+    spacing: value.spacing_mm, truth: truth ? truthOf(greyOf(truth), width) : null,
+    u8: unsure ? greyOf(unsure) : null, warning: value.warning, seconds: value.seconds };
   const kept = stage.scene && stage.scene.series === value.series;
   const hadTruth = kept && stage.scene.truth;
   if (!kept) thresholdInput.value = value.rules.threshold;
   thresholdInput.disabled = false;
-  const masked = (threshold) =>
-    segmentMap(p8, width, height, scene.rules, threshold, scene.peak, scene.presence);
-  scene.found = masked(scene.rules.threshold).runs.length > 0;
-  scene.segmented = masked(Number(thresholdInput.value));
+  scene.segmented = answerOf(prediction, Number(thresholdInput.value)).segmented;
   stage.show(scene);
   find("[data-mode=agreement]").disabled = !scene.truth;
   find("[data-mode=uncertainty]").disabled = !scene.u8;
@@ -91,7 +89,13 @@ async function show(value) {
   find(".truth").hidden = !scene.truth;
   find(".downloads").hidden = false;
   update();
-  if (scene.truth) drawCurve(scene, mine);
+  if (scene.truth) {
+    diceByThreshold(scene, () => mine === generation).then((points) => {
+      if (!points) return;
+      scene.curve = points;
+      showCurve(host, points, Number(thresholdInput.value));
+    });
+  }
   host.dataset.loaded = value.id;
   requestAnimationFrame(() => requestAnimationFrame(() => performance.mark("painted")));
 }
@@ -119,16 +123,16 @@ function update() {
   find("[data-out=threshold]").textContent = threshold.toFixed(2);
   if (!scene) return;
   const started = performance.now();
-  const { p8, width, height } = scene;
-  scene.segmented = segmentMap(p8, width, height, scene.rules, threshold, scene.peak, scene.presence);
-  scene.regions = measureRegions(scene.segmented, p8, width, height, scene.spacing);
-  showAnswer(scene);
+  const { width, height } = scene;
+  const answer = answerOf(scene.prediction, threshold, scene.spacing);
+  Object.assign(scene, { segmented: answer.segmented, regions: answer.regions });
+  showAnswer(host, answer, scene);
   if (scene.truth) {
     scene.agreement = compareWithTruth(scene.segmented, scene.truth, width);
-    showAgreement(scene, null);
+    showAgreement(host, scene, null);
     clearTimeout(laterTimer); // the distance takes longer than a frame: once the slider rests
     laterTimer = setTimeout(() => {
-      showAgreement(scene, hausdorff95(scene.segmented, scene.truth, width, height));
+      showAgreement(host, scene, hausdorff95(scene.segmented, scene.truth, width, height));
     }, 80);
     const mark = find("svg .now");
     if (mark) mark.setAttribute("transform", `translate(${threshold * 280 + 18} 0)`);

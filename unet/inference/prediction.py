@@ -1,0 +1,125 @@
+"""What a network says of an image, and what that means at a threshold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from unet.inference.confidence import Confidence
+from unet.inference.findings import Region, find_regions
+from unet.inference.postprocessing import (
+    PostProcessing,
+    closed_gate,
+    level,
+    segment,
+)
+
+REASONS = ("presence", "peak", "threshold", "area")
+"""Why there is no mask: a lesion at all thought unlikely; no place sure enough; nothing reaches the
+threshold; all regions too small."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """Which network it was.
+
+    Attributes:
+        name: Its name.
+        sha256: Of its weights, in hex; empty if they are in no bundle.
+        revision: Commit on the Hub it was fetched at; None for a bundled one.
+    """
+
+    name: str
+    sha256: str = ""
+    revision: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.sha256[:12]}".strip()
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a network says of an image.
+
+    Attributes:
+        p8: uint8 `(H, W)`, the lesion probability times 255, at the image's own size.
+        u8: uint8 `(H, W)`, how far the averaged views are apart, times 255; None where there is
+            one view.
+        agreement: How well the views agree, in [0, 1]; None where there is one view.
+        presence: How likely there is a lesion at all, in [0, 1]; None if the network does not say.
+        familiar: Whether the picture looks like those it was trained on; None if unknown.
+        rules: How the probability becomes a mask.
+        network: Which network it was.
+        limits: Which agreement counts as high or low; None where there is one view.
+    """
+
+    p8: np.ndarray
+    u8: np.ndarray | None
+    agreement: float | None
+    presence: float | None
+    familiar: bool | None
+    rules: PostProcessing
+    network: Network
+    limits: Confidence | None = None
+
+    @property
+    def peak(self) -> float:
+        """The highest probability, in [0, 1]."""
+        return int(self.p8.max()) / 255
+
+    def answer(
+        self, threshold: float | None = None, spacing_mm: tuple[float, float] | None = None
+    ) -> Answer:
+        """The mask at a threshold in [0, 1]; at the network's own if None.
+
+        Args:
+            threshold: From which probability on a pixel counts as lesion.
+            spacing_mm: Height and width of a pixel in millimetres, if known.
+
+        Raises:
+            ValueError: The threshold lies outside [0, 1].
+        """
+        own = self.rules.threshold
+        threshold = own if threshold is None else threshold
+        mask = segment(self.p8, self.rules, threshold, self.presence)
+        found = bool(mask.any())
+        confidence = None
+        if self.limits and level(threshold) == level(own):
+            confidence = self.limits.word(self.agreement, self.peak, found)
+            # Of a picture unlike those it knows a network is not sure, whatever it says.
+            confidence = "low" if self.familiar is False else confidence
+        return Answer(mask, threshold, confidence, None if found else self._reason(threshold),
+                      self.p8, spacing_mm)  # fmt: skip
+
+    def _reason(self, threshold: float) -> str:
+        gate = closed_gate(self.p8, self.rules, self.presence)
+        return gate or ("threshold" if self.p8.max() < level(threshold) else "area")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a prediction means at a threshold.
+
+    Attributes:
+        mask: bool `(H, W)`.
+        threshold: In [0, 1].
+        confidence: "low", "medium" or "high"; None where the network gives none, and at any
+            threshold that is not its own.
+        reason: Why there is no mask, one of `REASONS`; None where there is one.
+        p8: uint8 `(H, W)`, the probability that the regions are measured on.
+        spacing_mm: Height and width of a pixel in millimetres; None if unknown.
+    """
+
+    mask: np.ndarray
+    threshold: float
+    confidence: str | None
+    reason: str | None
+    p8: np.ndarray
+    spacing_mm: tuple[float, float] | None = None
+
+    @cached_property
+    def regions(self) -> list[Region]:
+        """The mask's regions, largest first."""
+        return find_regions(self.mask, self.p8, self.spacing_mm)
