@@ -13,6 +13,7 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 import gradio as gr
 
 from unet.errors import UserError
+from unet.inference.bundle import bundles_in
 from unet.page import about
 from unet.page.served import Networks
 from unet.page.tabs import HOUR, PRIVATE, about_network, many_images, one_image
@@ -36,7 +37,6 @@ STYLE = """<style>
 </style>"""
 LAUNCH = {
     "run_history": False,  # it would keep patients' images in the browser
-    "state_session_capacity": 20,
     "max_file_size": "50mb",
     "footer_links": ["api"],
     "mcp_server": True,
@@ -80,7 +80,7 @@ def _follow_hub(networks: Networks, chooser: gr.Dropdown, status: gr.Markdown) -
         update = gr.Dropdown(_choices(networks), value=value)
         return update, networks.status(value), networks.default
 
-    seen = gr.State(None)
+    seen = gr.Textbox(visible=False)  # kept by the browser, whoever else calls
     quiet = {"show_progress": "hidden", **PRIVATE}
     gr.Timer(3).tick(refresh, [chooser, seen], [chooser, status, seen], **quiet)
 
@@ -94,8 +94,7 @@ def networks_here() -> Networks:
     chosen = os.environ.get("UNET_WEIGHTS")
     if chosen:
         return Networks([Path(chosen)])
-    bundles = [path.parent for path in (ROOT / "weights").glob("*/unet.json")]
-    return Networks(best_first(bundles))
+    return Networks(best_first(bundles_in(ROOT / "weights")))
 
 
 if __name__ == "__main__":

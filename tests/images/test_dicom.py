@@ -6,8 +6,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pydicom import dcmread
+from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, UltrasoundImageStorage, generate_uid
+from pydicom.encaps import encapsulate
+from pydicom.uid import (
+    ExplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGLSLossless,
+    RLELossless,
+    UltrasoundImageStorage,
+    generate_uid,
+)
 
 from unet.images.reading import ImageError, Picture, read_picture
 
@@ -149,3 +160,70 @@ def test_an_ordinary_image_is_read_by_the_same_function(tmp_path):
     picture = read_picture(tmp_path / "scan.png")
     assert isinstance(picture, Picture)
     np.testing.assert_array_equal(picture.pixels, RAMP)
+
+
+COMPRESSED = (
+    "JPEGLSNearLossless_08", "JPEGLSNearLossless_16", "MR_small_jpeg_ls_lossless", "JPEG2000",
+    "MR_small_jp2klossless", "693_J2KI", "GDCMJ2K_TextGBR", "MR_small_RLE", "SC_rgb_rle",
+    "SC_rgb_jpeg", "SC_rgb_jpeg_lossy_gdcm", "SC_rgb_jls_lossy_line", "SC_rgb_small_odd_jpeg",
+    "examples_jpeg2k", "examples_palette", "examples_ybr_color", "SC_ybr_full_422_uncompressed",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", COMPRESSED)
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_every_usual_kind_of_compression_and_colour_is_read(name):
+    """pydicom's own examples, as pydicom decodes them."""
+    path = get_testdata_file(f"{name}.dcm")
+    picture = read_picture(path)
+    dataset = dcmread(path)
+    assert picture.pixels.shape[:2] == (dataset.Rows, dataset.Columns)
+    assert picture.pixels.dtype == np.uint8
+    assert np.ptp(picture.pixels) > 0
+
+
+def test_a_compression_that_is_not_read_is_named_with_what_to_do():
+    with pytest.raises(ImageError, match=r"JPEG Extended .* is not read here\. Export it as unc"):
+        read_picture(get_testdata_file("JPGExtended.dcm"))
+
+
+def encapsulated(path: Path, frame: bytes, syntax, rows: int, columns: int) -> Path:
+    """A file that says it is so large, with one compressed frame that may say something else."""
+    write(path, np.zeros((rows, columns), np.uint8))
+    dataset = dcmread(path)
+    dataset.file_meta.TransferSyntaxUID = syntax
+    dataset.PixelData = encapsulate([frame])
+    dataset["PixelData"].VR = "OB"
+    dataset.save_as(path, enforce_file_format=True)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["jpeg", "jpeg-ls", "jpeg2000"])
+def test_a_frame_that_is_larger_than_its_file_says_is_not_decoded(tmp_path, kind):
+    import io
+
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(np.zeros((600, 500), np.uint8)).save(
+        buffer, "JPEG2000" if kind == "jpeg2000" else "JPEG"
+    )
+    frame, syntax = buffer.getvalue(), JPEGBaseline8Bit
+    if kind == "jpeg2000":
+        syntax = JPEG2000Lossless
+    if kind == "jpeg-ls":
+        frame, syntax = frame.replace(b"\xff\xc0", b"\xff\xf7"), JPEGLSLossless
+    path = encapsulated(tmp_path / "bomb", frame, syntax, 10, 10)
+    with pytest.raises(ImageError, match="10×10 pixels by its header, its picture 500×600"):
+        read_picture(path)
+
+
+def test_run_lengths_that_inflate_beyond_the_image_are_not_decoded(tmp_path):
+    header = np.array([1, 64, *[0] * 14], "<u4").tobytes()
+    bomb = header + b"\x81\x00" * 5000  # 5000 runs of 128
+    path = encapsulated(tmp_path / "bomb", bomb, RLELossless, 10, 10)
+    with pytest.raises(ImageError, match="more than its size says"):
+        read_picture(path)
+    honest = header + b"\x9d\x07"  # a run of 100
+    picture = read_picture(encapsulated(tmp_path / "honest", honest, RLELossless, 10, 10))
+    assert (picture.pixels == 7).all()

@@ -113,7 +113,7 @@ def _serve_another_shape(repository) -> None:
 @pytest.mark.parametrize(
     ("fault", "notice"),
     [
-        ("500", r"The Hub answered 500 for user/tiny\. Trying again later\."),
+        ("500", r"The Hub answered 500 for user/tiny\. Try again later\. The page keeps trying\."),
         ("other", r"What user/tiny holds on the Hub is not a whole bundle"),
         ("huge", r"is said to have 10000000000 bytes"),
     ],
@@ -131,7 +131,7 @@ def test_a_failure_is_told_to_visitors_without_paths(
     )
     assert re.search(notice, done.stdout), done.stdout + done.stderr
     assert "(bundled)" in done.stdout
-    assert "Trying again later." in done.stdout
+    assert "The page keeps trying." in done.stdout
     assert str(tmp_path) not in done.stdout
 
 

@@ -5,16 +5,20 @@ pydicom decodes; nothing of the patient is read.
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import numpy as np
 import pydicom
 import pydicom.filereader
+from pydicom.encaps import get_frame
 from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi_lut, pixel_array
-from pydicom.uid import DeflatedExplicitVRLittleEndian
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, JPEGExtended12Bit, RLELossless
 
 CENTIMETRES = 3
 """Physical units code of an ultrasound region (PS3.3, C.8.5.5.1.15)."""
+START_OF_FRAME = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
+"""Markers of a JPEG or JPEG-LS frame header (ITU-T T.81, table B.1; T.87)."""
 TWO_DIMENSIONAL = 1
 """Spatial format code of a B-mode region (PS3.3, C.8.5.5.1.1)."""
 
@@ -45,9 +49,15 @@ def read_frame(
             raise DicomError("deflated DICOM is not read. Export it as uncompressed DICOM or PNG.")
         dataset = pydicom.dcmread(path)
         _check(dataset, frame, max_pixels)
+        _check_compressed(dataset, syntax, frame)
         return _pixels(dataset, frame), _spacing_mm(dataset), _frames(dataset)
     except DicomError:
         raise
+    except NotImplementedError:  # pydicom's word for a syntax that no decoder here reads
+        raise DicomError(
+            f"its pixels are compressed as {UID(syntax).name}, which is not read here. Export it "
+            "as uncompressed DICOM or PNG."
+        ) from None
     except Exception as error:  # pydicom and its decoders raise many kinds on malformed files
         raise DicomError(
             f"a DICOM file that is damaged or of an unknown kind ({type(error).__name__}). "
@@ -62,6 +72,66 @@ def _check(dataset: pydicom.Dataset, frame: int, max_pixels: int) -> None:
         raise DicomError(f"too large; at most {max_pixels // 1_000_000} megapixels.")
     if not 0 <= frame < _frames(dataset):
         raise DicomError(f"there is no frame {frame + 1}; the file holds {_frames(dataset)}.")
+
+
+def _check_compressed(dataset: pydicom.Dataset, syntax: UID, frame: int) -> None:
+    """Raise DicomError where a frame's own header asks for another size than the file's.
+
+    A decoder believes the frame: 10 × 10 pixels by the file may be 60,000 × 60,000 inside.
+    """
+    if not syntax.is_encapsulated:
+        return
+    if syntax == JPEGExtended12Bit and dataset.BitsStored > 8:
+        raise NotImplementedError
+    rows, columns = int(dataset.Rows), int(dataset.Columns)
+    data = get_frame(dataset.PixelData, frame, number_of_frames=_frames(dataset))
+    if syntax == RLELossless:
+        if _inflated(data) > 2 * rows * columns * dataset.SamplesPerPixel * _bytes(dataset) + 64:
+            raise DicomError("its pixels are more than its size says. Export it again.")
+        return
+    inside = _size_inside(data)
+    if inside is not None and inside != (rows, columns):
+        raise DicomError(
+            f"it is {columns}×{rows} pixels by its header, its picture {inside[1]}×{inside[0]}. "
+            "Export it again."
+        )
+
+
+def _bytes(dataset: pydicom.Dataset) -> int:
+    return int(dataset.BitsAllocated) // 8
+
+
+def _size_inside(data: bytes) -> tuple[int, int] | None:
+    """Height and width by the frame header of JPEG, JPEG-LS or JPEG 2000; None if it has none."""
+    if (start := data.find(b"\xff\x4f\xff\x51")) >= 0:  # JPEG 2000: SOC, SIZ
+        x1, y1, x0, y0 = struct.unpack(">4I", data[start + 8 : start + 24])
+        return y1 - y0, x1 - x0
+    at = 2
+    while at + 9 <= len(data) and data[at] == 0xFF:
+        marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4])
+        if marker == 0xFF:  # a fill byte
+            at += 1
+        elif marker in START_OF_FRAME:
+            return struct.unpack(">2H", data[at + 5 : at + 9])
+        else:
+            at += 2 + length
+    return None
+
+
+def _inflated(data: bytes) -> int:
+    """How many bytes an RLE frame becomes (PS3.5, annex G.3)."""
+    offsets = struct.unpack("<16I", data[:64])
+    starts = offsets[1 : 1 + offsets[0]]
+    total = 0
+    for start, end in zip(starts, (*starts[1:], len(data))):
+        at = start
+        while at < end - 1:
+            code = data[at]
+            if code < 128:
+                total, at = total + code + 1, at + code + 2
+            else:
+                total, at = total + (257 - code if code > 128 else 0), at + (2 if code > 128 else 1)
+    return total
 
 
 def _frames(dataset: pydicom.Dataset) -> int:

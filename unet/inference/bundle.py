@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
@@ -111,22 +112,45 @@ def write_bundle(
 def replacing(folder: Path) -> Iterator[Path]:
     """An empty folder that takes `folder`'s place when all went well.
 
-    Until then, and if anything fails, `folder` stays as it is.
+    Until then, and if anything fails, `folder` stays as it is. A process that is killed between the
+    two renames leaves the old one aside, whence `recover` brings it back.
     """
     folder = Path(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
+    recover(folder)
+    aside = _aside(folder)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as temporary:
-        new, old = Path(temporary) / "new", Path(temporary) / "old"
+        new = Path(temporary) / "new"
         new.mkdir()
         yield new
+        if folder.exists():
+            os.replace(folder, aside)
         try:
-            if folder.exists():
-                os.replace(folder, old)
             os.replace(new, folder)
         except BaseException:
-            if old.exists() and not folder.exists():
-                os.replace(old, folder)
+            recover(folder)
             raise
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def recover(folder: Path) -> None:
+    """Bring back what a killed `replacing` left aside; remove what it need not keep any more."""
+    aside = _aside(folder)
+    if aside.exists() and not folder.exists():
+        os.replace(aside, folder)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _aside(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.replaced")
+
+
+def bundles_in(folder: Path) -> list[Path]:
+    """The bundles in a folder such as `weights/`, by name."""
+    for aside in folder.glob(".*.replaced"):
+        recover(folder / aside.name[1:].removesuffix(".replaced"))
+    found = (path.parent for path in folder.glob("*/unet.json"))
+    return sorted(path for path in found if not path.name.startswith("."))
 
 
 def write_info(folder: Path, info: BundleInfo) -> None:
@@ -156,7 +180,8 @@ def read_info(folder: str | Path) -> BundleInfo:
     folder = Path(folder)
     path = folder / "unet.json"
     if not path.is_file():
-        known = sorted(p.parent.name for p in folder.parent.glob("*/unet.json"))
+        known = [bundle.name for bundle in bundles_in(folder.parent)]
+    if not path.is_file():
         raise BundleError(
             f"{folder} is not a bundle: it has no unet.json. "
             + (f"Bundles beside it: {', '.join(known)}." if known else "Run train.py fit first.")

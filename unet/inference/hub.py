@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import threading
 from collections.abc import Callable
@@ -20,7 +21,6 @@ from huggingface_hub import (
     try_to_load_from_cache,
 )
 from huggingface_hub.errors import (
-    EntryNotFoundError,
     HfHubHTTPError,
     HFValidationError,
     LocalEntryNotFoundError,
@@ -87,6 +87,7 @@ def push(bundle: Path, repo: str, *, private: bool = False, tag: str | None = No
         api.create_repo(repo, private=private, exist_ok=True)
         before = api.model_info(repo)
         there = {file.rfilename for file in before.siblings or []}
+        check_ours(repo, there, "unet.json")
         gone = sorted(name for name in there - set(files) if name != ".gitattributes")
         commit = api.create_commit(
             repo,
@@ -130,7 +131,7 @@ def fetch(
 
     def download() -> tuple[Path, str]:
         commit = HfApi().model_info(repo, revision=revision, timeout=ANSWER).sha
-        paths = [_download(repo, name, commit) for name in NEEDED]
+        paths = [_needed(repo, name, commit) for name in NEEDED]
         for name in WELCOME:
             with suppress(RemoteEntryNotFoundError):
                 _download(repo, name, commit)
@@ -157,7 +158,30 @@ def _download(repo: str, name: str, commit: str) -> str:
     return hf_hub_download(repo, name, revision=commit, etag_timeout=ANSWER)
 
 
+def _needed(repo: str, name: str, commit: str) -> str:
+    try:
+        return _download(repo, name, commit)
+    except RemoteEntryNotFoundError:
+        raise HubError(
+            f"{repo} is not a bundle of this project: a file is missing ({name})."
+        ) from None
+
+
+def check_ours(repo: str, there: set[str], mark: str) -> None:
+    """Raise HubError where a repository holds files, yet not `mark`, which all of ours have.
+
+    What is pushed replaces everything: another's work is not deleted by a slip in a name.
+    """
+    foreign = sorted(there - {".gitattributes", "README.md"})
+    if foreign and mark not in there:
+        raise HubError(
+            f"{repo} holds something else ({', '.join(foreign[:3])}…), which would be deleted. "
+            "Choose a new name, or empty that repository first."
+        )
+
+
 def check_name(repo: str) -> None:
+    """Raise HubError for what is not USER/NAME."""
     try:
         validate_repo_id(repo)
     except HFValidationError:
@@ -220,14 +244,17 @@ def explained(repo: str, work: Callable[[], T]) -> T:
         message = _refused(repo, error.response.status_code)
     except LocalEntryNotFoundError:
         message = f"{repo} could not be reached. Check the network and try again."
-    except EntryNotFoundError as error:
-        name = str(error).rsplit("/", 1)[-1].rstrip(". ")
-        message = f"{repo} is not a bundle of this project: a file is missing ({name})."
     except HfHubHTTPError as error:
         message = _refused(repo, error.response.status_code)
     except (TimeoutError, httpx2.TimeoutException):
         message = f"{repo} did not answer in time. Try again later."
-    except (httpx2.HTTPError, OSError) as error:
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+            where = "is full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "is read-only"
+            message = f"The disk that holds the Hub's cache {where}. Mend it, or set HF_HOME."
+        else:
+            message = f"{repo} could not be reached ({type(error).__name__}). Check the network."
+    except httpx2.HTTPError as error:
         message = f"{repo} could not be reached ({type(error).__name__}). Check the network."
     raise HubError(message)
 

@@ -32,6 +32,7 @@ class Analysed:
         seconds: Time the network took.
         generated: Whether it is one of the page's own phantoms.
         truth: bool `(H, W)`, if given.
+        truth_path: The file that the truth was read from; None for a picture's own.
     """
 
     id: str
@@ -41,6 +42,7 @@ class Analysed:
     seconds: float
     generated: bool = False
     truth: np.ndarray | None = None
+    truth_path: str | None = None
 
     def answer(self, threshold: float | None = None) -> Answer:
         """Mask and findings at a threshold in [0, 1]; the network's own if None."""
@@ -75,6 +77,24 @@ def analyse(
         prediction = replace(prediction, familiar=None)
     name = secrets.token_hex(8)
     return Analysed(name, series or name, picture, prediction, seconds, generated, truth)
+
+
+def again(segmenter: Segmenter, analysed: Analysed) -> Analysed:
+    """The same picture and truth, by another network."""
+    anew = analyse(segmenter, analysed.picture, analysed.truth, generated=analysed.generated)
+    return replace(anew, series=analysed.series, truth_path=analysed.truth_path)
+
+
+def with_truth(analysed: Analysed, path: str | None) -> Analysed:
+    """The same with the truth in a file, or with none; a picture keeps its own truth.
+
+    Raises:
+        ImageError: As `read_truth`.
+    """
+    if path == analysed.truth_path:
+        return analysed
+    truth = None if path is None else read_truth(path, analysed.prediction.p8.shape)
+    return replace(analysed, id=secrets.token_hex(8), truth=truth, truth_path=path)
 
 
 def read_truth(path: str | Path, shape: tuple[int, int]) -> np.ndarray:

@@ -51,7 +51,7 @@ class Networks:
         self.default = next(iter(self._sources))
         self.notice = ""
         self._loaded: dict[str, Segmenter] = {}
-        self._lock = threading.Lock()
+        self._loading = {name: threading.Lock() for name in self._sources}
 
     @property
     def sources(self) -> dict[str, Source]:
@@ -62,10 +62,11 @@ class Networks:
         """The segmenter of that name; KeyError if there is none."""
         from unet.inference.segmenter import Segmenter
 
-        with self._lock:
-            if name not in self._loaded:
-                self._loaded[name] = Segmenter.load(self._sources[name].folder)
-            return self._loaded[name]
+        if name not in self._loaded:
+            with self._loading[name]:  # nobody who uses another network waits
+                if name not in self._loaded:
+                    self._loaded[name] = Segmenter.load(self._sources[name].folder)
+        return self._loaded[name]
 
     def status(self, name: str) -> str:
         """What the page runs on, in a line of Markdown."""
@@ -93,16 +94,16 @@ class Networks:
         while True:
             try:
                 folder, commit = fetch(repo, revision)
-                segmenter = Segmenter.load(folder)
+                segmenter = Segmenter.load(folder, commit)
                 break
             except Exception as error:  # whatever it is, the page goes on and tries again
-                self.notice = f"{_for_visitors(error, repo)} Trying again later."
+                self.notice = f"{_for_visitors(error, repo)} The page keeps trying."
                 print(f"hub: {error!r}", file=sys.stderr)
                 time.sleep(retry)
-        with self._lock:
-            self._loaded[repo] = segmenter
-            self._sources[repo] = Source(folder, commit)
-            self.default = repo
+        self._loaded[repo] = segmenter
+        self._loading[repo] = threading.Lock()
+        self._sources[repo] = Source(folder, commit)
+        self.default = repo  # last: by now everything else is there
         self.notice = ""
 
 
@@ -111,5 +112,5 @@ def _for_visitors(error: Exception, repo: str) -> str:
     if isinstance(error, BundleError):
         return f"What {repo} holds on the Hub is not a whole bundle of this project."
     if isinstance(error, UserError):
-        return str(error).removesuffix(" Try again later.")
+        return str(error)
     return f"{repo} could not be fetched."

@@ -8,6 +8,7 @@ from typing import Any
 
 from unet.errors import UserError
 from unet.files import write_whole
+from unet.inference.bundle import bundles_in
 from unet.publishing.card import write_card
 from unet.publishing.tables import interval, paper_table, split_table
 
@@ -56,7 +57,7 @@ def write_cards(readme: Path, weights: Path) -> None:
     Raises:
         UserError: There is no bundle, or the README lacks the marks.
     """
-    bundles = best_first([path.parent for path in weights.glob("*/unet.json")])
+    bundles = best_first(bundles_in(weights))
     if not bundles:
         raise UserError(f"{weights} holds no bundle. Run train.py fit first.")
     for bundle in bundles:

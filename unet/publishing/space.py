@@ -12,8 +12,8 @@ from pathlib import Path
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 from huggingface_hub.errors import HfHubHTTPError
 
-from unet.inference.bundle import verify
-from unet.inference.hub import HubError, check_name, explained
+from unet.inference.bundle import bundles_in, verify
+from unet.inference.hub import HubError, check_name, check_ours, explained
 
 ROOT = Path(__file__).parents[2]
 TRAINING_ROOMS = ("data", "evaluation", "training")
@@ -27,7 +27,7 @@ def page_files(root: Path = ROOT) -> dict[str, Path]:
         room = path.relative_to(root / "unet").parts[0]
         if path.suffix in (".py", ".js", ".css", ".html") and room not in TRAINING_ROOMS:
             files.append(path)
-    for bundle in sorted(path.parent for path in (root / "weights").glob("*/unet.json")):
+    for bundle in bundles_in(root / "weights"):
         verify(bundle)
         files += [path for path in sorted(bundle.rglob("*")) if path.is_file()]
     files += [root / path for path in _pictures(root / "README.md")]
@@ -55,6 +55,7 @@ def deploy(repo: str, *, private: bool = False, preload: str | None = None) -> s
         _create(api, repo, private)
         before = api.space_info(repo)
         there = {file.rfilename for file in before.siblings or []}
+        check_ours(repo, there, "unet/__init__.py")
         gone = sorted(there - set(files) - {".gitattributes"})
         additions = {name: CommitOperationAdd(name, path) for name, path in files.items()}
         if preload is not None:

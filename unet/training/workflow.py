@@ -22,7 +22,7 @@ from unet.evaluation.report import evaluate_splits
 from unet.evaluation.scores import choose_postprocessing, probability_maps
 from unet.files import rows_to_csv
 from unet.images.phantom import KINDS, make_phantom, write_dataset
-from unet.inference.bundle import BundleInfo, read_info, replacing, write_bundle
+from unet.inference.bundle import WEIGHTS, BundleInfo, read_info, replacing, write_bundle
 from unet.inference.postprocessing import quantise
 from unet.inference.segmenter import Segmenter
 from unet.publishing.card import write_card
@@ -194,7 +194,7 @@ def keep_what_still_holds(old: Path, new: Path, info: BundleInfo) -> None:
         else:
             print(f"{cross_validation} is of another recipe and is left out")
     if ablation.exists():
-        if (old / "unet.json").exists() and read_info(old).sha256 == info.sha256:
+        if (old / "unet.json").exists() and read_info(old).sha256[WEIGHTS] == info.sha256[WEIGHTS]:
             shutil.copy(ablation, new / ablation.name)
         else:
             print(f"{ablation} is of other weights and is left out; train.py ablate makes it anew")

@@ -7,10 +7,29 @@ import gradio as gr
 from unet.images.reading import ImageError, Picture, read_picture
 
 HOUR = 3600
-NETWORK = {"concurrency_id": "network", "concurrency_limit": 1}
-"""For every event that runs a network: one at a time."""
+NETWORK = {"concurrency_id": "network", "concurrency_limit": 4}
+"""For events that run a network on one image; the network itself takes one at a time."""
+BATCH = {"concurrency_id": "batch", "concurrency_limit": 1}
+"""For those that run it on many: one batch at a time, beside single images."""
 PRIVATE = {"api_visibility": "private"}
 """For events that are no endpoints."""
+
+
+class Threshold(gr.Number):
+    """A number that answers in words where something else is sent."""
+
+    def preprocess(self, payload):
+        """The number; None where it is left out."""
+        try:
+            return super().preprocess(payload)
+        except (TypeError, ValueError):
+            raise gr.Error(
+                f"threshold must be a number between 0 and 1, got {payload!r:.40}."
+            ) from None
+
+    def get_block_name(self) -> str:
+        """The component whose looks it has."""
+        return "number"
 
 
 def check_threshold(threshold: float | None) -> None:

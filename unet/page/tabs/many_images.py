@@ -11,7 +11,7 @@ import gradio as gr
 
 from unet.page import batch
 from unet.page.served import Networks
-from unet.page.tabs import HOUR, NETWORK, PRIVATE, check_threshold
+from unet.page.tabs import BATCH, HOUR, PRIVATE, Threshold, check_threshold
 
 GALLERY = 40
 """Overlays shown on the page; the ZIP has all."""
@@ -74,15 +74,15 @@ def add(networks: Networks, chooser: gr.Dropdown) -> None:
         buttons=[],
         elem_id="batch-gallery",
     )
-    running = start.click(run, [files, chooser], [table, gallery, archive], **NETWORK, **PRIVATE)
+    running = start.click(run, [files, chooser], [table, gallery, archive], **BATCH, **PRIVATE)
     stop.click(None, cancels=[running], **PRIVATE)
 
     with gr.Row(visible=False):
         paths = gr.File(label="images", file_count="multiple")
-        threshold = gr.Number(label="threshold")
+        threshold = Threshold(label="threshold")
         rows, result = gr.JSON(label="rows"), gr.File(label="archive")
         gr.Button().click(
-            segment_files, [paths, threshold], [rows, result], api_name="batch", **NETWORK
+            segment_files, [paths, threshold], [rows, result], api_name="batch", **BATCH
         )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import secrets
-from dataclasses import replace
 from pathlib import Path
 
 import gradio as gr
@@ -13,8 +12,9 @@ import numpy as np
 from unet.images.reading import ImageError
 from unet.page import analysis, exports, viewer
 from unet.page.analysis import Analysed
+from unet.page.kept import Kept
 from unet.page.served import Networks
-from unet.page.tabs import HOUR, NETWORK, PRIVATE, check_threshold, read, told
+from unet.page.tabs import NETWORK, PRIVATE, Threshold, check_threshold, read, told
 
 DOWNLOADS = {  # kind: file name, media type, maker
     "mask": ("mask.png", "image/png", exports.mask_png),
@@ -37,60 +37,92 @@ def add(networks: Networks, chooser: gr.Dropdown, local_examples: Path) -> None:
     """Add the tab's components; images in `local_examples` are offered beside the phantoms."""
     examples = analysis.example_images(local_examples)
 
-    def analyse(path: str, network: str):
-        picture = read(path)
+    kept = Kept()
+
+    def opened(visitor: str, series: str, network: str, picture, **options):
+        """Analyse a picture that a visitor opens; skipped where another was opened meanwhile."""
+        analysed = analysis.analyse(networks.get(network), picture, series=series, **options)
+        return shown(analysed) if kept.is_wanted(visitor, series) else (gr.skip(), gr.skip())
+
+    def shown(analysed: Analysed) -> tuple[str, dict]:
+        """Keep an analysis; its id, and what the viewer gets of it."""
+        kept.put(analysed)
+        return analysed.id, viewer.scene(analysed)
+
+    def read_opened(path: str | None, visitor: str, series: str, frame: int = 0):
+        """Read a file that a visitor opens; what is shown stays wanted where it cannot be."""
+        before = kept.open(visitor, series)
+        try:
+            return read(path, frame)
+        except gr.Error:
+            kept.open(visitor, before)
+            raise
+
+    def analyse(path: str, network: str, request: gr.Request):
+        visitor, series = request.session_hash, secrets.token_hex(8)
+        picture = read_opened(path, visitor, series)
         last = picture.frames
         frame = gr.Slider(1, max(last, 2), 1, visible=last > 1, label=f"Frame of {last}")
-        return *shown(analysis.analyse(networks.get(network), picture)), None, frame
+        return *opened(visitor, series, network, picture), None, frame
 
-    def analyse_frame(path: str | None, number: float, network: str, before: Analysed | None):
+    def analyse_frame(
+        path: str | None, number: float, network: str, name: str | None, request: gr.Request
+    ):
         if path is None:
             return None, None, None
-        picture = read(path, int(number) - 1)
-        series = before.series if before else None
-        return *shown(analysis.analyse(networks.get(network), picture, series=series)), None
+        before = kept.get(name)
+        visitor, series = request.session_hash, before.series if before else secrets.token_hex(8)
+        picture = read_opened(path, visitor, series, int(number) - 1)
+        return *opened(visitor, series, network, picture), None
 
-    def analyse_example(network: str, event: gr.SelectData):
+    def analyse_example(network: str, event: gr.SelectData, request: gr.Request):
         example = examples[event.index]
-        phantom = example.truth is not None
-        analysed = analysis.analyse(
-            networks.get(network), example.picture, example.truth, generated=phantom
+        visitor, series = request.session_hash, secrets.token_hex(8)
+        kept.open(visitor, series)
+        generated = example.truth is not None
+        told = opened(
+            visitor, series, network, example.picture, truth=example.truth, generated=generated
         )
-        return *shown(analysed), None, None, gr.Slider(visible=False)
+        return *told, None, None, gr.Slider(visible=False)
 
-    def analyse_again(analysed: Analysed | None, network: str):
+    def bring_up_to_date(
+        name: str | None, network: str, truth_path: str | None, request: gr.Request
+    ):
+        """Follow the chosen network and the given truth, both as they are when it is asked."""
+        analysed, segmenter = kept.get(name), networks.get(network)
         if analysed is None:
-            return None, None
-        return shown(
-            analysis.analyse(
-                networks.get(network),
-                analysed.picture,
-                analysed.truth,
-                generated=analysed.generated,
-            )
-        )
-
-    def compare(analysed: Analysed | None, path: str | None):
-        if analysed is None:
-            if path is not None:
+            if truth_path is not None and name is None:
                 raise gr.Error("Choose the ultrasound first, then its ground truth.")
-            return None, None
+            return gr.skip(), gr.skip()
+        same_network = analysed.prediction.network == segmenter.network
+        if same_network and analysed.truth_path == truth_path:
+            return gr.skip(), gr.skip()
+        visitor = request.session_hash
+        number = kept.ask(visitor)
         try:
-            truth = (
-                None if path is None else analysis.read_truth(path, analysed.prediction.p8.shape)
-            )
+            analysed = analysis.with_truth(analysed, truth_path)
         except ImageError as error:
             raise told(error) from None
-        return shown(replace(analysed, id=secrets.token_hex(8), truth=truth))
+        if not same_network:
+            analysed = analysis.again(segmenter, analysed)
+        if not kept.is_wanted(visitor, analysed.series, number):
+            return gr.skip(), gr.skip()
+        return shown(analysed)
 
-    def download(analysed: Analysed | None, event: gr.EventData):
+    def clear(name: str | None, request: gr.Request):
+        kept.drop(name)
+        kept.open(request.session_hash, "")
+        return None, None, None, gr.Slider(visible=False)
+
+    def download(event: gr.EventData):
+        analysed = kept.get(event.id)
         if analysed is None or event.kind not in DOWNLOADS:
             raise gr.Error("There is nothing to download any more. Choose the image again.")
         name, media_type, make = DOWNLOADS[event.kind]
         content = make(analysed, analysed.answer(float(event.threshold)))
         return {"name": name, "type": media_type, "content": base64.b64encode(content).decode()}
 
-    analysed = gr.State(time_to_live=HOUR)
+    current = gr.Textbox(visible=False, elem_id="current")
     with gr.Row():
         with gr.Column(scale=1, min_width=260):
             upload = gr.File(label="Ultrasound image", height=160, elem_id="upload")
@@ -111,35 +143,29 @@ def add(networks: Networks, chooser: gr.Dropdown, local_examples: Path) -> None:
             view = viewer.build_viewer(upload_id="upload")
     saver = gr.HTML(html_template="", js_on_load=SAVE, elem_id="saver")
 
-    scene = [analysed, view]
+    scene = [current, view]
     # A result takes a fraction of a second, and errors are told once, not over every output.
     quiet = {"show_progress": "hidden", **PRIVATE}
-    upload.upload(analyse, [upload, chooser], [*scene, truth, frame], **NETWORK, **quiet)
-    upload.clear(
-        lambda: (None, None, None, gr.Slider(visible=False)),
-        None,
-        [*scene, truth, frame],
-        **PRIVATE,
+    follow = [bring_up_to_date, [current, chooser, truth], scene]
+    upload.upload(analyse, [upload, chooser], [*scene, truth, frame], **NETWORK, **quiet).then(
+        *follow, **NETWORK, **quiet
     )
+    upload.clear(clear, current, [*scene, truth, frame], **PRIVATE)
     frame.input(
         analyse_frame,
-        [upload, frame, chooser, analysed],
+        [upload, frame, chooser, current],
         [*scene, truth],
         trigger_mode="always_last",
         show_progress="hidden",
         **NETWORK,
         **PRIVATE,
-    )
-    gallery.select(analyse_example, chooser, [*scene, upload, truth, frame], **NETWORK, **PRIVATE)
-    chooser.input(analyse_again, [analysed, chooser], scene, **NETWORK, **PRIVATE)
-    truth.upload(compare, [analysed, truth], scene, **quiet)
-    truth.clear(compare, [analysed, truth], scene, **PRIVATE)
-    view.download(download, analysed, saver, **PRIVATE)
-
-
-def shown(analysed: Analysed) -> tuple[Analysed, dict]:
-    """What is kept on the server, and what the viewer gets, of an analysed image."""
-    return analysed, viewer.scene(analysed)
+    ).then(*follow, **NETWORK, **quiet)
+    gallery.select(
+        analyse_example, chooser, [*scene, upload, truth, frame], **NETWORK, **PRIVATE
+    ).then(*follow, **NETWORK, **quiet)
+    # Also where the Hub's network takes over, and whichever of two comes first.
+    gr.on([chooser.change, truth.upload, truth.clear], *follow, **NETWORK, **quiet)
+    view.download(download, None, saver, **PRIVATE)
 
 
 def add_endpoint(networks: Networks) -> None:
@@ -159,7 +185,7 @@ def add_endpoint(networks: Networks) -> None:
         return answer.mask.astype(np.uint8) * 255, exports.findings_of(analysed.prediction, answer)
 
     with gr.Row(visible=False):
-        file, threshold = gr.File(label="image"), gr.Number(label="threshold")
+        file, threshold = gr.File(label="image"), Threshold(label="threshold")
         mask, found = gr.Image(label="mask", format="png"), gr.JSON(label="findings")
         gr.Button().click(
             segment_file, [file, threshold], [mask, found], api_name="segment", **NETWORK

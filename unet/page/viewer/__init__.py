@@ -42,13 +42,14 @@ def build_viewer(upload_id: str) -> gr.HTML:
 def scene(analysed: Analysed) -> dict[str, Any]:
     """What the viewer shows of an image, sent once; no two scenes share an `id`.
 
-    Scenes of one series keep the viewer's threshold and mode.
+    Scenes of one series keep the viewer's threshold and mode: frames of a clip, a picture with and
+    without its truth; not another network's answer, which has a threshold of its own.
     """
     prediction = analysed.prediction
     truth, spacing = analysed.truth, analysed.picture.spacing_mm
     return {
         "id": analysed.id,
-        "series": analysed.series,
+        "series": f"{analysed.series} {prediction.network}",
         "image": _png(analysed.picture.pixels),
         "probability": _png(prediction.p8),
         "checksum": int(prediction.p8.sum(dtype=np.int64)),

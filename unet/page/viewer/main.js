@@ -199,7 +199,8 @@ stage.root.addEventListener("readout", (event) => {
 stage.root.addEventListener("ruler", (event) => { find(".readout").textContent = event.detail; });
 for (const button of host.querySelectorAll("[data-download]")) {
   button.addEventListener("click", () => trigger("download",
-    { kind: button.dataset.download, threshold: Number(thresholdInput.value) }));
+    { id: host.dataset.loaded, kind: button.dataset.download,
+      threshold: Number(thresholdInput.value) }));
 }
 
 // A file dropped on the picture or pasted anywhere goes the way of a chosen one.
