@@ -38,6 +38,7 @@ STYLE = """<style>
 LAUNCH = {
     "run_history": False,  # it would keep patients' images in the browser
     "max_file_size": "50mb",
+    "show_error": True,  # what Gradio itself refuses is said in its words
     "footer_links": ["api"],
     "mcp_server": True,
     "theme": THEME,

@@ -152,3 +152,50 @@ def test_examples_are_phantoms_and_the_images_of_a_local_folder(tmp_path, capsys
     assert captions == [kind for kind, _ in PHANTOMS] + ["mine"]
     assert examples[-1].picture.pixels.shape == (20, 30)
     assert "broken.png: not an image" in capsys.readouterr().out
+
+
+def raw_call(address: str, data: list) -> str:
+    """What `/segment` answers to JSON sent by hand."""
+    import httpx2
+
+    base = f"{address}gradio_api/call/segment"
+    event = httpx2.post(base, json={"data": data}).json()["event_id"]
+    return httpx2.get(f"{base}/{event}", timeout=60).text
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        ([{"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}}, 0.5], "Cannot move"),
+        ([{"path": "nowhere.png", "meta": {"_type": "gradio.FileData"}}, 0.5], "nowhere.png"),
+        ([None, "half"], "threshold must be a number between 0 and 1, got"),
+        ([None, 0.5], "Choose an image file first."),
+    ],
+)
+def test_what_cannot_be_meant_is_answered_in_words(address, data, words):
+    answer = raw_call(address, data)
+    assert "event: error" in answer
+    assert words in answer
+    assert "Traceback" not in answer
+
+
+def test_a_batch_does_not_make_single_images_wait(client, ultrasound, tmp_path):
+    paths = []
+    for number in range(60):
+        paths.append(tmp_path / f"{number}.png")
+        paths[-1].write_bytes(ultrasound.read_bytes())
+    uploaded = [handle_file(path) for path in paths]
+    batch = client.submit(uploaded, None, api_name="/batch")
+    answered = 0
+    while not batch.done():
+        client.predict(handle_file(ultrasound), None, api_name="/segment")
+        answered += not batch.done()
+    assert len(batch.result()[0]) == 60
+    assert answered >= 3
+
+
+def test_every_answer_names_the_network(client, ultrasound, tiny_bundle):
+    _, findings = client.predict(handle_file(ultrasound), None, api_name="/segment")
+    written = json.loads((tiny_bundle / "unet.json").read_text())
+    expected = {"name": "tiny", "sha256": written["sha256"]["model.weights.h5"], "revision": None}
+    assert findings["network"] == expected

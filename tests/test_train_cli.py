@@ -64,3 +64,50 @@ def test_an_unknown_network_is_refused(capsys):
     with pytest.raises(SystemExit):
         train.main(["fit", "--data", "phantom", "--model", "vnet"])
     assert "invalid choice: 'vnet'" in capsys.readouterr().err
+
+
+def test_a_folder_that_is_no_bundle_is_not_replaced(tmp_path, capsys):
+    """`--out weights` would have taken every bundle in it away."""
+    (tmp_path / "weights" / "unet").mkdir(parents=True)
+    (tmp_path / "weights" / "unet" / "unet.json").write_text("{}")
+    words = ["fit", "--data", "phantom", "--run-dir", str(tmp_path / "run")]
+    assert train.main([*words, "--out", str(tmp_path / "weights")]) == 1
+    assert "is neither empty nor a bundle of this project" in capsys.readouterr().err
+    assert (tmp_path / "weights" / "unet" / "unet.json").exists()
+    out = str(tmp_path / "x")
+    assert train.main(["fit", "--data", "phantom", "--out", out, "--run-dir", out]) == 1
+    assert "Choose another folder for one of them" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_scanner_that_is_not_there_cannot_be_left_out(tmp_path, capsys):
+    words = ["fit", "--data", "phantom", "--keep", "last", "--input-size", "32"]
+    places = ["--out", str(tmp_path / "out"), "--run-dir", str(tmp_path / "run")]
+    assert train.main([*words, *places, "--leave-out", "GE"]) == 1
+    assert "--leave-out GE: expected one of several of: phantom" in capsys.readouterr().err
+
+
+def test_cards_are_written_and_marks_are_asked_for(tmp_path, capsys, monkeypatch, tiny_bundle):
+    import shutil
+
+    shutil.copytree(tiny_bundle, tmp_path / "weights" / "tiny")
+    (tmp_path / "weights" / "tiny" / "README.md").unlink()
+    (tmp_path / "README.md").write_text("no marks")
+    monkeypatch.chdir(tmp_path)
+    assert train.main(["cards"]) == 1
+    assert "expected the marks" in capsys.readouterr().err
+    (tmp_path / "README.md").write_text("<!-- results: x -->\n<!-- end of results -->\n")
+    assert train.main(["cards"]) == 0
+    assert "| test split, " in (tmp_path / "README.md").read_text()
+    assert (tmp_path / "weights" / "tiny" / "README.md").exists()
+
+
+def test_an_ablation_without_an_evaluation_is_refused_before_its_trainings(
+    tmp_path, capsys, tiny_bundle
+):
+    import shutil
+
+    copy = shutil.copytree(tiny_bundle, tmp_path / "tiny")
+    (copy / "metrics.json").unlink()
+    assert train.main(["ablate", "--weights", str(copy), "--data", str(tmp_path)]) == 1
+    assert "has no metrics.json. Run train.py evaluate" in capsys.readouterr().err

@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import TINY
 from unet import Segmenter
-from unet.inference.bundle import BundleError, read_info, verify
+from unet.inference.bundle import BundleError, bundles_in, read_info, replacing, verify
 from unet.inference.presence import Presence
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (60, 90), np.uint8)
@@ -125,3 +125,43 @@ def test_the_downloadable_config_is_never_deserialised(copy):
     hashes["config.json"] = hashlib.sha256(b"{not json").hexdigest()
     edit(copy, sha256=hashes)
     assert Segmenter.load(copy).name == "tiny"
+
+
+def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path):
+    folder = tmp_path / "net"
+    for content in ("old", "new"):
+        with replacing(folder) as new:
+            (new / "unet.json").write_text(content)
+    assert (folder / "unet.json").read_text() == "new"
+    with pytest.raises(KeyError), replacing(folder) as new:  # noqa: PT012 (the block fails)
+        (new / "unet.json").write_text("half")
+        raise KeyError
+    assert (folder / "unet.json").read_text() == "new"
+    assert [path.name for path in tmp_path.iterdir()] == ["net"]
+
+
+KILLED = """
+import os, pathlib, sys
+from unet.inference import bundle
+rename, calls = os.replace, []
+def replace(a, b):
+    calls.append(a)
+    if len(calls) == 2:
+        os.kill(os.getpid(), 9)
+    rename(a, b)
+os.replace = replace
+with bundle.replacing(pathlib.Path(sys.argv[1])) as new:
+    (new / "unet.json").write_text("new")
+"""
+
+
+def test_a_kill_between_the_two_renames_leaves_the_old_bundle(copy):
+    before = (copy / "unet.json").read_text()
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, str(copy)], cwd=Path(__file__).parents[2], check=False
+    )
+    assert done.returncode == -9
+    assert not copy.exists()
+    assert bundles_in(copy.parent) == [copy]
+    assert (copy / "unet.json").read_text() == before
+    verify(copy)

@@ -226,3 +226,29 @@ def test_every_number_of_the_cards_metadata_is_in_the_metrics(tiny_bundle):
     metrics = json.loads((tiny_bundle / "metrics.json").read_text())
     for name, value in _headline(metrics["splits"]["test"]).items():
         assert value["value"] is not None, name
+
+
+def test_a_repository_of_something_else_is_not_emptied(hub, environment, tiny_bundle):
+    pushed(environment, tiny_bundle)
+    repository = hub[1].repositories[f"models/{REPO}"]
+    head, files = repository.commits[-1]
+    theirs = {"thesis.tex": files["README.md"], "README.md": files["README.md"]}
+    repository.commits[-1] = (head, theirs)
+    done = push(environment, tiny_bundle)
+    assert done.returncode == 1
+    assert "holds something else (thesis.tex…), which would be deleted" in done.stderr
+    assert repository.commits[-1][1] == theirs
+
+
+def test_a_full_disk_is_called_a_full_disk():
+    import errno
+
+    from unet.inference.hub import HubError, explained
+
+    def full():
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(HubError, match=r"The disk that holds the Hub's cache is full"):
+        explained("user/tiny", full)
+    with pytest.raises(HubError, match="Check the network"):
+        explained("user/tiny", lambda: (_ for _ in ()).throw(ConnectionResetError()))

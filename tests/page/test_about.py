@@ -1,5 +1,8 @@
 import json
 
+import pytest
+
+from unet.page import about
 from unet.publishing.readme import best_first
 
 
@@ -15,3 +18,9 @@ def test_the_best_on_validation_comes_first_and_one_without_numbers_last(tmp_pat
     unknown = tmp_path / "c"
     unknown.mkdir()
     assert best_first([unknown, worse, better]) == [better, worse, unknown]
+
+
+@pytest.mark.parametrize("content", ["", "id,dice\na,0.5\n", "split,dice\ntest,half\n", "\0"])
+def test_cases_that_are_not_ours_leave_the_table_empty(tmp_path, content):
+    (tmp_path / "cases.csv").write_text(content)
+    assert about.worst_cases(tmp_path) == []

@@ -39,6 +39,18 @@ def test_one_commit_holds_what_the_page_needs_and_no_more(hub, environment):
     assert not any(name.startswith(("tests/test", "train.py", ".ci", "runs")) for name in names)
 
 
+def test_a_space_of_something_else_is_not_emptied(hub, environment):
+    assert deploy(environment).returncode == 0
+    space = hub[1].repositories["spaces/user/page"]
+    head, files = space.commits[-1]
+    theirs = {"game.py": files["app.py"], "README.md": files["README.md"]}
+    space.commits[-1] = (head, theirs)
+    done = deploy(environment)
+    assert done.returncode == 1
+    assert "user/page holds something else (game.py…)" in done.stderr
+    assert space.commits[-1][1] == theirs
+
+
 def test_the_page_imports_and_starts_from_the_uploaded_files_alone(tmp_path, tiny_bundle):
     for name, path in page_files().items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)

@@ -87,6 +87,14 @@ class Networks:
         thread.start()
         return thread
 
+    def take(self, name: str, source: Source, segmenter: Segmenter) -> None:
+        """Serve a network that has arrived, and make it the default."""
+        self._loaded[name] = segmenter
+        self._loading[name] = threading.Lock()
+        self._sources[name] = source
+        self.default = name  # by now everything else is there
+        self.notice = ""
+
     def _follow(self, repo: str, revision: str | None, retry: float) -> None:
         from unet.inference.hub import fetch
         from unet.inference.segmenter import Segmenter
@@ -100,11 +108,7 @@ class Networks:
                 self.notice = f"{_for_visitors(error, repo)} The page keeps trying."
                 print(f"hub: {error!r}", file=sys.stderr)
                 time.sleep(retry)
-        self._loaded[repo] = segmenter
-        self._loading[repo] = threading.Lock()
-        self._sources[repo] = Source(folder, commit)
-        self.default = repo  # last: by now everything else is there
-        self.notice = ""
+        self.take(repo, Source(folder, commit), segmenter)
 
 
 def _for_visitors(error: Exception, repo: str) -> str:

@@ -6,7 +6,7 @@ import numpy as np
 
 from unet.config import TrainConfig
 from unet.data.cases import Dataset, read_grey, read_mask
-from unet.data.pieces import piece_of_normal, piece_pair
+from unet.data.pieces import painted_pair, piece_of_normal, piece_pair
 from unet.inference.preprocessing import mask_to_input, to_input
 from unet.training.loop import Examples
 
@@ -24,17 +24,20 @@ def examples_of(dataset: Dataset, indices: list[int], config: TrainConfig) -> Ex
 
 
 def _pieces(dataset: Dataset, indices: list[int], seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Pieces of these cases, resized: images float32 and masks bool, `(P, S, S, 1)`."""
+    """Pieces and painted versions of these cases: images float32 and masks bool, `(P, S, S, 1)`."""
     size = dataset.images.shape[1]
-    images, masks = [], []
+    shown: list[tuple[np.ndarray, np.ndarray]] = []
     for index in indices:
         case = dataset.cases[index]
         grey, truth = read_grey(case), read_mask(case)
         random = np.random.default_rng([seed, index])
-        if truth.any():
-            boxes = piece_pair(truth, random) or ()
-        else:
-            boxes = (piece_of_normal(truth.shape, random),)
-        images += [to_input(grey[box], size) for box in boxes]
-        masks += [mask_to_input(truth[box], size) for box in boxes]
-    return np.stack(images), np.stack(masks)
+        if not truth.any():
+            box = piece_of_normal(truth.shape, random)
+            shown.append((grey[box], truth[box]))
+        elif index % 2 and (pair := painted_pair(grey, truth, random)):
+            without, with_lesion = pair
+            shown += [(without, np.zeros_like(truth)), (with_lesion, truth)]
+        elif boxes := piece_pair(truth, random):
+            shown += [(grey[box], truth[box]) for box in boxes]
+    images = np.stack([to_input(grey, size) for grey, _ in shown])
+    return images, np.stack([mask_to_input(truth, size) for _, truth in shown])

@@ -81,7 +81,7 @@ def leave_out(
     maps = probability_maps(segmenter, [dataset.cases[i] for i in scored])
     _keep_maps(maps, run_dir / "maps.npz")
     results = [score_map(m, left_out, rules) for m in maps]
-    missed = sum(m.truth.any() and not m.mask(rules).any() for m in maps)
+    missed = sum(bool(m.truth.any() and not m.mask(rules).any()) for m in maps)
     return {
         "left_out": left_out,
         "rules": to_dict(rules),

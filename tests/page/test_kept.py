@@ -1,0 +1,62 @@
+import time
+from dataclasses import replace
+
+import numpy as np
+
+from tests.conftest import predicted
+from unet.images.reading import Picture
+from unet.page.analysis import Analysed
+from unet.page.kept import Kept
+
+
+def analysed(name: str, side: int = 10) -> Analysed:
+    pixels = np.zeros((side, side), np.uint8)
+    return Analysed(name, "series", Picture(pixels), predicted(pixels), 0.1)
+
+
+def test_the_oldest_go_when_all_together_take_too_much():
+    kept = Kept(max_bytes=5 * 200)  # an image of 10 × 10 and its map take 200 bytes
+    for number in range(8):
+        kept.put(analysed(str(number)))
+    assert [kept.get(str(n)) is not None for n in range(8)] == [False] * 3 + [True] * 5
+    kept.put(analysed("7"))  # again: counted once
+    assert kept.get("3") is not None
+
+
+def test_nothing_is_kept_longer_than_its_time_and_nothing_that_was_dropped():
+    kept = Kept(seconds=0.2)
+    kept.put(analysed("a"))
+    kept.put(analysed("b"))
+    kept.drop("a")
+    assert kept.get("a") is None
+    assert kept.get("b") is not None
+    time.sleep(0.25)
+    assert kept.get("b") is None
+    assert kept.get(None) is None
+
+
+def test_only_the_picture_and_the_request_asked_for_last_are_wanted():
+    kept = Kept()
+    kept.open("ann", "first")
+    slow = kept.ask("ann")
+    kept.open("ben", "other")  # whoever else asks
+    assert kept.is_wanted("ann", "first", slow)
+    quick = kept.ask("ann")
+    assert not kept.is_wanted("ann", "first", slow)
+    assert kept.is_wanted("ann", "first", quick)
+    assert kept.open("ann", "second") == "first"
+    assert not kept.is_wanted("ann", "first", quick)
+    assert kept.is_wanted("ann", "second")
+
+
+def test_a_truth_replaces_nothing_but_the_truth(tmp_path):
+    from PIL import Image
+
+    from unet.page.analysis import with_truth
+
+    Image.new("1", (10, 10), 1).save(tmp_path / "truth.png")
+    before = analysed("a")
+    after = with_truth(before, str(tmp_path / "truth.png"))
+    assert after.truth.all()
+    assert replace(after, id="a", truth=None, truth_path=None) == before
+    assert with_truth(after, None).truth is None
