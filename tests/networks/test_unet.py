@@ -94,3 +94,13 @@ def test_the_fused_normalisation_trains_as_the_built_in_one():
         fused.moving_variance - 0.99, (built_in.moving_variance - 0.99) * unbiased, rtol=1e-4
     )
     np.testing.assert_allclose(fused(batch), built_in(batch), rtol=1e-3)
+
+
+def test_a_network_that_cannot_be_built_as_asked_is_refused():
+    with pytest.raises(ValueError, match=r"multiple of 16.* Received: 250"):
+        build_network(ModelConfig(input_size=250))
+    efficient = RECIPES["efficientnet-unet"][0]
+    with pytest.raises(ValueError, match=r"multiple of 32"):
+        build_network(replace(efficient, input_size=112))
+    with pytest.raises(ValueError, match="has 4 blocks"):
+        build_network(replace(efficient, filters=(8, 8), dropout=(0.1, 0.1)))

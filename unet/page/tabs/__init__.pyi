@@ -19,21 +19,17 @@ class Threshold(gr.Number):
 
     def preprocess(self, payload):
         """The number; None where it is left out."""
-        try:
-            return super().preprocess(payload)
-        except (TypeError, ValueError):
-            raise gr.Error(
-                f"threshold must be a number between 0 and 1, got {payload!r:.40}."
-            ) from None
+        if payload is not None and (
+            isinstance(payload, bool) or not isinstance(payload, int | float)
+        ):
+            raise gr.Error(f"threshold must be a number between 0 and 1, got {payload!r:.40}.")
+        return super().preprocess(payload)
 
     def get_block_name(self) -> str:
         """The component whose looks it has."""
         return "number"
-    from collections.abc import Callable, Sequence
-    from typing import TYPE_CHECKING, Any, Literal
-
+    from typing import Callable, Literal, Sequence, Any, TYPE_CHECKING
     from gradio.blocks import Block
-
     if TYPE_CHECKING:
         from gradio.components import Timer
         from gradio.components.base import Component
