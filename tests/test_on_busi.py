@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from collections import Counter
 from pathlib import Path
@@ -11,9 +13,12 @@ import pytest
 
 from unet.data.cases import Dataset, read_mask
 from unet.data.sets import load_datasets
+from unet.data.splits import split_cases
 from unet.inference.bundle import read_info
 
 BUNDLES = sorted(p.parent for p in (Path(__file__).parents[1] / "weights").glob("*/unet.json"))
+
+HASH = "2157f896b423a3c2470f59bf3c8acba23fdec9f7cac5b555dc9382bb6d2046b9"
 
 pytestmark = [
     pytest.mark.busi,
@@ -55,3 +60,16 @@ def test_the_shipped_split_leaks_no_near_duplicate(busi, bundle):
     assert not sides["train"] & sides["test"]
     assert not sides["train"] & sides["validation"]
     assert not sides["validation"] & sides["test"]
+
+
+def test_the_split_is_the_one_it_has_always_been(busi):
+    """78 test and 142 validation cases, whichever data sets are there besides."""
+    split = split_cases(busi.cases, test=0.1, validation=0.2, seed=0)
+    ids = {name: sorted(busi.cases[i].id for i in split[name]) for name in split}
+    assert (len(ids["test"]), len(ids["validation"])) == (78, 142)
+    for bundle in BUNDLES:
+        shipped = read_info(bundle).split
+        for name in ("test", "validation"):
+            assert ids[name] == sorted(i for i in shipped[name] if not i.startswith("BUS-BRA"))
+    found = hashlib.sha256(json.dumps([ids["test"], ids["validation"]]).encode()).hexdigest()
+    assert found == HASH

@@ -10,7 +10,10 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 from tests.browser.steps import VIEWER, canvas, painted_mask, pixels, set_threshold, upload
+from tests.conftest import predicted
+from unet.config import to_dict
 from unet.evaluation.metrics import Confusion, hausdorff_95
+from unet.inference.confidence import Confidence
 from unet.inference.findings import find_regions
 from unet.inference.postprocessing import PostProcessing, segment
 
@@ -80,6 +83,36 @@ def test_browser_and_numpy_agree_on_every_pixel_and_every_region(page, rules):
                 assert theirs[name] == pytest.approx(getattr(ours, name), rel=1e-6), name
 
 
+@pytest.mark.parametrize("presence", [0.2, 0.9])
+@pytest.mark.parametrize("peak", [120, 200])
+def test_browser_and_python_give_one_answer(page, peak, presence):
+    """Mask, reason and confidence, as `Prediction.answer` gives them."""
+    p8 = np.full((60, 90), 40, np.uint8)
+    p8[10:14, 20:26] = peak
+    for rules in (
+        PostProcessing(0.5),
+        PostProcessing(0.5, min_peak=0.6),
+        PostProcessing(0.5, min_presence=0.3),
+        PostProcessing(0.4, min_area=0.01),
+    ):
+        limits = {"agreement": 0.9, "limits": Confidence(0.2, 0.5)}
+        prediction = predicted(p8, rules, presence=presence, **limits)
+        for threshold in (0.0, 0.4, 0.5, 0.501, 0.7, 1.0):
+            answer = prediction.answer(threshold)
+            found = page.evaluate(
+                f"""([values, rules, presence, confidence, threshold]) => {{
+                    const p8 = Uint8Array.from(values);
+                    const a = {VIEWER}.viewer.answerOf({{ p8, width: 90, height: 60, rules,
+                        presence, confidence, peak: Math.max(...values) }}, threshold);
+                    return [a.segmented.pixels, a.reason, a.confidence, a.regions.length];
+                }}""",
+                [p8.ravel().tolist(), to_dict(rules), presence, prediction.answer().confidence,
+                 threshold],
+            )  # fmt: skip
+            expected = [answer.mask.sum(), answer.reason, answer.confidence, len(answer.regions)]
+            assert found == expected, (rules, threshold)
+
+
 def test_a_region_at_the_limit_of_size_is_kept_on_both_sides(page):
     p8 = np.zeros((450, 280), np.uint8)
     p8[20:27, 30:39] = 255  # 63 pixels; 0.0005 of 280 × 450 is 63
@@ -127,6 +160,8 @@ def test_low_confidence_absence_and_an_unfamiliar_picture_are_said(page, scan):
     give_scene(page, confidence="high", warning=None, presence=0.12, rules=rules)
     expect(answer.locator("strong")).to_have_text("No lesion found.")
     expect(answer).to_contain_text("there is a lesion at all, 0.120, stays under 0.3")
+    expect(page.locator("#viewer .confidence")).to_be_hidden()  # at another threshold than its own
+    set_threshold(page, 0.5)
     expect(answer).to_contain_text("high confidence")
     expect(page.locator("#viewer .warning")).to_be_hidden()
 

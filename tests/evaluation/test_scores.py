@@ -1,22 +1,28 @@
 import csv
+import hashlib
 import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
 from tests.conftest import predicted
 from unet.data.cases import Case, DatasetError
-from unet.evaluation.scores import Map, choose_postprocessing, sweep
+from unet.errors import UserError
+from unet.evaluation.scores import Map, choose_postprocessing, score_map, sweep
+from unet.evaluation.summary import dice_by_confidence, summarise
 from unet.inference.bundle import read_info
+from unet.inference.confidence import Confidence
 from unet.inference.postprocessing import PostProcessing, segment
 from unet.training.workflow import evaluate
 
 
 def map_of(p8: np.ndarray, truth: np.ndarray) -> Map:
-    return Map(Case("a", "benign", Path("a.png"), ()), p8 / np.float32(255), predicted(p8), truth)
+    square = np.zeros((16, 16), np.float32)  # the network's own size: not what is scored here
+    return Map(Case("a", "benign", Path("a.png"), ()), square, predicted(p8), truth)
 
 
 def with_presence(m: Map, presence: float, **changes) -> Map:
@@ -177,3 +183,62 @@ def test_other_data_is_evaluated_apart_from_the_bundle(tiny_bundle, tmp_path):
     evaluate(tiny_bundle, [str(other)], "all", tmp_path / "results", tmp_path / "figures")
     metrics = json.loads((tmp_path / "results" / "metrics.json").read_text())
     assert metrics["splits"]["all"]["cases"] == 4
+
+
+def test_results_of_two_networks_or_two_data_sets_are_not_mixed(tiny_bundle, phantoms, tmp_path):
+    from unet.images.phantom import write_dataset
+
+    out = tmp_path / "results"
+    evaluate(tiny_bundle, [str(phantoms)], "test", out, tmp_path / "figures")
+    written = (out / "metrics.json").read_text()
+    made_by = json.loads(written)["splits"]["test"]["made_by"]
+    assert made_by["weights"] == read_info(tiny_bundle).sha256["model.weights.h5"]
+    assert made_by["data"]
+
+    other = Path(shutil.copytree(tiny_bundle, tmp_path / "other"))
+    weights = other / "model.weights.h5"
+    with h5py.File(weights, "r+") as file:
+        file.attrs["changed"] = 1
+    info = json.loads((other / "unet.json").read_text())
+    info["sha256"]["model.weights.h5"] = hashlib.sha256(weights.read_bytes()).hexdigest()
+    (other / "unet.json").write_text(json.dumps(info))
+    with pytest.raises(UserError, match="holds results of another network"):
+        evaluate(other, [str(phantoms)], "validation", out, tmp_path / "figures")
+
+    for number, seed in enumerate((7, 8)):
+        data = [str(write_dataset(tmp_path / f"data{number}", 3, seed=seed))]
+        arguments = (tiny_bundle, data, "all", tmp_path / "all", tmp_path / "figures")
+        if number == 0:
+            evaluate(*arguments)
+        else:
+            with pytest.raises(UserError, match="holds results of other data as 'all'"):
+                evaluate(*arguments)
+    assert (out / "metrics.json").read_text() == written
+
+
+def test_scores_are_told_by_data_set_and_scanner_where_there_are_several():
+    def result(dataset, scanner, inside):
+        m = lesion_map(inside, 0)
+        case = replace(m.case, dataset=dataset, scanner=scanner)
+        return score_map(replace(m, case=case), "test", PostProcessing())
+
+    results = [result("BUSI", "", 200), result("BUS-BRA", "A", 100), result("BUS-BRA", "B", 200)]
+    summary = summarise(results)
+    found = {name: part["lesion_images"]["dice"]["value"]
+             for name, part in summary["by_dataset"].items()}  # fmt: skip
+    assert found == {"BUSI": 1.0, "BUS-BRA": 0.5}
+    assert list(summary["by_scanner"]) == ["A", "B"]
+    missed = summary["final"]["lesion_images_without_mask"]
+    assert (missed["count"], missed["of"]) == (1, 3)
+    assert "by_dataset" not in summarise(results[:1])
+
+
+def test_confidence_is_scored_by_its_words():
+    results = []
+    for inside, agreement in ((200, 0.9), (200, 0.3), (100, 0.9)):
+        m = lesion_map(inside, 0)
+        prediction = replace(m.prediction, agreement=agreement)
+        results.append(score_map(replace(m, prediction=prediction), "test", PostProcessing()))
+    found = dice_by_confidence(results, Confidence(low=0.5, high=0.8))
+    # The third has no mask, and nothing in its map beyond 100 of 255: sure, and wrong.
+    assert found == {"high": {"images": 2, "dice": 0.5}, "low": {"images": 1, "dice": 1.0}}

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from unet.data.cases import Case, read_grey
+from unet.errors import UserError
 from unet.evaluation import plots
 from unet.evaluation.calibration import calibration_curve
 from unet.evaluation.scores import (
@@ -36,10 +37,12 @@ def evaluate_splits(
     folder: Path,
     figures: Path,
     curated: set[str],
+    fingerprints: dict[str, str],
 ) -> dict[str, Any]:
     """Evaluate some splits and write what was found.
 
-    Rows and summaries of other splits that `folder` already holds stay as they are.
+    Rows and summaries of other splits that `folder` already holds stay as they are. Each split's
+    summary says in `made_by` which weights, data and commit it came from.
 
     Args:
         segmenter: The network.
@@ -47,12 +50,18 @@ def evaluate_splits(
         folder: Gets metrics.json, cases.csv and figures made of numbers alone.
         figures: Gets the figures that show the data set's images.
         curated: Ids of the cases that the Curated BUSI list keeps; these are summarised apart.
+        fingerprints: Of each split's data.
 
     Returns:
         The content of metrics.json.
+
+    Raises:
+        UserError: `folder` holds results of another network, or of other data under a split's name.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     metrics = _read_metrics(folder)
+    sha256 = segmenter.network.sha256
+    _check_same(folder, metrics, sha256, fingerprints)
+    folder.mkdir(parents=True, exist_ok=True)
     rows = {row["id"]: row for row in _read_rows(folder)}
     for split, cases in cases_by_split.items():
         results, maps = [], []
@@ -70,6 +79,11 @@ def evaluate_splits(
         kept = [result for result in results if result.id in curated]
         if kept:
             summary["curated"] = summarise(kept)
+        summary["made_by"] = {
+            "weights": sha256,
+            "data": fingerprints[split],
+            "commit": git_commit(),
+        }
         metrics["splits"][split] = summary
         plots.calibration(
             summary["calibration"],
@@ -83,11 +97,29 @@ def evaluate_splits(
             folder / "plots" / f"threshold_sweep_{split}.png",
         )
         _case_figures(segmenter, results, maps, split, figures)
-    metrics["commit"] = git_commit()
+    metrics.pop("commit", None)  # of files written before each split had its own
     cases = rows_to_csv([rows[key] for key in sorted(rows)])
     write_whole(folder / "metrics.json", json.dumps(metrics, indent=1) + "\n")
     write_whole(folder / "cases.csv", cases)
     return metrics
+
+
+def _check_same(
+    folder: Path, metrics: dict[str, Any], sha256: str, fingerprints: dict[str, str]
+) -> None:
+    """Raise UserError where results would be mixed with others in one file."""
+    for name, summary in metrics["splits"].items():
+        made_by = summary.get("made_by")
+        if made_by is None:
+            continue  # of a bundle evaluated before this was written down
+        other = "another network" if made_by["weights"] != sha256 else None
+        if name in fingerprints and made_by["data"] != fingerprints[name]:
+            other = f"other data as {name!r}"
+        if other:
+            raise UserError(
+                f"{folder} holds results of {other}, and results are not mixed. Give --out "
+                "another folder."
+            )
 
 
 def _case_figures(

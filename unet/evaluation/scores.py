@@ -68,6 +68,8 @@ class CaseResult:
     agreement: float | None = None
     presence: float | None = None
     diagnosis: str = ""
+    dataset: str = ""
+    scanner: str = ""
 
 
 @dataclass(frozen=True)
@@ -133,6 +135,8 @@ def score_map(m: Map, split: str, rules: PostProcessing) -> CaseResult:
         prediction.agreement,
         prediction.presence,
         diagnose(mask, m.truth, replace(prediction, rules=rules)),
+        m.case.dataset,
+        m.case.scanner,
     )
 
 
@@ -207,6 +211,8 @@ def case_row(result: CaseResult) -> dict[str, Any]:
     row: dict[str, Any] = {
         "id": result.id,
         "label": result.label,
+        "dataset": result.dataset,
+        "scanner": result.scanner,
         "group": result.group,
         "split": result.split,
         "width": result.width,

@@ -15,14 +15,14 @@ from unet.inference.confidence import Confidence
 
 
 def summarise(results: list[CaseResult]) -> dict[str, Any]:
-    """Every summary of some cases: by reading, and the final masks by class.
+    """Every summary of some cases: by reading, and the final masks by class, data set, scanner.
 
     Values come with 95 % intervals from a bootstrap over near-duplicate groups.
     """
-    by_class = {
-        label: _summarise_reading([r for r in results if r.label == label], "final")
-        for label in dict.fromkeys(r.label for r in results)
-    }
+    by_class = _by(results, lambda r: r.label)
+    apart = {"by_dataset": _by(results, lambda r: r.dataset)}
+    apart["by_scanner"] = _by([r for r in results if r.scanner], lambda r: r.scanner)
+    apart = {name: parts for name, parts in apart.items() if len(parts) > 1}
     return {
         "cases": len(results),
         "groups": len({r.group for r in results}),
@@ -30,6 +30,16 @@ def summarise(results: list[CaseResult]) -> dict[str, Any]:
         "cores": os.cpu_count(),
         **{reading: _summarise_reading(results, reading) for reading in READINGS},
         "by_class": by_class,
+        **apart,
+    }
+
+
+def _by(results: list[CaseResult], key: Callable[[CaseResult], str]) -> dict[str, Any]:
+    """The final masks' summary of each part of some cases, as the parts come first."""
+    return {
+        name: {"cases": len(part)} | _summarise_reading(part, "final")
+        for name in dict.fromkeys(map(key, results))
+        if (part := [r for r in results if key(r) == name])
     }
 
 
@@ -70,6 +80,12 @@ def _summarise_reading(results: list[CaseResult], reading: str) -> dict[str, Any
         distances = [r.scores[reading].hausdorff_95_px for r in lesion]
         if None not in distances:
             summary["lesion_images"]["hausdorff_95_px"] = _hausdorff(lesion, reading)
+        given = [_is_given(r.scores[reading]) for r in lesion]
+        summary["lesion_images_without_mask"] = {
+            **mean(lesion, lambda s: float(not _is_given(s))),
+            "count": len(given) - sum(given),
+            "of": len(given),
+        }
     if normal:
         given = [_is_given(r.scores[reading]) for r in normal]
         summary["normal_images_with_mask"] = {

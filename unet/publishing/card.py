@@ -28,6 +28,9 @@ CITATION = (
     "Al-Dhabyani W, Gomaa M, Khaled H, Fahmy A. Dataset of breast ultrasound images. "
     "Data in Brief 28 (2020) 104863."
 )
+BUSI = {"name": "BUSI", "citation": CITATION, "licence": "terms of its own, for research"}
+"""What a bundle was trained on that does not name its sources."""
+PHANTOM = "phantom"
 
 
 def card_of(bundle: Path) -> str:
@@ -72,14 +75,15 @@ def model_card(
 def _metadata(info: BundleInfo, metrics: dict[str, Any]) -> str:
     results = []
     test = metrics["splits"].get("test")
-    if test and info.training["data"] == "BUSI":
+    data = info.training["data"]
+    if test and data != PHANTOM:
         for name, value in _headline(test).items():
             results.append(
                 EvalResult(
                     task_type="image-segmentation",
                     task_name="Lesion segmentation",
-                    dataset_type="busi",
-                    dataset_name="BUSI, grouped test split",
+                    dataset_type=data.lower().replace(" ", ""),
+                    dataset_name=f"{data}, grouped test split",
                     metric_type=name.lower().replace(" ", "_").replace(",", ""),
                     metric_name=name,
                     metric_value=round(value["value"], 4),
@@ -175,9 +179,20 @@ def _results(info: BundleInfo, metrics: dict[str, Any]) -> str:
     parts.append(
         "These numbers come from `metrics.json`, made by "
         f"`python train.py evaluate --weights weights/{info.model.name} --data DIR --split all` "
-        f"at commit `{metrics['commit']}`."
+        f"at commit {_commits(metrics)}."
     )
     return "\n\n".join(parts)
+
+
+def _commits(metrics: dict[str, Any]) -> str:
+    """The commit of each split's evaluation; one for all where they agree."""
+    made = {
+        name: split["made_by"]["commit"] if "made_by" in split else metrics.get("commit")
+        for name, split in metrics["splits"].items()
+    }
+    if len(set(made.values())) == 1:
+        return f"`{next(iter(made.values()))}`"
+    return ", ".join(f"`{commit}` ({name})" for name, commit in made.items())
 
 
 def _validation_of_the_recipe(
@@ -214,18 +229,30 @@ def _rules(rules: PostProcessing) -> str:
 
 def _data(info: BundleInfo) -> str:
     sizes = ", ".join(f"{len(ids)} {name}" for name, ids in info.split.items())
-    if info.training["data"] != "BUSI":
+    if info.training["data"] == PHANTOM:
         return (
             "## Data and limits\n\nTrained on generated phantoms to try the commands out. "
             f"It knows no real ultrasound. Images: {sizes}."
         )
-    return (
-        f"## Data and limits\n\nBUSI ({CITATION}): {sizes}. BUSI holds many images more than once "
-        "(Pawłowska et al., PMC10293973) and some with contradicting labels, and names no "
-        "patients. Near-duplicates by perceptual hash stay on one side of the split; images of "
-        "one patient that look different may not. About half the images carry calipers or text. "
-        "One hospital, two scanners: expect worse elsewhere."
+    sources = info.training.get("sources") or [BUSI]
+    listed = "\n".join(f"* {s['name']}: {s['citation']} Licence: {s['licence']}." for s in sources)
+    parts = ["## Data and limits", f"{listed}\n\nImages: {sizes}."]
+    if any(source["name"] == BUSI["name"] for source in sources):
+        parts.append(
+            "BUSI holds many images more than once (Pawłowska et al., PMC10293973) and some with "
+            "contradicting labels, and names no patients: images of one patient that look "
+            "different may lie on two sides of the split. About half of them carry calipers or "
+            "text."
+        )
+    parts.append(
+        "Images of one patient, where patients are known, and near-duplicates by perceptual hash "
+        f"stay on one side of the split. {_hospitals(len(sources))}: expect worse elsewhere."
     )
+    return "\n\n".join(parts)
+
+
+def _hospitals(count: int) -> str:
+    return "One hospital" if count == 1 else f"{count} hospitals"
 
 
 def _use(info: BundleInfo) -> str:

@@ -55,6 +55,15 @@ def _scores(split: dict[str, Any]) -> dict[str, str]:
     for label, summary in split["by_class"].items():
         if "lesion_images" in summary:
             scores[f"Dice, {label}"] = interval(summary["lesion_images"]["dice"])
+    if "lesion_images_without_mask" in final:
+        share = final["lesion_images_without_mask"]
+        scores["Lesions answered with no lesion"] = f"{share['count']} of {share['of']}"
+    for part in ("dataset", "scanner"):
+        for name, summary in split.get(f"by_{part}", {}).items():
+            if "lesion_images" in summary:
+                dice = interval(summary["lesion_images"]["dice"])
+                missed = summary["lesion_images_without_mask"]
+                scores[f"Dice, lesion images, {name}"] = f"{dice}, {missed['count']} missed"
     if "normal_images_with_mask" in final:
         share = final["normal_images_with_mask"]
         scores["Normal images given a mask"] = f"{share['count']} of {share['of']}"

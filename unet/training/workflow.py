@@ -128,7 +128,8 @@ def fit(
             )
             segmenter = Segmenter.load(new)  # what is evaluated is what was written
             curated = set().union(*(curated_ids(folder) for folder in folders))
-            evaluate_splits(segmenter, cases, new, run_dir / "figures", curated)
+            prints = {name: fingerprint(dataset, {name: split[name]}) for name in SPLITS}
+            evaluate_splits(segmenter, cases, new, run_dir / "figures", curated, prints)
             write_bundle_figures(new, segmenter, trained.history, training["best_epoch"])
             keep_what_still_holds(out, new, info)
             write_card(new)
@@ -362,7 +363,12 @@ def evaluate(weights: Path, data: list[str], split: str, out: Path | None, figur
             cases = {split: cases[split]}
         target = out or weights
         curated = set().union(*(curated_ids(folder) for folder in folders))
-        metrics = evaluate_splits(segmenter, cases, target, figures, curated)
+        place = {case.id: i for i, case in enumerate(dataset.cases)}
+        prints = {
+            name: fingerprint(dataset, {name: [place[case.id] for case in own]})
+            for name, own in cases.items()
+        }
+        metrics = evaluate_splits(segmenter, cases, target, figures, curated, prints)
         if target == weights:
             write_card(weights)
     for name in cases:

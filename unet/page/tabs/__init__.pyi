@@ -28,8 +28,11 @@ class Threshold(gr.Number):
     def get_block_name(self) -> str:
         """The component whose looks it has."""
         return "number"
-    from typing import Callable, Literal, Sequence, Any, TYPE_CHECKING
+    from collections.abc import Callable, Sequence
+    from typing import TYPE_CHECKING, Any, Literal
+
     from gradio.blocks import Block
+
     if TYPE_CHECKING:
         from gradio.components import Timer
         from gradio.components.base import Component
