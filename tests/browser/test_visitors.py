@@ -28,7 +28,8 @@ def test_downloads_do_not_depend_on_who_else_calls(page, address, scan):
 def test_two_visitors_keep_their_own_pictures(open_page, scan, tmp_path):
     from PIL import Image
 
-    Image.open(scan).crop((0, 0, 300, 260)).save(tmp_path / "other.png")
+    with Image.open(scan) as whole:
+        whole.crop((0, 0, 300, 260)).save(tmp_path / "other.png")
     first, second = open_page(), open_page()
     upload(first, scan)
     upload(second, tmp_path / "other.png")
@@ -36,8 +37,9 @@ def test_two_visitors_keep_their_own_pictures(open_page, scan, tmp_path):
     for page in (first, second):
         with page.expect_download() as download:
             page.locator("#viewer [data-download=mask]").click()
-        sizes.append(Image.open(download.value.path()).size)
-    assert sizes == [Image.open(scan).size, (300, 260)]
+        with Image.open(download.value.path()) as mask:
+            sizes.append(mask.size)
+    assert sizes == [(500, 400), (300, 260)]
 
 
 def test_another_network_and_a_truth_at_once_are_both_followed(page, scan):

@@ -11,7 +11,7 @@ import gradio as gr
 
 from unet.page import batch
 from unet.page.served import Networks
-from unet.page.tabs import BATCH, HOUR, PRIVATE, Threshold, check_threshold
+from unet.page.tabs import BATCH, HOUR, PRIVATE, check_threshold, threshold_input
 
 GALLERY = 40
 """Overlays shown on the page; the ZIP has all."""
@@ -79,7 +79,7 @@ def add(networks: Networks, chooser: gr.Dropdown) -> None:
 
     with gr.Row(visible=False):
         paths = gr.File(label="images", file_count="multiple")
-        threshold = Threshold(label="threshold")
+        threshold = threshold_input()
         rows, result = gr.JSON(label="rows"), gr.File(label="archive")
         gr.Button().click(
             segment_files, [paths, threshold], [rows, result], api_name="batch", **BATCH

@@ -14,7 +14,7 @@ from unet.page import analysis, exports, viewer
 from unet.page.analysis import Analysed
 from unet.page.kept import Kept
 from unet.page.served import Networks
-from unet.page.tabs import NETWORK, PRIVATE, Threshold, check_threshold, read, told
+from unet.page.tabs import NETWORK, PRIVATE, check_threshold, read, threshold_input, told
 
 DOWNLOADS = {  # kind: file name, media type, maker
     "mask": ("mask.png", "image/png", exports.mask_png),
@@ -185,7 +185,7 @@ def add_endpoint(networks: Networks) -> None:
         return answer.mask.astype(np.uint8) * 255, exports.findings_of(analysed.prediction, answer)
 
     with gr.Row(visible=False):
-        file, threshold = gr.File(label="image"), Threshold(label="threshold")
+        file, threshold = gr.File(label="image"), threshold_input()
         mask, found = gr.Image(label="mask", format="png"), gr.JSON(label="findings")
         gr.Button().click(
             segment_file, [file, threshold], [mask, found], api_name="segment", **NETWORK
