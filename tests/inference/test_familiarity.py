@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from unet.inference.familiarity import Familiarity
+from unet.training.learnt import fit_familiarity
 
 
 def known(count: int, seed: int) -> np.ndarray:
@@ -13,7 +14,7 @@ def known(count: int, seed: int) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def familiarity() -> Familiarity:
-    return Familiarity.fit("some_layer", known(4000, 0), known(1000, 1))
+    return fit_familiarity("some_layer", known(4000, 0), known(1000, 1))
 
 
 def test_a_distance_counts_in_standard_deviations(familiarity):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from unet.inference.presence import Presence
+from unet.training.learnt import fit_presence
 
 
 @pytest.fixture(scope="module")
@@ -12,7 +13,7 @@ def presence() -> Presence:
     random = np.random.default_rng(0)
     present = np.arange(1000) < 900
     features = random.normal(0, (1, 5, 1), (1000, 3)) + np.outer(present, (0, 20, 0))
-    return Presence.fit(("deep",), features, present)
+    return fit_presence(("deep",), features, present)
 
 
 def test_it_tells_images_apart_by_the_feature_that_does(presence):
@@ -40,3 +41,7 @@ def test_it_survives_json(presence):
     features = np.array([[0.5, 9, 1]])
     assert again.probability(features) == presence.probability(features)
     assert again.layers == ("deep",)
+
+
+def test_nothing_is_learnt_where_all_images_are_alike():
+    assert fit_presence(("deep",), np.zeros((5, 3)), np.ones(5, bool)) is None

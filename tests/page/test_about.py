@@ -24,3 +24,19 @@ def test_the_best_on_validation_comes_first_and_one_without_numbers_last(tmp_pat
 def test_cases_that_are_not_ours_leave_the_table_empty(tmp_path, content):
     (tmp_path / "cases.csv").write_text(content)
     assert about.worst_cases(tmp_path) == []
+
+
+def test_the_text_is_the_cards_without_pictures_and_use(tiny_bundle, tmp_path):
+    import shutil
+
+    text = about.text(tiny_bundle)
+    assert text.startswith("## The network")
+    assert "## Results" in text
+    assert "![" not in text
+    assert "from_hub" not in text
+    copy = shutil.copytree(tiny_bundle, tmp_path / "tiny")
+    (copy / "metrics.json").write_text('{"splits": {"test": 3}}')
+    assert about.text(copy) == "`tiny` has no numbers that can be read."
+    (copy / "metrics.json").unlink()
+    assert about.text(copy).startswith("## The network")
+    assert about.figures(copy)

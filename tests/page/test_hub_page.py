@@ -19,6 +19,7 @@ from gradio_client import Client, handle_file
 from PIL import Image
 
 from tests.inference.test_hub import REPO, ROOT, pushed
+from unet.inference.bundle import read_info
 from unet.page.served import Networks
 
 
@@ -52,10 +53,13 @@ def page(environment: dict[str, str], bundle: Path) -> Iterator[tuple[str, float
         process.wait()
 
 
-def works(address: str, tmp_path: Path) -> None:
+def works(address: str, tmp_path: Path, bundle: Path) -> None:
+    """The page answers, and with the bundled network: nothing came from the Hub."""
     Image.new("L", (50, 40), 90).save(tmp_path / "scan.png")
     client = Client(address, verbose=False, download_files=tmp_path / "downloads")
-    mask, _ = client.predict(handle_file(tmp_path / "scan.png"), None, api_name="/segment")
+    mask, found = client.predict(handle_file(tmp_path / "scan.png"), None, api_name="/segment")
+    assert found["network"]["revision"] is None
+    assert found["network"]["sha256"] == read_info(bundle).sha256["model.weights.h5"]
     with Image.open(mask) as picture:
         assert picture.size == (50, 40)
 
@@ -96,7 +100,7 @@ def test_whatever_the_hub_does_the_page_is_up_and_says_so(
         hub[1].fault = fault
     with page(environment, tiny_bundle) as (address, seconds):
         assert seconds < 60
-        works(address, tmp_path)
+        works(address, tmp_path, tiny_bundle)
 
 
 def _serve_another_shape(repository) -> None:

@@ -1,8 +1,10 @@
 import json
+import shutil
 
 import numpy as np
 import pytest
 
+import train
 from unet.inference.bundle import read_info
 from unet.publishing import card
 from unet.training import ablation
@@ -12,14 +14,16 @@ CHANGES = {"the recipe": {}, "no augmentation": {"augment": False}}
 
 @pytest.fixture(scope="module")
 def found(phantoms, tiny_bundle, tmp_path_factory):
-    """What the module's `main` writes, of a tiny network and two trainings."""
-    info = read_info(tiny_bundle)
+    """What `train.py ablate` writes, of a tiny network and two trainings."""
+    folder = tmp_path_factory.mktemp("ablation")
+    copy = shutil.copytree(tiny_bundle, folder / "tiny")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ablation, "TRAININGS", CHANGES)
-        run_dir = tmp_path_factory.mktemp("ablation")
-        training = ablation.ablate_training(phantoms, info, run_dir, size=32, epochs=1)
-    after = ablation.ablate_rules(phantoms, tiny_bundle, info)
-    return {"size": 32, "epochs": 1, "after_the_network": after, "training": training}
+        for name, value in (("TRAININGS", CHANGES), ("SIZE", 32), ("EPOCHS", 1)):
+            patch.setattr(ablation, name, value)
+        words = ["ablate", "--weights", str(copy), "--data", str(phantoms)]
+        assert train.main([*words, "--run-dir", str(folder / "run")]) == 0
+    assert (copy / "README.md").read_text() == card.card_of(copy)
+    return json.loads((copy / "ablation.json").read_text())
 
 
 def test_the_whole_is_scored_as_the_evaluation_scores_it(found, tiny_bundle):

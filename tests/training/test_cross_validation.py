@@ -2,11 +2,13 @@ import csv
 import json
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.conftest import QUICK, TINY, predicted
+from unet import Segmenter
 from unet.config import to_dict
 from unet.data.cases import DatasetError, read_mask
 from unet.data.sets import load_datasets
@@ -17,7 +19,7 @@ from unet.publishing import card
 from unet.publishing.tables import interval
 from unet.training import cross_validation
 from unet.training.checkpoint import RunError
-from unet.training.workflow import cross_validate, keep_what_still_holds
+from unet.training.workflow import cross_validate, fit, keep_what_still_holds
 
 LAST = replace(QUICK, keep="last", epochs=2)
 
@@ -123,9 +125,40 @@ def test_results_outlive_a_training_anew_of_the_same_recipe_only(validated, tiny
     assert {path.name for path in new.iterdir()} == {
         "cross_validation.json", "cross_validation.csv", "ablation.json",
     }  # fmt: skip
-    changed = replace(recipe, model=replace(TINY, filters=(4, 4)), sha256={})
-    keep_what_still_holds(old, other, changed)
-    assert not list(other.iterdir())
+    keep_what_still_holds(old, other, replace(recipe, sha256={"model.weights.h5": "other"}))
+    assert {p.name for p in other.iterdir()} == {"cross_validation.json", "cross_validation.csv"}
+    shutil.rmtree(other)
+    other.mkdir()
+    keep_what_still_holds(old, other, replace(recipe, model=replace(TINY, filters=(4, 4))))
+    assert [path.name for path in other.iterdir()] == ["ablation.json"]
+
+
+def test_a_finished_fit_that_is_resumed_keeps_the_ablation(tiny_bundle, phantoms, tmp_path):
+    """Keras writes the date of saving into its files: only the weights say which network it is."""
+    out = Path(shutil.copytree(tiny_bundle, tmp_path / "tiny"))
+    run_dir = shutil.copytree(tiny_bundle.parent / "run", tmp_path / "run")
+    metrics = json.loads((out / "metrics.json").read_text())["splits"]
+    (out / "ablation.json").write_text(json.dumps({"size": 1, "epochs": 1, "training": [],
+                                                   "after_the_network": []}))  # fmt: skip
+    fit([str(phantoms)], "unet", TINY, QUICK, out=out, run_dir=run_dir, resume=True)
+    assert (out / "ablation.json").exists()
+    again = json.loads((out / "metrics.json").read_text())["splits"]
+    for name in metrics:
+        old, new = (m[name]["final"]["all_images"]["dice"]["value"] for m in (metrics, again))
+        assert new == pytest.approx(old, abs=1e-4)
+
+
+def test_fit_with_flip_averaging_learns_what_agreement_means(phantoms, tmp_path):
+    config = replace(QUICK, epochs=1)
+    model = replace(TINY, name="flipped", flip_averaging=True)
+    places = {"out": tmp_path / "flipped", "run_dir": tmp_path / "run"}
+    fit([str(phantoms)], "unet", model, config, **places)
+    segmenter = Segmenter.load(tmp_path / "flipped")
+    found = segmenter.examine(np.full((40, 60), 90, np.uint8))
+    assert found.u8.shape == (40, 60)
+    assert 0 <= found.agreement <= 1
+    rows = list(csv.DictReader((tmp_path / "flipped" / "cases.csv").read_text().splitlines()))
+    assert all(0 <= float(row["agreement"]) <= 1 for row in rows)
 
 
 def test_the_card_shows_the_scores_and_the_command(validated, tiny_bundle):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 
 import numpy as np
+from sklearn.model_selection import StratifiedGroupKFold
 
 from unet.data.cases import Case, DatasetError
 
@@ -74,7 +76,7 @@ def _split_one(
 
 
 def fold_cases(cases: list[Case], folds: int, seed: int) -> list[list[int]]:
-    """Deal whole near-duplicate groups into folds of like size, stratified by class.
+    """Deal whole groups into folds of like size, stratified by data set and class.
 
     Args:
         cases: Cases with groups.
@@ -89,19 +91,18 @@ def fold_cases(cases: list[Case], folds: int, seed: int) -> list[list[int]]:
     """
     if folds < 2:
         raise DatasetError(f"cross-validation needs at least 2 folds, not {folds}")
-    random = np.random.default_rng(seed)
-    dealt: list[list[int]] = [[] for _ in range(folds)]
-    for groups in _groups_by_class(cases, list(range(len(cases)))).values():
-        counts = [0] * folds
-        # The largest groups first, each to the fold that has fewest of the class.
-        order = sorted(random.permutation(len(groups)), key=lambda i: -len(groups[i]))
-        for i in order:
-            smallest = min(range(folds), key=lambda k: (counts[k], len(dealt[k])))
-            counts[smallest] += len(groups[i])
-            dealt[smallest] += groups[i]
+    groups = [case.group for case in cases]
+    if len(set(groups)) < folds:
+        raise DatasetError(f"{len(cases)} cases are too few for {folds} folds")
+    dealer = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    # Of each data set and class alike; a class rarer than the folds is no reason to warn.
+    strata = [f"{case.dataset} {case.label}" for case in cases]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The least populated class", UserWarning)
+        dealt = [held_out.tolist() for _, held_out in dealer.split(cases, strata, groups)]
     if not all(dealt):
         raise DatasetError(f"{len(cases)} cases are too few for {folds} folds")
-    return [sorted(indices) for indices in dealt]
+    return dealt
 
 
 def _groups_by_class(cases: list[Case], own: list[int]) -> dict[str, list[list[int]]]:

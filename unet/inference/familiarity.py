@@ -13,10 +13,6 @@ from typing import Any
 
 import numpy as np
 
-SHRINKAGE = 0.1
-"""Weight of a multiple of the identity in the covariance."""
-HELD_OUT_SHARE = 0.99
-"""Share of the held-out images within the limit."""
 SLACK = 1.3
 """Other hospitals' scanners differ more than held-out images of the same ones do."""
 
@@ -36,19 +32,6 @@ class Familiarity:
     mean: np.ndarray
     precision: np.ndarray
     limit: float
-
-    @classmethod
-    def fit(cls, layer: str, known: np.ndarray, held_out: np.ndarray) -> Familiarity:
-        """Learn from the features of training images `(N, D)` and of held-out ones `(M, D)`."""
-        mean = known.mean(axis=0)
-        covariance = np.cov(known, rowvar=False)
-        identity = np.eye(len(mean)) * np.trace(covariance) / len(mean)
-        shrunk = (1 - SHRINKAGE) * covariance + SHRINKAGE * identity
-        precision = np.linalg.inv(shrunk)
-        fitted = cls(layer, mean.astype(np.float32), precision.astype(np.float32), np.inf)
-        distances = [fitted.distance(features) for features in held_out]
-        limit = float(np.quantile(distances, HELD_OUT_SHARE))
-        return cls(layer, fitted.mean, fitted.precision, round(limit, 3))
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Familiarity:

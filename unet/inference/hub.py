@@ -37,15 +37,15 @@ from unet.inference.bundle import KERAS_FILES, WEIGHTS, verify
 
 T = TypeVar("T")
 
-DEADLINE = 300.0
+FETCH_TIMEOUT_S = 300.0
 """Seconds a fetch may take in all."""
-ANSWER = 10.0
+ANSWER_TIMEOUT_S = 10.0
 """Seconds the Hub may take for one answer before a file is read."""
 MAX_BYTES = {WEIGHTS: 500_000_000}
 """Largest size of each file that is read; others may have `MAX_OTHER_BYTES`."""
 MAX_OTHER_BYTES = 20_000_000
 NEEDED = ("unet.json", *KERAS_FILES)
-WELCOME = ("metrics.json", "cases.csv", "README.md")
+OPTIONAL_FILES = ("metrics.json", "cases.csv", "README.md")
 """Files the page shows where they are there."""
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -104,7 +104,7 @@ def push(bundle: Path, repo: str, *, private: bool = False, tag: str | None = No
 
 
 def fetch(
-    repo: str, revision: str | None = None, *, deadline: float = DEADLINE
+    repo: str, revision: str | None = None, *, deadline: float = FETCH_TIMEOUT_S
 ) -> tuple[Path, str]:
     """Download a bundle and verify it.
 
@@ -130,9 +130,9 @@ def fetch(
             return _verified(Path(cached[0]).parent), revision
 
     def download() -> tuple[Path, str]:
-        commit = HfApi().model_info(repo, revision=revision, timeout=ANSWER).sha
+        commit = HfApi().model_info(repo, revision=revision, timeout=ANSWER_TIMEOUT_S).sha
         paths = [_needed(repo, name, commit) for name in NEEDED]
-        for name in WELCOME:
+        for name in OPTIONAL_FILES:
             with suppress(RemoteEntryNotFoundError):
                 _download(repo, name, commit)
         return Path(paths[0]).parent, commit
@@ -148,14 +148,16 @@ def _verified(folder: Path) -> Path:
 
 def _download(repo: str, name: str, commit: str) -> str:
     """The path of one file in the cache, its size checked before it is read."""
-    size = get_hf_file_metadata(hf_hub_url(repo, name, revision=commit), timeout=ANSWER).size
+    size = get_hf_file_metadata(
+        hf_hub_url(repo, name, revision=commit), timeout=ANSWER_TIMEOUT_S
+    ).size
     most = MAX_BYTES.get(name, MAX_OTHER_BYTES)
     if size is None or size > most:
         raise HubError(
             f"{repo}: {name} is said to have {size} bytes; at most {most} are read. "
             "Check the repository's name."
         )
-    return hf_hub_download(repo, name, revision=commit, etag_timeout=ANSWER)
+    return hf_hub_download(repo, name, revision=commit, etag_timeout=ANSWER_TIMEOUT_S)
 
 
 def _needed(repo: str, name: str, commit: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+from unet.errors import UserError
 from unet.publishing import card
 from unet.publishing.readme import metrics_of
 
@@ -47,13 +48,11 @@ def label(name: str, bundle: Path) -> str:
 
 
 def text(bundle: Path) -> str:
-    """The model card as Markdown, without metadata, pictures and its notes on use."""
-    path = bundle / "README.md"
-    if not path.exists():
-        return f"`{bundle.name}` has no model card."
-    body = path.read_text().split("\n---\n", 1)[-1]
-    body = body.split("\n## Use\n", 1)[0]
-    return "\n".join(line for line in body.splitlines() if not line.startswith("![")).strip()
+    """What the model card says, as Markdown, made of the bundle's own numbers."""
+    try:
+        return card.description_of(bundle)
+    except (UserError, OSError, LookupError, TypeError, ValueError, AttributeError):
+        return f"`{bundle.name}` has no numbers that can be read."
 
 
 def figures(bundle: Path) -> list[tuple[str, str]]:

@@ -15,7 +15,7 @@ from unet.inference.bundle import BundleError, read_info
 if TYPE_CHECKING:
     from unet.inference.segmenter import Segmenter
 
-RETRY = 600.0
+RETRY_S = 600.0
 """Seconds between two tries to fetch from the Hub."""
 
 
@@ -74,7 +74,9 @@ class Networks:
         origin = "bundled" if revision is None else f"downloaded, revision `{revision[:12]}`"
         return f"Network **{name}** ({origin}). {self.notice}".strip()
 
-    def follow_hub(self, repo: str, revision: str | None, retry: float = RETRY) -> threading.Thread:
+    def follow_hub(
+        self, repo: str, revision: str | None, retry: float = RETRY_S
+    ) -> threading.Thread:
         """Fetch a bundle in the background and make it the default once it is verified.
 
         Until then, and whatever fails, the bundled networks serve; failures are told in `notice`

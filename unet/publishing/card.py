@@ -35,11 +35,21 @@ PHANTOM = "phantom"
 
 def card_of(bundle: Path) -> str:
     """The README.md of a bundle, made of its other files."""
-    numbers = {}
-    for name in ("metrics", "cross_validation", "ablation"):
-        path = bundle / f"{name}.json"
-        numbers[name] = json.loads(path.read_text()) if path.exists() else None
-    return model_card(read_info(bundle), **numbers)
+    return model_card(read_info(bundle), **_numbers(bundle))
+
+
+def description_of(bundle: Path) -> str:
+    """What the card says of a network, without metadata, pictures and notes on use."""
+    info, numbers = read_info(bundle), _numbers(bundle)
+    if numbers["metrics"] is None:
+        return _network(info, pictures=False)
+    return "\n\n".join(_description(info, **numbers, pictures=False))
+
+
+def _numbers(bundle: Path) -> dict[str, Any]:
+    """What the files of numbers say, by their names; None for one that is not there."""
+    paths = {name: bundle / f"{name}.json" for name in ("metrics", "cross_validation", "ablation")}
+    return {n: json.loads(p.read_text()) if p.exists() else None for n, p in paths.items()}
 
 
 def write_card(bundle: Path) -> None:
@@ -63,13 +73,26 @@ def model_card(
     sections = [
         f"---\n{_metadata(info, metrics)}\n---",
         f"# {info.model.name}: lesion segmentation in breast ultrasound\n\n**{NOTICE}**",
-        _network(info),
-        _results(info, metrics),
-        *_validation_of_the_recipe(info, cross_validation, ablation),
-        _data(info),
+        *_description(info, metrics, cross_validation, ablation, pictures=True),
         _use(info),
     ]
     return "\n\n".join(sections) + "\n"
+
+
+def _description(
+    info: BundleInfo,
+    metrics: dict[str, Any],
+    cross_validation: dict[str, Any] | None,
+    ablation: dict[str, Any] | None,
+    *,
+    pictures: bool,
+) -> list[str]:
+    return [
+        _network(info, pictures=pictures),
+        _results(info, metrics, pictures=pictures),
+        *_validation_of_the_recipe(info, cross_validation, ablation),
+        _data(info),
+    ]
 
 
 def _metadata(info: BundleInfo, metrics: dict[str, Any]) -> str:
@@ -110,7 +133,7 @@ def _headline(split: dict[str, Any]) -> dict[str, dict[str, float]]:
     return values
 
 
-def _network(info: BundleInfo) -> str:
+def _network(info: BundleInfo, *, pictures: bool) -> str:
     t = info.training
     size = f"Input: {info.model.input_size}×{info.model.input_size} grey in [0, 1]; output: the "
     size += "lesion probability of each pixel."
@@ -127,8 +150,9 @@ def _network(info: BundleInfo) -> str:
         f"Trained from commit `{info.commit}`; "
         + ", ".join(f"{name} {version}" for name, version in info.versions.items())
         + ".",
-        "![Learning curves](plots/learning_curves.png)",
     ]
+    if pictures:
+        paragraphs.append("![Learning curves](plots/learning_curves.png)")
     return "\n\n".join(paragraphs)
 
 
@@ -157,7 +181,7 @@ def _recipe(training: dict[str, Any]) -> str:
     )
 
 
-def _results(info: BundleInfo, metrics: dict[str, Any]) -> str:
+def _results(info: BundleInfo, metrics: dict[str, Any], *, pictures: bool) -> str:
     rules = info.postprocessing
     parts = ["## Results"]
     for split in ("test", "validation"):
@@ -173,7 +197,7 @@ def _results(info: BundleInfo, metrics: dict[str, Any]) -> str:
     for split in ("test", "validation"):
         if "by_confidence" in metrics["splits"].get(split, {}):
             parts.append(confidence_table(split, metrics["splits"][split]["by_confidence"]))
-    if "validation" in metrics["splits"]:
+    if pictures and "validation" in metrics["splits"]:
         parts.append("![Threshold sweep](plots/threshold_sweep_validation.png)")
         parts.append("![Calibration](plots/calibration_validation.png)")
     parts.append(

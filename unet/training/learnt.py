@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import keras
 import numpy as np
+from sklearn.covariance import shrunk_covariance
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
 
 from unet.config import ModelConfig
 from unet.data.batches import STRONG, augmented
@@ -20,6 +25,13 @@ from unet.training.loop import Examples, Trained
 LOW_SHARE, MEDIUM_SHARE = 0.15, 0.4
 """Shares of the validation images with a mask, those whose views agree least, that get "low" and at
 most "medium"."""
+PENALTY = 1e-3
+"""Weight of the squared coefficients of standardised features beside the mean loss."""
+MAX_STEPS = 5000
+SHRINKAGE = 0.1
+"""Weight of a multiple of the identity in the covariance."""
+HELD_OUT_SHARE = 0.99
+"""Share of the held-out images within the limit of what is familiar."""
 BATCH = 16
 UNSEEN = 1_000_000
 """Added to the seed of augmentation, so that these are not the pictures of training."""
@@ -47,12 +59,23 @@ def learn_familiarity(
         changed, _ = altered(images, np.zeros(images.shape, bool), UNSEEN + seed)
         return pooled_features(network, [layer], np.concatenate([images, changed]))
 
-    return Familiarity.fit(layer, features(train_images), features(validation_images))
+    return fit_familiarity(layer, features(train_images), features(validation_images))
+
+
+def fit_familiarity(layer: str, known: np.ndarray, held_out: np.ndarray) -> Familiarity:
+    """Learn from the features of training images `(N, D)` and of held-out ones `(M, D)`."""
+    mean = known.mean(axis=0)
+    covariance = shrunk_covariance(np.cov(known, rowvar=False), shrinkage=SHRINKAGE)
+    precision = np.linalg.inv(covariance)
+    fitted = Familiarity(layer, mean.astype(np.float32), precision.astype(np.float32), np.inf)
+    distances = [fitted.distance(features) for features in held_out]
+    limit = float(np.quantile(distances, HELD_OUT_SHARE))
+    return replace(fitted, limit=round(limit, 3))
 
 
 def learn_presence(
     network: keras.Model, model_config: ModelConfig, examples: Examples, seed: int
-) -> Presence:
+) -> Presence | None:
     """Tell images with a lesion from those without by the network's deep features.
 
     Learnt on the training images as they are, mirrored, and twice as strong augmentation makes
@@ -68,7 +91,30 @@ def learn_presence(
     versions += [altered(images, masks, UNSEEN + seed + number) for number in (0, 1)]
     features = [pooled_features(network, layers, version) for version, _ in versions]
     present = [version.any(axis=(1, 2, 3)) for _, version in versions]
-    return Presence.fit(tuple(layers), np.concatenate(features), np.concatenate(present))
+    return fit_presence(tuple(layers), np.concatenate(features), np.concatenate(present))
+
+
+def fit_presence(
+    layers: tuple[str, ...], features: np.ndarray, present: np.ndarray
+) -> Presence | None:
+    """Learn from features `(N, D)` and from whether there is a lesion, bool `(N,)`.
+
+    Both answers weigh the same, however many images there are of each. None where all are alike.
+
+    Raises:
+        RuntimeError: The regression did not converge.
+    """
+    if present.all() or not present.any():
+        return None
+    scaler = StandardScaler().fit(features)
+    strength = 1 / (PENALTY * len(features))  # of the data, in scikit-learn's terms
+    regression = LogisticRegression(C=strength, class_weight="balanced", max_iter=MAX_STEPS)
+    regression.fit(scaler.transform(features), present)
+    if regression.n_iter_[0] >= MAX_STEPS:
+        raise RuntimeError(f"presence: no convergence within {MAX_STEPS} steps")
+    weights = regression.coef_[0] / scaler.scale_
+    bias = regression.intercept_[0] - weights @ scaler.mean_
+    return Presence(layers, weights.astype(np.float32), float(bias))
 
 
 def segmenter_without_rules(

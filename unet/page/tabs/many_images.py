@@ -13,9 +13,9 @@ from unet.page import batch
 from unet.page.served import Networks
 from unet.page.tabs import BATCH, HOUR, PRIVATE, check_threshold, threshold_input
 
-GALLERY = 40
+MAX_SHOWN = 40
 """Overlays shown on the page; the ZIP has all."""
-MOST = 200
+MAX_IMAGES = 200
 """Images in one batch."""
 
 
@@ -30,7 +30,7 @@ def add(networks: Networks, chooser: gr.Dropdown) -> None:
             for item in batch.run(networks.get(network), paths):
                 archive.add(item)
                 rows.append(batch.display_row(item))
-                if item.answer is not None and len(pictures) < GALLERY:
+                if item.answer is not None and len(pictures) < MAX_SHOWN:
                     pictures.append((batch.thumbnail(item), str(item.row["file"])))
                 progress((len(rows), len(paths)), desc=str(item.row["file"]))
                 yield rows, gr.skip(), None
@@ -66,7 +66,7 @@ def add(networks: Networks, chooser: gr.Dropdown) -> None:
         elem_id="batch-table",
     )
     gallery = gr.Gallery(
-        label=f"Overlays (the first {GALLERY})",
+        label=f"Overlays (the first {MAX_SHOWN})",
         columns=5,
         height="auto",
         format="png",
@@ -89,8 +89,8 @@ def add(networks: Networks, chooser: gr.Dropdown) -> None:
 def _check_count(paths: list[str] | None) -> None:
     if not paths:
         raise gr.Error("Choose some images first.")
-    if len(paths) > MOST:
-        raise gr.Error(f"At most {MOST} images at a time, not {len(paths)}. Choose fewer.")
+    if len(paths) > MAX_IMAGES:
+        raise gr.Error(f"At most {MAX_IMAGES} images at a time, not {len(paths)}. Choose fewer.")
 
 
 def _archive(folder: tempfile.TemporaryDirectory) -> Path:

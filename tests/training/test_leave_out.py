@@ -1,0 +1,73 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.conftest import QUICK, TINY
+from unet.data.sets import load_datasets
+from unet.errors import UserError
+from unet.images.phantom import make_phantom
+from unet.training import leave_out as module
+from unet.training.workflow import leave_out
+
+LAST = replace(QUICK, keep="last", epochs=1)
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory):
+    """A folder of 8 other cases, two to a patient, two of them normal."""
+    folder = tmp_path_factory.mktemp("data") / "elsewhere"
+    for name in ("images", "masks"):
+        (folder / name).mkdir(parents=True)
+    lines = ["name,group"]
+    for number in range(8):
+        phantom = make_phantom(50 + number, "normal" if number > 5 else "benign", 120, 160)
+        Image.fromarray(phantom.image).save(folder / "images" / f"{number}.png")
+        Image.fromarray(phantom.mask).save(folder / "masks" / f"{number}.png")
+        lines.append(f"{number},{number // 2}")
+    (folder / "groups.csv").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+def test_a_plain_folder_is_read_with_its_groups(other, phantoms):
+    dataset = load_datasets([phantoms, other], 32)
+    assert len(dataset.cases) == 26
+    mine = [case for case in dataset.cases if case.dataset == "elsewhere"]
+    assert [case.label for case in mine] == ["lesion"] * 6 + ["normal"] * 2
+    groups = [case.group for case in mine]
+    assert groups[0] == groups[1] != groups[2] == groups[3]
+
+
+def test_the_left_out_set_is_scored_and_never_learnt_from(other, phantoms, tmp_path, monkeypatch):
+    learnt = []
+    train = module.train
+
+    def spy(model_config, config, examples, *args, **options):
+        learnt.append(examples)
+        return train(model_config, config, examples, *args, **options)
+
+    monkeypatch.setattr(module, "train", spy)
+    config = replace(LAST, pieces=True, presence=True)
+    data = [str(phantoms), str(other)]
+    places = {"out": tmp_path / "out", "run_dir": tmp_path / "run"}
+    leave_out(data, "unet", TINY, config, left_out="Elsewhere", **places)
+    dataset = load_datasets(data, 32)
+    theirs = [i for i, case in enumerate(dataset.cases) if case.dataset == "elsewhere"]
+    for image in learnt[0].images:
+        assert (np.abs(dataset.images[theirs] - image).max(axis=(1, 2, 3)) > 1e-3).all()
+    found = json.loads((tmp_path / "out" / "leave_out.json").read_text())["left_out"]["Elsewhere"]
+    scored = np.load(tmp_path / "run" / "maps.npz")["ids"]
+    assert found["cases"] == len(scored) < 8  # its test cases are for the final report alone
+    assert all(name.startswith("elsewhere/") for name in scored)
+    assert found["lesions"] == sum(int(name[-1]) < 6 for name in scored)
+    final = found["final"]["lesion_images_without_mask"]
+    assert found["lesions_answered_none"] == final["count"]
+
+
+def test_what_would_choose_an_epoch_on_what_is_left_is_refused(other, phantoms, tmp_path):
+    data = [str(phantoms), str(other)]
+    with pytest.raises(UserError, match="add --keep last"):
+        leave_out(data, "unet", TINY, QUICK, left_out="elsewhere",
+                  out=tmp_path / "out", run_dir=tmp_path / "run")  # fmt: skip
