@@ -75,6 +75,13 @@ def parser() -> argparse.ArgumentParser:
         "--figures", type=Path, help="folder for pictures of cases (default: runs/NAME/figures)"
     )
 
+    rules = commands.add_parser("rules", help="choose a bundle's rules anew, on several data sets")
+    rules.add_argument("--weights", type=Path, required=True, help="bundle folder")
+    rules.add_argument(
+        "--data", required=True, action="append", metavar="DIR",
+        help="the data it was trained on, and others",
+    )  # fmt: skip
+
     push = commands.add_parser("push", help="upload a bundle to the Hugging Face Hub")
     push.add_argument("--weights", type=Path, required=True, help="bundle folder")
     push.add_argument("--repo", required=True, help="USER/NAME")
@@ -158,6 +165,13 @@ def _evaluate(arguments: argparse.Namespace) -> None:
     evaluate(arguments.weights, arguments.data, arguments.split, arguments.out, figures)
 
 
+def _rules(arguments: argparse.Namespace) -> None:
+    from unet.training.workflow import choose_rules
+
+    figures = Path("runs") / arguments.weights.name / "figures"
+    choose_rules(arguments.weights, arguments.data, figures)
+
+
 def _push(arguments: argparse.Namespace) -> None:
     from unet.inference.hub import push
 
@@ -186,6 +200,7 @@ def _cards(arguments: argparse.Namespace) -> None:
 COMMANDS = {
     "fit": _fit,
     "evaluate": _evaluate,
+    "rules": _rules,
     "push": _push,
     "ablate": _ablate,
     "deploy": _deploy,

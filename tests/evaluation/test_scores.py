@@ -8,16 +8,18 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.conftest import predicted
 from unet.data.cases import Case, DatasetError
 from unet.errors import UserError
-from unet.evaluation.scores import Map, choose_postprocessing, score_map, sweep
+from unet.evaluation.rules import choose_postprocessing, operating_curve
+from unet.evaluation.scores import Map, score_map, sweep
 from unet.evaluation.summary import dice_by_confidence, summarise
 from unet.inference.bundle import read_info
 from unet.inference.confidence import Confidence
 from unet.inference.postprocessing import PostProcessing, segment
-from unet.training.workflow import evaluate
+from unet.training.workflow import choose_rules, evaluate
 
 
 def map_of(p8: np.ndarray, truth: np.ndarray) -> Map:
@@ -84,11 +86,38 @@ def test_false_masks_are_gated_by_presence_when_nothing_else_tells_them_apart():
     assert (rules.min_area, rules.min_peak) == (0, 0)
 
 
-def test_a_rule_that_gains_next_to_nothing_is_not_chosen():
-    lesions = [with_presence(lesion_map(200, 0), 0.55)] * 999
-    false_alarm = with_presence(lesions[0], 0.25, truth=np.zeros((40, 60), bool))
-    assert choose_postprocessing([*lesions, false_alarm]).min_presence == 0
-    assert choose_postprocessing([*lesions[:400], false_alarm]).min_presence > 0
+def many(count: int, dataset: str, presence: float, normal: bool = False) -> list[Map]:
+    m = with_presence(lesion_map(200, 0), presence)
+    case = replace(m.case, dataset=dataset)
+    return [replace(m, case=case, **{"truth": m.truth & False} if normal else {})] * count
+
+
+def test_a_gate_that_would_miss_more_than_3_percent_of_any_sets_lesions_is_not_chosen():
+    """However much it gains at home: what a gate of one hospital does abroad is the point."""
+    home = many(100, "home", 0.9) + many(50, "home", 0.45, normal=True)
+    abroad = many(96, "abroad", 0.9) + many(4, "abroad", 0.42)
+    assert choose_postprocessing(home).min_presence == 0.5
+    assert choose_postprocessing(home + abroad).min_presence == 0.0
+    few = many(97, "abroad", 0.9) + many(3, "abroad", 0.42)
+    assert choose_postprocessing(home + few).min_presence == 0.5
+
+
+def test_the_threshold_is_the_one_that_is_best_on_the_worst_set():
+    home, abroad = lesion_map(250, 150), lesion_map(120, 60)
+    away = replace(abroad, case=replace(abroad.case, dataset="abroad"))
+    rules = choose_postprocessing([home] * 9 + [away])
+    low, high = dice_of([home, away], rules)
+    for threshold in (0.3, 0.65):  # the best for the one set, or the other
+        assert min(dice_of([home, away], PostProcessing(threshold))) <= min(low, high)
+
+
+def test_the_operating_curve_counts_missed_lesions_and_masked_normals():
+    maps = many(3, "home", 0.9) + many(1, "home", 0.3) + many(2, "home", 0.5, normal=True)
+    rows = {row["gate"]: row for row in operating_curve(maps, 0.5)["home"]}
+    assert rows[0.0] == {"gate": 0.0, "missed": 0.0, "masked": 1.0}
+    assert rows[0.4] == {"gate": 0.4, "missed": 0.25, "masked": 1.0}
+    assert rows[0.6] == {"gate": 0.6, "missed": 0.25, "masked": 0.0}
+    assert operating_curve(many(1, "abroad", 0.5), 0.5)["abroad"][0]["masked"] is None
 
 
 def test_the_sweep_agrees_with_the_rules_at_each_threshold():
@@ -110,6 +139,8 @@ def test_fit_writes_a_whole_bundle(tiny_bundle):
         "plots/threshold_sweep_test.png", "plots/threshold_sweep_train.png",
         "plots/threshold_sweep_validation.png", "plots/calibration_test.png",
         "plots/calibration_train.png", "plots/calibration_validation.png",
+        "plots/operating_curve_test.png", "plots/operating_curve_train.png",
+        "plots/operating_curve_validation.png",
     }  # fmt: skip
     figures = tiny_bundle.parent / "run" / "figures"
     assert len(list(figures.glob("*.png"))) == 9  # three for each split
@@ -242,3 +273,31 @@ def test_confidence_is_scored_by_its_words():
     found = dice_by_confidence(results, Confidence(low=0.5, high=0.8))
     # The third has no mask, and nothing in its map beyond 100 of 255: sure, and wrong.
     assert found == {"high": {"images": 2, "dice": 0.5}, "low": {"images": 1, "dice": 1.0}}
+
+
+def test_rules_are_chosen_anew_with_other_data_sets_and_these_are_scored(
+    tiny_bundle, phantoms, tmp_path
+):
+    from unet.images.phantom import make_phantom
+
+    other = tmp_path / "elsewhere"
+    for name in ("images", "masks"):
+        (other / name).mkdir(parents=True)
+    for number in range(12):
+        phantom = make_phantom(70 + number, "benign", 100, 140)
+        Image.fromarray(phantom.image).save(other / "images" / f"{number}.png")
+        Image.fromarray(phantom.mask).save(other / "masks" / f"{number}.png")
+    copy = Path(shutil.copytree(tiny_bundle, tmp_path / "tiny"))
+    choose_rules(copy, [str(phantoms), str(other)], tmp_path / "figures")
+    info = read_info(copy)
+    assert info.sha256 == read_info(tiny_bundle).sha256
+    assert info.training["rules_chosen_on"] == f"{phantoms.name} + elsewhere"
+    metrics = json.loads((copy / "metrics.json").read_text())
+    elsewhere = metrics["splits"]["elsewhere"]
+    assert elsewhere["cases"] == 3  # of 12, a quarter is for testing
+    validation = metrics["splits"]["validation"]["final"]["lesion_images_without_mask"]
+    plain = metrics["splits"]["validation"]["plain"]["lesion_images_without_mask"]
+    assert validation["count"] <= max(plain["count"], 0.03 * plain["of"])
+    text = (copy / "README.md").read_text()
+    assert "| held-out images of data sets it was not trained on, 3 images |" in text
+    assert f"Chosen on validation cases of {phantoms.name} + elsewhere" in text

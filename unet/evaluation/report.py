@@ -11,6 +11,7 @@ from unet.data.cases import Case, read_grey
 from unet.errors import UserError
 from unet.evaluation import plots
 from unet.evaluation.calibration import calibration_curve
+from unet.evaluation.rules import operating_curve
 from unet.evaluation.scores import (
     PAPER_TABLE_1,
     CaseResult,
@@ -73,6 +74,7 @@ def evaluate_splits(
         rows |= {result.id: case_row(result) for result in results}
         summary = summarise(results)
         summary["sweep"] = sweep(maps, segmenter.postprocessing)
+        summary["operating_curve"] = operating_curve(maps, segmenter.threshold)
         summary["calibration"] = calibration_curve(maps)
         if segmenter.confidence:
             summary["by_confidence"] = dice_by_confidence(results, segmenter.confidence)
@@ -89,6 +91,11 @@ def evaluate_splits(
             summary["calibration"],
             f"Calibration, {split}",
             folder / "plots" / f"calibration_{split}.png",
+        )
+        plots.operating_curves(
+            summary["operating_curve"],
+            f"Missed lesions against masked normals, {split}",
+            folder / "plots" / f"operating_curve_{split}.png",
         )
         plots.threshold_sweep(
             metrics["splits"][split]["sweep"],

@@ -9,19 +9,17 @@ Three readings of each case are kept:
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import ndimage
 
 from unet.data.cases import Case, read_grey, read_mask
 from unet.evaluation.diagnosis import diagnose
 from unet.evaluation.metrics import Confusion, cross_entropy, hausdorff_95
-from unet.inference.postprocessing import EIGHT_NEIGHBOURS, PostProcessing, level
+from unet.inference.postprocessing import PostProcessing, level
 from unet.inference.prediction import Prediction
 from unet.inference.preprocessing import from_output, mask_to_input
 
@@ -29,10 +27,6 @@ if TYPE_CHECKING:
     from unet.inference.segmenter import Segmenter
 
 THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(1, 20))
-MIN_AREAS = (0.0, 0.0005, 0.001, 0.002, 0.004, 0.006, 0.01)
-MIN_PEAKS = (0.0, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98)
-MIN_PRESENCES = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
-TOLERANCE = 0.002
 READINGS = ("final", "plain", "network_size")
 
 PAPER_TABLE_1 = {"loss": 0.2423, "accuracy": 0.9163, "iou": 0.4543}
@@ -138,45 +132,6 @@ def score_map(m: Map, split: str, rules: PostProcessing) -> CaseResult:
         m.case.dataset,
         m.case.scanner,
     )
-
-
-def choose_postprocessing(maps: list[Map]) -> PostProcessing:
-    """The rules with the highest mean Dice over all of the given (validation) cases.
-
-    Threshold, smallest region and both gates are tried together, since tuning them on lesions
-    alone hides false masks on normal images. Of rules that come within `TOLERANCE` of the best,
-    those that do least win: what gains nothing here may cost elsewhere.
-    """
-    dice = np.stack([_dice_by_rules(m) for m in maps])  # (N, thresholds, areas)
-    peak = np.array([m.prediction.p8.max() for m in maps])
-    said = [m.prediction.presence for m in maps]
-    presence = np.array([1.0 if value is None else value for value in said])
-    if_gated = np.array([float(not m.truth.any()) for m in maps])  # Dice of an empty mask
-    tried = []
-    for min_presence, min_peak in itertools.product(MIN_PRESENCES, MIN_PEAKS):
-        gated = (peak < level(min_peak)) | (presence < min_presence)
-        mean = np.where(gated[:, None, None], if_gated[:, None, None], dice).mean(axis=0)
-        for area, min_area in enumerate(MIN_AREAS):
-            threshold = THRESHOLDS[mean[:, area].argmax()]
-            rules = PostProcessing(threshold, min_area, min_peak, min_presence)
-            tried.append((mean[:, area].max(), rules))
-    best = max(score for score, _ in tried)
-    return next(rules for score, rules in tried if score >= best - TOLERANCE)
-
-
-def _dice_by_rules(m: Map) -> np.ndarray:
-    """Dice for each threshold and smallest area: float `(thresholds, areas)`."""
-    wanted = np.count_nonzero(m.truth)
-    dice = np.empty((len(THRESHOLDS), len(MIN_AREAS)))
-    for t, threshold in enumerate(THRESHOLDS):
-        labels, count = ndimage.label(m.prediction.p8 >= level(threshold), EIGHT_NEIGHBOURS)
-        area = np.bincount(labels.ravel(), minlength=count + 1)[1:]
-        hits = np.bincount(labels[m.truth], minlength=count + 1)[1:]
-        for a, min_area in enumerate(MIN_AREAS):
-            keep = area >= min_area * m.truth.size
-            total = area[keep].sum() + wanted
-            dice[t, a] = 2 * hits[keep].sum() / total if total else 1.0
-    return dice
 
 
 def sweep(maps: list[Map], rules: PostProcessing) -> list[dict[str, float]]:

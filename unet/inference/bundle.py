@@ -24,6 +24,7 @@ import h5py
 
 from unet.config import ModelConfig, from_dict, to_dict
 from unet.errors import UserError
+from unet.files import write_whole
 from unet.inference.confidence import Confidence
 from unet.inference.familiarity import Familiarity
 from unet.inference.postprocessing import PostProcessing
@@ -168,7 +169,7 @@ def write_info(folder: Path, info: BundleInfo) -> None:
         "sha256": info.sha256,
         "split": info.split,
     }
-    (folder / "unet.json").write_text(json.dumps(values, indent=1) + "\n")
+    write_whole(folder / "unet.json", json.dumps(values, indent=1) + "\n")
 
 
 def read_info(folder: str | Path) -> BundleInfo:

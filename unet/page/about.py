@@ -59,6 +59,7 @@ def figures(bundle: Path) -> list[tuple[str, str]]:
     """Paths and captions of the bundle's figures."""
     captions = {
         "learning_curves": "Learning curves",
+        "operating_curve_validation": "Missed lesions against masked normals, validation",
         "threshold_sweep_validation": "Threshold sweep on validation",
         "calibration_validation": "Calibration on validation",
         "phantoms": "On generated phantoms",

@@ -31,6 +31,7 @@ CITATION = (
 BUSI = {"name": "BUSI", "citation": CITATION, "licence": "terms of its own, for research"}
 """What a bundle was trained on that does not name its sources."""
 PHANTOM = "phantom"
+ELSEWHERE = "held-out images of data sets it was not trained on"
 
 
 def card_of(bundle: Path) -> str:
@@ -183,14 +184,17 @@ def _recipe(training: dict[str, Any]) -> str:
 
 def _results(info: BundleInfo, metrics: dict[str, Any], *, pictures: bool) -> str:
     rules = info.postprocessing
+    chosen_on = info.training.get("rules_chosen_on") or info.training["data"]
     parts = ["## Results"]
-    for split in ("test", "validation"):
+    names = {"test": "test split", "elsewhere": ELSEWHERE, "validation": "validation split"}
+    for split, name in names.items():
         if split in metrics["splits"]:
-            parts.append(split_table(f"{split} split", {info.model.name: metrics["splits"][split]}))
+            parts.append(split_table(name, {info.model.name: metrics["splits"][split]}))
     if "test" in metrics["splits"]:
         parts.append(paper_table({info.model.name: metrics}))
     parts.append(
-        f"Chosen on validation, on the mean Dice of all images: {_rules(rules)}. "
+        f"Chosen on validation cases of {chosen_on}, where at most 3 % of any set's lesions may be "
+        f"left without a mask: {_rules(rules)}. "
         "Scores are at each image's own size. Two empty masks count as 1. Brackets: 95 % intervals "
         "by bootstrap over near-duplicate groups."
     )
@@ -199,6 +203,7 @@ def _results(info: BundleInfo, metrics: dict[str, Any], *, pictures: bool) -> st
             parts.append(confidence_table(split, metrics["splits"][split]["by_confidence"]))
     if pictures and "validation" in metrics["splits"]:
         parts.append("![Threshold sweep](plots/threshold_sweep_validation.png)")
+        parts.append("![Missed lesions and masked normals](plots/operating_curve_validation.png)")
         parts.append("![Calibration](plots/calibration_validation.png)")
     parts.append(
         "These numbers come from `metrics.json`, made by "

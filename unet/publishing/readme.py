@@ -9,7 +9,7 @@ from typing import Any
 from unet.errors import UserError
 from unet.files import write_whole
 from unet.inference.bundle import bundles_in
-from unet.publishing.card import write_card
+from unet.publishing.card import ELSEWHERE, write_card
 from unet.publishing.tables import interval, paper_table, split_table
 
 
@@ -19,7 +19,11 @@ def readme_results(bundles: list[Path]) -> str:
     test = {name: m["splits"]["test"] for name, m in metrics.items()}
     validated = [b for b in bundles if (b / "cross_validation.json").exists()]
     sentences = [_sentence(b.name, _read(b / "cross_validation.json")) for b in validated]
-    return "\n\n".join([split_table("test split", test), *sentences, paper_table(metrics)])
+    tables = [split_table("test split", test)]
+    elsewhere = {name: m["splits"].get("elsewhere") for name, m in metrics.items()}
+    if all(elsewhere.values()):
+        tables.append(split_table(ELSEWHERE, elsewhere))
+    return "\n\n".join([*tables, *sentences, paper_table(metrics)])
 
 
 def _sentence(name: str, validated: dict[str, Any]) -> str:

@@ -21,7 +21,8 @@ from unet.data.cases import Case, Dataset, DatasetError
 from unet.data.sets import load_datasets
 from unet.errors import UserError
 from unet.evaluation.metrics import Confusion, ratio_interval
-from unet.evaluation.scores import Map, choose_postprocessing, probability_maps
+from unet.evaluation.rules import choose_postprocessing
+from unet.evaluation.scores import Map, probability_maps
 from unet.files import write_whole
 from unet.inference.bundle import BundleInfo, load_network, verify
 from unet.inference.postprocessing import PostProcessing

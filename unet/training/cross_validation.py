@@ -12,7 +12,8 @@ import numpy as np
 from unet.config import ModelConfig, TrainConfig, to_dict
 from unet.data.cases import Dataset
 from unet.data.splits import fold_cases
-from unet.evaluation.scores import Map, case_row, choose_postprocessing, probability_maps, score_map
+from unet.evaluation.rules import choose_postprocessing
+from unet.evaluation.scores import Map, case_row, probability_maps, score_map
 from unet.evaluation.summary import summarise
 from unet.files import rows_to_csv, write_whole
 from unet.training.examples import examples_of

@@ -12,12 +12,8 @@ from sklearn.metrics import roc_auc_score
 
 from unet.config import ModelConfig, TrainConfig, to_dict
 from unet.data.cases import Case, Dataset, DatasetError
-from unet.evaluation.scores import (
-    Map,
-    choose_postprocessing,
-    probability_maps,
-    score_map,
-)
+from unet.evaluation.rules import choose_postprocessing
+from unet.evaluation.scores import Map, probability_maps, score_map
 from unet.evaluation.summary import summarise
 from unet.files import write_whole
 from unet.training.examples import examples_of

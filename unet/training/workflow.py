@@ -8,10 +8,11 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unet.config import ModelConfig, TrainConfig, to_dict
+from unet.config import ModelConfig, TrainConfig, from_dict, to_dict
 from unet.data.busi import curated_ids
 from unet.data.cases import Case, Dataset, DatasetError
 from unet.data.sets import load_datasets, sources_of
@@ -19,10 +20,18 @@ from unet.data.splits import SPLITS, split_cases
 from unet.errors import UserError
 from unet.evaluation import plots
 from unet.evaluation.report import evaluate_splits
-from unet.evaluation.scores import choose_postprocessing, probability_maps
+from unet.evaluation.rules import choose_postprocessing
+from unet.evaluation.scores import probability_maps
 from unet.files import rows_to_csv
 from unet.images.phantom import KINDS, make_phantom, write_dataset
-from unet.inference.bundle import WEIGHTS, BundleInfo, read_info, replacing, write_bundle
+from unet.inference.bundle import (
+    WEIGHTS,
+    BundleInfo,
+    read_info,
+    replacing,
+    write_bundle,
+    write_info,
+)
 from unet.inference.postprocessing import quantise
 from unet.inference.segmenter import Segmenter
 from unet.publishing.card import write_card
@@ -33,6 +42,8 @@ if TYPE_CHECKING:
     from unet.training.loop import Examples, Trained
 
 PHANTOM, PHANTOM_CASES = "phantom", 60
+ELSEWHERE = "elsewhere"
+"""Name in a bundle's results of the test cases of data sets it was not trained on."""
 
 
 @contextmanager
@@ -128,7 +139,7 @@ def fit(
             )
             segmenter = Segmenter.load(new)  # what is evaluated is what was written
             curated = set().union(*(curated_ids(folder) for folder in folders))
-            prints = {name: fingerprint(dataset, {name: split[name]}) for name in SPLITS}
+            prints = {name: fingerprint_of(dataset, split[name]) for name in SPLITS}
             evaluate_splits(segmenter, cases, new, run_dir / "figures", curated, prints)
             write_bundle_figures(new, segmenter, trained.history, training["best_epoch"])
             keep_what_still_holds(out, new, info)
@@ -330,11 +341,66 @@ def check_replaceable(out: Path, run_dir: Path) -> None:
         )
 
 
+def choose_rules(weights: Path, data: list[str], figures: Path) -> None:
+    """Choose a bundle's rules anew on its validation cases and those of other data sets.
+
+    The weights stay as they are. Then the bundle is evaluated, its files are written anew.
+
+    Args:
+        weights: The bundle.
+        data: Folders of data sets: the one it was trained on, and others.
+        figures: Where figures that show the data's images go.
+
+    Raises:
+        DatasetError: The cases that the bundle was trained from are not there.
+    """
+    from unet.training.learnt import choose_confidence
+
+    segmenter, info = Segmenter.load(weights), read_info(weights)
+    with data_folders(data) as folders:
+        dataset = load_datasets(folders, info.model.input_size)
+        own, others = _own_and_others(dataset, info, data, weights)
+        maps = probability_maps(segmenter, own["validation"] + others["validation"])
+    rules = choose_postprocessing(maps)
+    print(f"rules: {to_dict(rules)}, before: {to_dict(info.postprocessing)}")
+    chosen_on = " + ".join(dict.fromkeys(m.case.dataset for m in maps))
+    write_info(
+        weights,
+        replace(
+            info,
+            postprocessing=rules,
+            confidence=choose_confidence(maps, rules),
+            training=info.training | {"rules_chosen_on": chosen_on},
+        ),
+    )
+    evaluate(weights, data, "all", None, figures)
+
+
+def _own_and_others(
+    dataset: Dataset, info: BundleInfo, data: list[str], weights: Path
+) -> tuple[dict[str, list[Case]], dict[str, list[Case]]]:
+    """By split, the cases that a bundle was trained from, and those it never saw."""
+    known = {case_id for ids in info.split.values() for case_id in ids}
+    own = bundle_cases([case for case in dataset.cases if case.id in known], info.split)
+    if own is None:
+        raise DatasetError(
+            f"{', '.join(data)} does not hold the cases that {weights} was trained from. To "
+            "evaluate on other data, give --split all and --out with a folder for the results."
+        )
+    split = split_of(dataset, from_dict(TrainConfig, info.training["config"]))
+    others = {
+        name: [dataset.cases[i] for i in split[name] if dataset.cases[i].id not in known]
+        for name in SPLITS
+    }
+    return own, others
+
+
 def evaluate(weights: Path, data: list[str], split: str, out: Path | None, figures: Path) -> None:
     """Evaluate a bundle and print the summary.
 
     On the data it was trained from, the bundle's own split is used and its files are written
-    anew. On other data `split` must be "all", and the results go to `out`.
+    anew; the test cases of data sets that are given besides are scored as "elsewhere". On other
+    data alone `split` must be "all", and the results go to `out`.
 
     Args:
         weights: The bundle.
@@ -350,22 +416,22 @@ def evaluate(weights: Path, data: list[str], split: str, out: Path | None, figur
     segmenter, info = Segmenter.load(weights), read_info(weights)
     with data_folders(data) as folders:
         dataset = load_datasets(folders, info.model.input_size)
-        cases = bundle_cases(dataset.cases, info.split)
-        if cases is None:
+        try:
+            cases, others = _own_and_others(dataset, info, data, weights)
+        except DatasetError:
             if split != "all" or out is None:
-                raise DatasetError(
-                    f"{', '.join(data)} does not hold the cases that {weights} was trained from. "
-                    "To evaluate on other data, give --split all and --out with a folder for the "
-                    "results."
-                )
+                raise
             cases = {"all": dataset.cases}
-        elif split != "all":
-            cases = {split: cases[split]}
+        else:
+            if others["test"]:
+                cases[ELSEWHERE] = others["test"]
+            if split != "all":
+                cases = {split: cases[split]}
         target = out or weights
         curated = set().union(*(curated_ids(folder) for folder in folders))
         place = {case.id: i for i, case in enumerate(dataset.cases)}
         prints = {
-            name: fingerprint(dataset, {name: [place[case.id] for case in own]})
+            name: fingerprint_of(dataset, [place[case.id] for case in own])
             for name, own in cases.items()
         }
         metrics = evaluate_splits(segmenter, cases, target, figures, curated, prints)
@@ -383,6 +449,14 @@ def fingerprint(dataset: Dataset, split: dict[str, list[int]]) -> str:
         digest.update(f"{name} {[dataset.cases[i].id for i in split[name]]}".encode())
     digest.update(dataset.images.tobytes())
     digest.update(dataset.masks.tobytes())
+    return digest.hexdigest()
+
+
+def fingerprint_of(dataset: Dataset, indices: list[int]) -> str:
+    """A hash of some cases' ids and pixels, whatever others there are."""
+    digest = hashlib.sha256(json.dumps([dataset.cases[i].id for i in indices]).encode())
+    digest.update(dataset.images[indices].tobytes())
+    digest.update(dataset.masks[indices].tobytes())
     return digest.hexdigest()
 
 

@@ -1,0 +1,112 @@
+"""Rules that travel: chosen on every data set there is, on the one where they do worst."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+from scipy import ndimage
+
+from unet.evaluation.metrics import Confusion
+from unet.evaluation.scores import THRESHOLDS, Map
+from unet.inference.postprocessing import EIGHT_NEIGHBOURS, PostProcessing, level
+
+MIN_AREAS = (0.0, 0.0005, 0.001, 0.002, 0.004, 0.006, 0.01)
+MIN_PEAKS = (0.0, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98)
+MIN_PRESENCES = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
+TOLERANCE = 0.002
+MAX_MISSED = 0.03
+"""Share of a data set's lesions that rules may leave without a mask."""
+CURVE = tuple(round(0.01 * step, 2) for step in range(101))
+
+
+def choose_postprocessing(maps: list[Map]) -> PostProcessing:
+    """The rules that hold on every data set the given (validation) cases come from.
+
+    A lesion answered with "no lesion" costs more than a mask on a normal image. So first the
+    threshold with the highest mean Dice of lesion images on the set where it is lowest; then, of
+    the smallest regions and gates that leave at most `MAX_MISSED` of the lesions of each set
+    without a mask (or no more than there are without any rule), those that mask fewest normal
+    images on the set where they mask most. Of rules that come within `TOLERANCE` of the best, those
+    that do least win: what gains nothing here may cost elsewhere.
+    """
+    sets = list(dict.fromkeys(m.case.dataset for m in maps))
+    of = np.array([sets.index(m.case.dataset) for m in maps])
+    lesion = np.array([m.truth.any() for m in maps])
+    threshold = _threshold(maps, of, lesion)
+    largest = np.array([_largest_region(m, threshold) for m in maps])
+    peak = np.array([m.prediction.p8.max() for m in maps])
+    said = [m.prediction.presence for m in maps]
+    presence = np.array([1.0 if value is None else value for value in said])
+
+    def shares(rules: PostProcessing) -> tuple[np.ndarray, float]:
+        """Lesions without a mask by set, and normals with one on the worst set."""
+        empty = (largest == 0) | (largest < rules.min_area) | (peak < level(rules.min_peak))
+        empty |= presence < rules.min_presence
+        return _by_set(empty, of, lesion), _by_set(~empty, of, ~lesion).max(initial=0.0)
+
+    missed, masked = shares(PostProcessing(threshold))
+    allowed = np.maximum(missed, MAX_MISSED)
+    tried = [(masked, PostProcessing(threshold))]
+    # In the order of how much they do: the area first, which changes masks least.
+    for gates in itertools.product(MIN_PRESENCES, MIN_PEAKS, MIN_AREAS):
+        min_presence, min_peak, min_area = gates
+        rules = PostProcessing(threshold, min_area, min_peak, min_presence)
+        missed, masked = shares(rules)
+        if (missed <= allowed).all():
+            tried.append((masked, rules))
+    best = min(masked for masked, _ in tried)
+    return next(rules for masked, rules in tried if masked <= best + TOLERANCE)
+
+
+def _threshold(maps: list[Map], of: np.ndarray, lesion: np.ndarray) -> float:
+    """The threshold with the highest mean Dice of lesion images on the worst set."""
+    if not lesion.any():
+        return PostProcessing().threshold
+    dice = np.array(
+        [[Confusion.of(m.prediction.p8 >= level(t), m.truth).dice for t in THRESHOLDS]
+         for m in maps]
+    )  # fmt: skip
+    worst = np.min([dice[(of == k) & lesion].mean(axis=0) for k in np.unique(of[lesion])], axis=0)
+    good = [t for t, value in zip(THRESHOLDS, worst) if value >= worst.max() - TOLERANCE]
+    return min(good, key=lambda t: abs(t - PostProcessing().threshold))
+
+
+def _largest_region(m: Map, threshold: float) -> float:
+    """The largest region's share of the image at a threshold; 0 where there is none."""
+    labels, count = ndimage.label(m.prediction.p8 >= level(threshold), EIGHT_NEIGHBOURS)
+    return np.bincount(labels.ravel())[1:].max() / labels.size if count else 0.0
+
+
+def _by_set(values: np.ndarray, of: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """The mean of chosen values for each set that has some: float `(sets,)`."""
+    return np.array([values[(of == k) & chosen].mean() for k in np.unique(of[chosen])])
+
+
+def operating_curve(maps: list[Map], threshold: float) -> dict[str, list[dict[str, float]]]:
+    """What a gate on presence (on the peak, where there is none) would cost and give, by data set.
+
+    Returns:
+        For each data set, for each gate in `CURVE`: `gate`, the share of `missed` lesions, and the
+        share of `masked` normal images; None where it has no images of the kind.
+    """
+    curves: dict[str, list[dict[str, float]]] = {}
+    for name in dict.fromkeys(m.case.dataset for m in maps):
+        own = [m for m in maps if m.case.dataset == name]
+        lesion = np.array([m.truth.any() for m in own])
+        found = np.array([m.prediction.p8.max() >= level(threshold) for m in own])
+        said = [m.prediction.presence for m in own]
+        value = np.array([m.prediction.peak if s is None else s for m, s in zip(own, said)])
+        curves[name] = [
+            {
+                "gate": gate,
+                "missed": _mean(~(found & (value >= gate))[lesion]),
+                "masked": _mean((found & (value >= gate))[~lesion]),
+            }
+            for gate in CURVE
+        ]
+    return curves
+
+
+def _mean(values: np.ndarray) -> float | None:
+    return float(values.mean()) if len(values) else None
