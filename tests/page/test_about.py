@@ -8,7 +8,7 @@ from unet.publishing.readme import best_first
 
 def bundle_with(folder, dice):
     folder.mkdir()
-    metrics = {"splits": {"validation": {"final": {"all_images": {"dice": {"value": dice}}}}}}
+    metrics = {"splits": {"validation": {"final": {"lesion_images": {"dice": {"value": dice}}}}}}
     (folder / "metrics.json").write_text(json.dumps(metrics))
     return folder
 

@@ -38,11 +38,11 @@ The same tools are served over the Model Context Protocol at `ADDRESS/gradio_api
 
 
 def label(name: str, bundle: Path) -> str:
-    """A network's name with its bundle's test Dice and speed, for the chooser."""
+    """A network's name with its Dice on test lesions and its speed, for the chooser."""
     try:
         test = metrics_of(bundle)["splits"]["test"]
-        dice = test["final"]["all_images"]["dice"]["value"]
-        return f"{name}: test Dice {dice:.3f}, {test['milliseconds_per_image']} ms an image"
+        dice = test["final"]["lesion_images"]["dice"]["value"]
+        return f"{name}: lesion Dice {dice:.3f}, {test['milliseconds_per_image']} ms an image"
     except (KeyError, TypeError, ValueError):  # what came from the Hub may hold anything
         return name
 

@@ -85,12 +85,12 @@ def metrics_of(bundle: Path) -> dict[str, Any]:
 
 
 def best_first(bundles: list[Path]) -> list[Path]:
-    """Bundles by their mean Dice on all validation images, the best first; then by name."""
+    """Bundles by their mean Dice on validation images with a lesion, best first; then by name."""
 
     def dice(bundle: Path) -> float:
         try:
             final = metrics_of(bundle)["splits"]["validation"]["final"]
-            return float(final["all_images"]["dice"]["value"])
+            return float(final["lesion_images"]["dice"]["value"])
         except (KeyError, TypeError, ValueError):
             return 0.0
 
