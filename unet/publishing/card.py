@@ -184,7 +184,10 @@ def _recipe(training: dict[str, Any]) -> str:
 
 def _results(info: BundleInfo, metrics: dict[str, Any], *, pictures: bool) -> str:
     rules = info.postprocessing
-    chosen_on = info.training.get("rules_chosen_on") or info.training["data"]
+    how = "Chosen on validation, on the mean Dice of all images"
+    if chosen_on := info.training.get("rules_chosen_on"):
+        how = f"Chosen on validation cases of {chosen_on}, where at most 3 % of any set's lesions "
+        how += "may be left without a mask"
     parts = ["## Results"]
     names = {"test": "test split", "elsewhere": ELSEWHERE, "validation": "validation split"}
     for split, name in names.items():
@@ -193,8 +196,7 @@ def _results(info: BundleInfo, metrics: dict[str, Any], *, pictures: bool) -> st
     if "test" in metrics["splits"]:
         parts.append(paper_table({info.model.name: metrics}))
     parts.append(
-        f"Chosen on validation cases of {chosen_on}, where at most 3 % of any set's lesions may be "
-        f"left without a mask: {_rules(rules)}. "
+        f"{how}: {_rules(rules)}. "
         "Scores are at each image's own size. Two empty masks count as 1. Brackets: 95 % intervals "
         "by bootstrap over near-duplicate groups."
     )

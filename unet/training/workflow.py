@@ -117,6 +117,7 @@ def fit(
         training = {
             "data": " + ".join(names),
             "sources": sources,
+            "rules_chosen_on": " + ".join(names),
             "command": command_of(names, recipe, model_config, config),
             "config": to_dict(config),
             "epochs_run": len(trained.history),
