@@ -150,3 +150,14 @@ def test_wide_augmentation_makes_pictures_smaller_than_strong_does():
         )
 
     assert least(WIDE) < 0.45 < least(STRONG)
+
+
+def test_each_case_says_whether_its_mask_counts(data):
+    outlined = np.arange(N) % 3 > 0
+    batches = training_batches(
+        *data, batch_size=4, seed=0, augmentation=None, outlined=outlined, presence=True
+    )
+    for image, _, weights in itertools.islice(batches, 2):
+        assert list(weights["presence"].numpy()) == [1.0] * len(image)
+        shown = tags([(image.numpy(), None)])
+        assert list(weights["probability"].numpy()) == [float(outlined[case]) for case in shown]

@@ -78,6 +78,7 @@ def training_batches(
     augmentation: Augmentation | None = MILD,
     annotations: bool = False,
     repeats: np.ndarray | None = None,
+    outlined: np.ndarray | None = None,
     presence: bool = False,
 ) -> tf.data.Dataset:
     """Endless batches, epoch after epoch; every case so often an epoch, the last batch kept.
@@ -92,15 +93,19 @@ def training_batches(
             as they are.
         annotations: Draw calipers and text over some of the augmented images.
         repeats: int `(N,)`, how often each case is shown an epoch; once if None.
+        outlined: bool `(N,)`, whether its mask counts in the loss; needs `presence`. All do if
+            None.
         presence: Whether batches say too if there is a lesion.
 
     Returns:
         Pairs of float32 `(B, S, S, 1)`: images in [0, 1], masks 0 or 1. With `presence`, in place
         of the masks a dict: "probability", the masks, and "presence", float32 `(B, 1)`, 0 or 1.
+        With `outlined`, third, a dict of the losses' weights of the same names, float32 `(B,)`.
     """
     once = np.ones(len(images), int) if repeats is None else repeats
     shown = tf.constant(np.repeat(np.arange(len(images)), once))
     count = len(shown)
+    counts = None if outlined is None else tf.constant(outlined, tf.float32)
     images, masks = tf.constant(images), tf.constant(masks)
     layers = tf.constant(annotation_layers(images.shape[1], seed)) if annotations else None
 
@@ -115,7 +120,9 @@ def training_batches(
             if augmentation is not None:
                 key = tf.stack([tf.cast(seed, tf.int64), epoch * count + tf.cast(place, tf.int64)])
                 image, mask = augmented(image, mask, key, augmentation, layers)
-            return image, _answers(mask) if presence else mask
+            if counts is None:
+                return image, _answers(mask) if presence else mask
+            return image, _answers(mask), {"probability": counts[index], "presence": 1.0}
 
         return one_case
 

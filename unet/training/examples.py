@@ -11,16 +11,26 @@ from unet.inference.preprocessing import mask_to_input, to_input
 from unet.training.loop import Examples
 
 
+WHOLE = 2
+"""How often a whole image is shown while a piece of it is shown once: people bring whole ones."""
+
+
 def examples_of(dataset: Dataset, indices: list[int], config: TrainConfig) -> Examples:
     """The cases with these indices as `config` says they are shown."""
     images, masks = dataset.images[indices], dataset.masks[indices]
+    outlined = None
     if config.pieces:
         more = _pieces(dataset, indices, config.seed)
         images, masks = (np.concatenate(pair) for pair in zip((images, masks), more))
     lesion = masks.any(axis=(1, 2, 3))
+    if config.pieces and config.presence:
+        # A piece without a lesion is for telling if there is one. Of where, it only teaches to
+        # keep quiet: on a scanner never seen that cost ten times as many lesions without a mask.
+        outlined = lesion | (np.arange(len(images)) < len(indices))
     repeats = np.ones(len(images), int)
-    repeats[: len(indices)][~lesion[: len(indices)]] = config.normals
-    return Examples(images, masks, repeats)
+    whole = slice(len(indices))
+    repeats[whole] = np.where(lesion[whole], 1, config.normals) * (WHOLE if config.pieces else 1)
+    return Examples(images, masks, repeats, outlined)
 
 
 def _pieces(dataset: Dataset, indices: list[int], seed: int) -> tuple[np.ndarray, np.ndarray]:

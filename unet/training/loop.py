@@ -56,11 +56,14 @@ class Examples:
         images: float32 `(N, S, S, 1)` in [0, 1].
         masks: bool `(N, S, S, 1)`.
         repeats: int `(N,)`, how often each is shown an epoch; once if None.
+        outlined: bool `(N,)`, whether it also teaches where a lesion is, not only if there is one;
+            all do if None.
     """
 
     images: np.ndarray
     masks: np.ndarray
     repeats: np.ndarray | None = None
+    outlined: np.ndarray | None = None
 
     def __len__(self) -> int:
         """How many are shown an epoch."""
@@ -194,6 +197,7 @@ def _fit(model, config, examples, validation, checkpoint, history, tensorboard) 
             augmentation=how,
             annotations=config.annotations,
             repeats=examples.repeats,
+            outlined=examples.outlined,
             presence=config.presence,
         ),
         steps_per_epoch=math.ceil(len(examples) / config.batch_size),

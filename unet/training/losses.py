@@ -25,6 +25,20 @@ def dice(y_true, y_pred):
     return ops.where(total > 0, 2 * overlap / ops.maximum(total, 1.0), 1.0)
 
 
+def cross_entropy(y_true, y_pred):
+    """Mean binary cross-entropy of each image, the paper's loss.
+
+    Args:
+        y_true: `(B, S, S, 1)`, 0 or 1.
+        y_pred: float `(B, S, S, 1)` in [0, 1].
+
+    Returns:
+        float32 `(B,)`, at least 0.
+    """
+    truth = ops.cast(y_true, "float32")
+    return ops.mean(keras.losses.binary_crossentropy(truth, y_pred), axis=(1, 2))
+
+
 def cross_entropy_dice(y_true, y_pred):
     """Mean binary cross-entropy plus soft Dice loss (Milletari et al., *V-Net*, 3DV 2016).
 
@@ -36,11 +50,10 @@ def cross_entropy_dice(y_true, y_pred):
         float32 `(B,)`, at least 0.
     """
     truth = ops.cast(y_true, "float32")
-    entropy = ops.mean(keras.losses.binary_crossentropy(truth, y_pred), axis=(1, 2))  # (B,)
     overlap = ops.sum(truth * y_pred, axis=(1, 2, 3))  # (B,)
     total = ops.sum(truth, axis=(1, 2, 3)) + ops.sum(y_pred, axis=(1, 2, 3))  # (B,)
     # One pixel added to both: an empty answer to an empty mask costs nothing.
-    return entropy + 1.0 - (2 * overlap + 1.0) / (total + 1.0)
+    return cross_entropy(y_true, y_pred) + 1.0 - (2 * overlap + 1.0) / (total + 1.0)
 
 
 PRESENCE_WEIGHT = 0.3
@@ -57,9 +70,7 @@ def compile_arguments(loss: str = "cross_entropy", presence: bool = False) -> di
         loss: One of `unet.config.LOSSES`.
         presence: Whether the network has the output "presence" beside "probability".
     """
-    function = cross_entropy_dice
-    if loss == "cross_entropy":
-        function = keras.losses.BinaryCrossentropy()
+    function = {"cross_entropy": cross_entropy, "cross_entropy_dice": cross_entropy_dice}[loss]
     metrics = [
         keras.metrics.BinaryAccuracy(name="accuracy"),
         keras.metrics.BinaryIoU(target_class_ids=[1], threshold=0.5, name="iou"),
