@@ -15,7 +15,8 @@ def test_whole_images_come_twice_as_often_as_pieces_and_normals_as_often_as_said
     more = examples_of(dataset, indices, replace(QUICK, normals=3, pieces=True))
     assert list(more.repeats[: len(indices)]) == [2 if has else 6 for has in lesion]
     pieces = slice(len(indices), None)
-    assert (more.repeats[pieces] == 1).all() and len(more.images) > len(indices) + lesion.sum()
+    assert (more.repeats[pieces] == 1).all()
+    assert len(more.images) > len(indices) + lesion.sum()
     with_lesion = more.masks[pieces].any(axis=(1, 2, 3))
     # One with and one without for each lesion, one without for each normal.
     assert with_lesion.sum() == (~with_lesion).sum() - (~lesion).sum()

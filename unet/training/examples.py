@@ -10,7 +10,6 @@ from unet.data.pieces import painted_pair, piece_of_normal, piece_pair
 from unet.inference.preprocessing import mask_to_input, to_input
 from unet.training.loop import Examples
 
-
 WHOLE = 2
 """How often a whole image is shown while a piece of it is shown once: people bring whole ones."""
 
