@@ -6,14 +6,12 @@ import os
 import sys
 from pathlib import Path
 
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # read when TensorFlow is imported
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
 import gradio as gr
 
 from unet.errors import UserError
-from unet.inference.bundle import bundles_in
+from unet.inference.bundle import bundles_in, verify
 from unet.page import about
 from unet.page.served import Networks
 from unet.page.tabs import HOUR, PRIVATE, about_network, many_images, one_image
@@ -48,7 +46,7 @@ LAUNCH = {
 
 def build_page(networks: Networks) -> gr.Blocks:
     """The page for some networks."""
-    networks.get(networks.default)  # loaded and warm before the first visitor
+    networks.load_in_background(networks.default)
     with gr.Blocks(title="Breast ultrasound segmentation", delete_cache=(HOUR, HOUR)) as page:
         gr.Markdown(f"# Breast ultrasound segmentation\n{NOTICE}")
         with gr.Row(equal_height=True):
@@ -56,8 +54,7 @@ def build_page(networks: Networks) -> gr.Blocks:
                 _choices(networks), value=networks.default, label="Network", elem_id="network"
             )
             status = gr.Markdown(elem_id="status", container=True)
-        page.load(networks.status, chooser, status, show_progress="hidden", **PRIVATE)
-        chooser.change(networks.status, chooser, status, show_progress="hidden", **PRIVATE)
+        _tell_status(page, networks, chooser, status)
         if os.environ.get("UNET_REPO"):
             _follow_hub(networks, chooser, status)
         with gr.Tab("One image"):
@@ -68,6 +65,19 @@ def build_page(networks: Networks) -> gr.Blocks:
             about_network.add(networks, chooser)
         one_image.add_endpoint(networks)
     return page
+
+
+def _tell_status(
+    page: gr.Blocks, networks: Networks, chooser: gr.Dropdown, status: gr.Markdown
+) -> None:
+    """Say what the page runs on; while a network is loading, ask again."""
+
+    def tell(name: str):
+        return networks.status(name), gr.Timer(active=not networks.is_settled(name))
+
+    timer = gr.Timer(0.5, active=False)
+    for event in (page.load, chooser.change, timer.tick):
+        event(tell, chooser, [status, timer], show_progress="hidden", **PRIVATE)
 
 
 def _follow_hub(networks: Networks, chooser: gr.Dropdown, status: gr.Markdown) -> None:
@@ -101,6 +111,7 @@ def networks_here() -> Networks:
 if __name__ == "__main__":
     try:
         here = networks_here()
+        verify(here.sources[here.default].folder, served=True)  # said now, not on the page
     except UserError as error:
         sys.exit(f"app.py: {error}")
     if os.environ.get("UNET_REPO"):

@@ -82,6 +82,9 @@ def parser() -> argparse.ArgumentParser:
         help="the data it was trained on, and others",
     )  # fmt: skip
 
+    export = commands.add_parser("export", help="make the ONNX graph of a bundle that has none")
+    export.add_argument("--weights", type=Path, required=True, help="bundle folder")
+
     push = commands.add_parser("push", help="upload a bundle to the Hugging Face Hub")
     push.add_argument("--weights", type=Path, required=True, help="bundle folder")
     push.add_argument("--repo", required=True, help="USER/NAME")
@@ -172,6 +175,12 @@ def _rules(arguments: argparse.Namespace) -> None:
     choose_rules(arguments.weights, arguments.data, figures)
 
 
+def _export(arguments: argparse.Namespace) -> None:
+    from unet.training.workflow import export
+
+    export(arguments.weights)
+
+
 def _push(arguments: argparse.Namespace) -> None:
     from unet.inference.hub import push
 
@@ -201,6 +210,7 @@ COMMANDS = {
     "fit": _fit,
     "evaluate": _evaluate,
     "rules": _rules,
+    "export": _export,
     "push": _push,
     "ablate": _ablate,
     "deploy": _deploy,

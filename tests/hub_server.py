@@ -218,7 +218,7 @@ class _Handler(BaseHTTPRequestHandler):
         answers = []
         for wanted in json.loads(body)["files"]:
             path = wanted["path"]
-            large = path.endswith((".h5", ".png"))
+            large = path.endswith((".h5", ".onnx", ".png"))
             answers.append(
                 {
                     "path": path,
@@ -314,7 +314,7 @@ class _Handler(BaseHTTPRequestHandler):
             raise _Refusal(404, "Entry not found", "EntryNotFound")
         blob = files[path]
         content, size = blob.content, len(blob.content)
-        if path.endswith(".h5"):
+        if path.endswith(".onnx"):
             if self.hub.fault == "other":
                 content = bytes(255 - byte for byte in content)
             elif self.hub.fault == "huge":
@@ -341,11 +341,11 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command == "HEAD":
             return
         content = content[start:end]
-        if path.endswith(".h5") and self.hub.fault == "half":
+        if path.endswith(".onnx") and self.hub.fault == "half":
             self.wfile.write(content[: len(content) // 2])
             self.close_connection = True
             self.connection.close()
-        elif path.endswith(".h5") and self.hub.fault == "trickle":
+        elif path.endswith(".onnx") and self.hub.fault == "trickle":
             for position in range(0, len(content), 64):
                 self.wfile.write(content[position : position + 64])
                 time.sleep(0.5)

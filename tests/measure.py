@@ -86,7 +86,8 @@ for _ in range(3):
     model.train_on_batch(x, y)
 step = (time.perf_counter() - started) / 24
 keras.mixed_precision.set_global_policy("float32")
-segmenter = Segmenter(build_unet(ModelConfig()), Network("x"), PostProcessing())
+from unet.inference.keras_network import runner_of
+segmenter = Segmenter(runner_of(build_unet(ModelConfig()), ()), 256, Network("x"), PostProcessing())
 image = np.zeros((500, 600), "uint8")
 times = []
 for _ in range(10):

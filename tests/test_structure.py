@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 MODULES = sorted((ROOT / "unet").rglob("*.py"))
-TENSORFLOW_IN = {"batches", "fast_batchnorm", "segmenter"}
+TENSORFLOW_IN = {"batches", "fast_batchnorm"}
 ROOMS = {  # each may import those that it names, and `ANYWHERE`
     "images": set(),
     "networks": set(),
@@ -55,6 +55,18 @@ def test_the_page_loads_no_training_code():
     assert "unet.page.viewer" in loaded
     assert not {f"unet.{room}" for room in ("training", "data", "evaluation")} & loaded
     assert not {"train", "matplotlib", "imagehash", "sklearn", "tensorflow"} & loaded
+
+
+def test_the_page_is_built_without_keras_or_tensorflow():
+    loaded = modules_loaded_by("import app; app.build_page(app.networks_here())")
+    assert not {"keras", "tensorflow", "h5py", "sklearn"} & loaded
+
+
+def test_a_segmenter_needs_neither_keras_nor_tensorflow():
+    weights = ROOT / "weights" / "unet"
+    loaded = modules_loaded_by(f"from unet import Segmenter; Segmenter.load({str(weights)!r})")
+    assert "onnxruntime" in loaded
+    assert not {"keras", "tensorflow", "h5py"} & loaded
 
 
 def imports_of(path: Path) -> set[str]:

@@ -26,5 +26,5 @@ def _git(*words: str) -> str:
 
 def library_versions() -> dict[str, str]:
     """Versions of Python and of the libraries a network's numbers depend on."""
-    names = ("keras", "tensorflow", "numpy", "pillow", "scipy")
+    names = ("keras", "tensorflow", "onnx", "onnxruntime", "numpy", "pillow", "scipy")
     return {"python": platform.python_version()} | {name: version(name) for name in names}

@@ -56,12 +56,59 @@ assert "unet" not in sys.modules
     np.testing.assert_allclose(tiny_segmenter.network_output(square), keras_alone, atol=1e-6)
 
 
-def test_a_changed_weights_file_is_refused(copy):
-    content = bytearray((copy / "model.weights.h5").read_bytes())
+@pytest.mark.parametrize(
+    ("name", "check"), [("model.weights.h5", verify), ("model.onnx", Segmenter.load)]
+)
+def test_a_changed_file_is_refused(copy, name, check):
+    content = bytearray((copy / name).read_bytes())
     content[-1] ^= 1
-    (copy / "model.weights.h5").write_bytes(bytes(content))
-    with pytest.raises(BundleError, match=r"model\.weights\.h5 is not the file"):
-        Segmenter.load(copy)
+    (copy / name).write_bytes(bytes(content))
+    with pytest.raises(BundleError, match=f"{name} is not the file"):
+        check(copy)
+
+
+def older(folder: Path, **changes) -> None:
+    """Make it a bundle of before there were graphs."""
+    (folder / "model.onnx").unlink()
+    hashes = read_info(folder).sha256
+    del hashes["model.onnx"]
+    edit(folder, sha256=hashes, **changes)
+
+
+def test_an_older_bundle_without_a_graph_gives_the_same_and_is_mended_by_export(
+    copy, tiny_segmenter
+):
+    from unet.training.workflow import export
+
+    older(copy)
+    np.testing.assert_array_equal(
+        Segmenter.load(copy).predict(IMAGE), tiny_segmenter.predict(IMAGE)
+    )
+    export(copy)
+    assert "model.onnx" in verify(copy).sha256
+    np.testing.assert_array_equal(
+        Segmenter.load(copy).predict(IMAGE), tiny_segmenter.predict(IMAGE)
+    )
+
+
+def test_an_older_bundle_where_keras_is_not_installed_is_a_sentence(copy):
+    older(copy)
+    program = f"""
+import sys
+sys.modules["keras"] = None  # as if it were not installed
+from unet import Segmenter
+from unet.errors import UserError
+try:
+    Segmenter.load({str(copy)!r})
+except UserError as error:
+    print(error)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=Path(__file__).parents[2], capture_output=True,
+        text=True, check=True,
+    )  # fmt: skip
+    assert "has no model.onnx" in done.stdout
+    assert "train.py export" in done.stdout
 
 
 def test_a_missing_file_is_named(copy):
@@ -97,9 +144,16 @@ def test_a_unet_json_that_cannot_be_meant_is_refused(copy, changes, message):
 
 def test_weights_of_another_shape_are_refused(copy):
     info = read_info(copy)
-    edit(copy, model={"name": "tiny", "input_size": 32, "filters": [4, 16], "dropout": [0.1, 0.1]})
+    model = {"name": "tiny", "input_size": 32, "filters": [4, 16], "dropout": [0.1, 0.1]}
+    older(copy, model=model)
     assert verify(copy).model != info.model
     with pytest.raises(BundleError, match="does not fit the network"):
+        Segmenter.load(copy)
+
+
+def test_a_graph_of_another_size_is_refused(copy):
+    edit(copy, model={"name": "tiny", "input_size": 64, "filters": [4, 8], "dropout": [0.1, 0.1]})
+    with pytest.raises(BundleError, match="takes images of 32 pixels"):
         Segmenter.load(copy)
 
 

@@ -81,12 +81,14 @@ def test_what_is_no_image_is_refused(tiny_segmenter):
 
 def test_a_network_that_knows_nothing_but_the_map_says_nothing_else():
     from tests.conftest import TINY
+    from unet.inference.keras_network import runner_of
     from unet.inference.postprocessing import PostProcessing
     from unet.inference.prediction import Network
     from unet.inference.segmenter import Segmenter
     from unet.networks import build_network
 
-    segmenter = Segmenter(build_network(TINY), Network("bare"), PostProcessing())
+    run = runner_of(build_network(TINY), ())
+    segmenter = Segmenter(run, TINY.input_size, Network("bare"), PostProcessing())
     found = segmenter.examine(np.full((50, 80), 90, np.uint8))
     assert found.p8.shape == (50, 80)
     assert (found.u8, found.agreement, found.familiar, found.presence, found.limits) == (None,) * 5
@@ -95,12 +97,15 @@ def test_a_network_that_knows_nothing_but_the_map_says_nothing_else():
 
 def test_flip_averaging_treats_left_and_right_alike():
     from tests.conftest import TINY
+    from unet.inference.keras_network import runner_of
     from unet.inference.postprocessing import PostProcessing
     from unet.inference.prediction import Network
     from unet.inference.segmenter import Segmenter
     from unet.networks import build_network
 
-    segmenter = Segmenter(build_network(TINY), Network("flipped"), PostProcessing(), flip=True)
+    run = runner_of(build_network(TINY), ())
+    network = Network("flipped")
+    segmenter = Segmenter(run, TINY.input_size, network, PostProcessing(), flip=True)
     image = np.random.default_rng(0).integers(0, 256, (32, 32), np.uint8)
     found, mirrored = segmenter.examine(image), segmenter.examine(image[:, ::-1])
     for ours, theirs in ((found.p8, mirrored.p8), (found.u8, mirrored.u8)):

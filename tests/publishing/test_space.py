@@ -29,7 +29,7 @@ def test_one_commit_holds_what_the_page_needs_and_no_more(hub, environment):
     assert len(space.commits) == 2
     names = set(space.commits[-1][1]) - {".gitattributes"}
     assert {"app.py", "requirements.txt", "README.md", "LICENSE", "unet/config.py"} <= names
-    assert {"weights/unet/model.weights.h5", "unet/page/viewer/main.js"} <= names
+    assert {"weights/unet/model.onnx", "unet/page/viewer/main.js"} <= names
     rooms = {
         name.split("/")[1] for name in names if name.startswith("unet/") and name[-3:] == ".py"
     }
@@ -94,7 +94,7 @@ def test_the_front_matter_is_what_a_space_reads():
 def test_preloading_is_written_into_the_front_matter():
     text = with_preload((ROOT / "README.md").read_text(), "user/unet")
     (line,) = front_matter(text).to_dict()["preload_from_hub"]
-    assert line == "user/unet unet.json,config.json,metadata.json,model.weights.h5"
+    assert line == "user/unet unet.json,model.onnx"
 
 
 @pytest.mark.parametrize("name", ["page", "a/b/c"])

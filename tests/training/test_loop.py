@@ -180,6 +180,7 @@ def test_the_seed_decides_the_training(data, tmp_path):
 
 def test_presence_is_learnt_with_the_network_and_asked_as_it_was_learnt(data, tmp_path):
     """What the trained head says of an image is what the shipped bundle says of it."""
+    from unet.inference.keras_network import runner_of
     from unet.inference.postprocessing import PostProcessing
     from unet.inference.prediction import Network
     from unet.inference.segmenter import Segmenter
@@ -189,8 +190,9 @@ def test_presence_is_learnt_with_the_network_and_asked_as_it_was_learnt(data, tm
     trained = train(TINY, config, *data, tmp_path / "run")
     assert {"presence_auc", "val_presence_auc", "val_dice", "iou"} <= set(trained.history[-1])
     segmenter = Segmenter(
-        trained.network, Network("x"), PostProcessing(), presence=trained.presence
-    )
+        runner_of(trained.network, trained.presence.layers), TINY.input_size, Network("x"),
+        PostProcessing(), presence=trained.presence,
+    )  # fmt: skip
     with_head = loop._to_train(TINY, config)
     with_head.load_weights(tmp_path / "run" / f"kept-{best_epoch(trained.history):04d}.weights.h5")
     images = data[1].images

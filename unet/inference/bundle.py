@@ -1,8 +1,9 @@
-"""A trained network on disk: write, read, verify.
+"""A trained network on disk: read, verify, replace.
 
 A bundle holds Keras' own directory layout (`config.json`, `metadata.json`, `model.weights.h5`), so
-people who have only Keras can load it, and `unet.json`, from which this project builds the network
-itself: nothing that came from elsewhere is deserialised.
+people who have only Keras can load it; the same network as an ONNX graph, which is what this
+project runs (`model.onnx`); and `unet.json`, which says the rest. No code that came from elsewhere
+is deserialised.
 """
 
 from __future__ import annotations
@@ -12,27 +13,21 @@ import json
 import os
 import shutil
 import tempfile
-import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
-
-import h5py
+from typing import Any, TypeVar
 
 from unet.config import ModelConfig, from_dict, to_dict
 from unet.errors import UserError
 from unet.files import write_whole
 from unet.inference.confidence import Confidence
 from unet.inference.familiarity import Familiarity
+from unet.inference.graph import GRAPH
 from unet.inference.postprocessing import PostProcessing
 from unet.inference.presence import Presence
-from unet.provenance import library_versions
-
-if TYPE_CHECKING:
-    import keras
 
 T = TypeVar("T")
 
@@ -59,7 +54,7 @@ class BundleInfo:
         confidence: Which agreement between views counts as high or low; None if there is one view.
         commit: The project's git commit the run started from; None if unknown.
         versions: Versions of Python and the libraries.
-        sha256: Hash of each file of the Keras layout.
+        sha256: Hash of each file of the Keras layout, and of the ONNX graph.
     """
 
     model: ModelConfig
@@ -73,40 +68,16 @@ class BundleInfo:
     versions: dict[str, str] = field(default_factory=dict)
     sha256: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def layers(self) -> list[str]:
+        """The layers whose features are read."""
+        layers = [self.familiarity.layer] if self.familiarity else []
+        return layers + list(self.presence.layers if self.presence else ())
 
-def write_bundle(
-    folder: Path,
-    network: keras.Model,
-    *,
-    model: ModelConfig,
-    postprocessing: PostProcessing,
-    training: dict[str, Any],
-    split: dict[str, list[str]],
-    familiarity: Familiarity | None,
-    presence: Presence | None,
-    confidence: Confidence | None,
-    commit: str | None,
-) -> BundleInfo:
-    """Write a network's files and `unet.json` to `folder`, which must be empty."""
-    with tempfile.TemporaryDirectory() as temporary:
-        archive = Path(temporary) / "network.keras"
-        network.save(archive)
-        with zipfile.ZipFile(archive) as files:
-            files.extractall(folder)
-    info = BundleInfo(
-        model,
-        postprocessing,
-        training,
-        split,
-        familiarity,
-        presence,
-        confidence,
-        commit,
-        library_versions(),
-        hashes(folder),
-    )
-    write_info(folder, info)
-    return info
+    @property
+    def served(self) -> tuple[str, ...]:
+        """The files that the network is run from: in older bundles those of the Keras layout."""
+        return (GRAPH,) if GRAPH in self.sha256 else KERAS_FILES
 
 
 @contextmanager
@@ -216,19 +187,24 @@ def _optional(read: Callable[[Any], T], value: Any) -> T | None:
     return None if value is None else read(value)
 
 
-def verify(folder: str | Path) -> BundleInfo:
+def verify(folder: str | Path, *, served: bool = False) -> BundleInfo:
     """Read `unet.json` and check the files' hashes against it.
+
+    Args:
+        folder: The bundle.
+        served: Check only the files that the network is run from; the others may be missing.
 
     Raises:
         BundleError: As `read_info`, or a file is missing or differs.
     """
     folder = Path(folder)
     info = read_info(folder)
-    missing = [name for name in KERAS_FILES if not (folder / name).is_file()]
+    names = info.served if served else tuple(dict.fromkeys((*KERAS_FILES, *info.served)))
+    missing = [name for name in names if not (folder / name).is_file()]
     if missing:
         raise BundleError(f"{folder} is incomplete: it lacks {', '.join(missing)}. Fetch it again.")
-    actual = hashes(folder)
-    differing = [name for name in KERAS_FILES if actual[name] != info.sha256.get(name)]
+    actual = hashes(folder, names)
+    differing = [name for name in names if actual[name] != info.sha256.get(name)]
     if differing:
         raise BundleError(
             f"{folder}: {', '.join(differing)} is not the file that unet.json describes "
@@ -237,44 +213,10 @@ def verify(folder: str | Path) -> BundleInfo:
     return info
 
 
-def load_network(folder: str | Path, info: BundleInfo) -> keras.Model:
-    """Build the network that `info` describes and load the folder's weights into it.
-
-    Raises:
-        BundleError: The weights have other shapes.
-    """
-    from unet.networks import build_network
-
-    path = Path(folder) / WEIGHTS
-    try:
-        network = build_network(info.model)
-        if _shapes(path) != sorted(tuple(weight.shape) for weight in network.weights):
-            raise ValueError("its arrays have other shapes")  # Keras would only warn
-        network.load_weights(path)
-    except (ValueError, KeyError, OSError) as error:
-        raise BundleError(
-            f"{path} does not fit the network in unet.json: {str(error)[:200]}"
-        ) from error
-    return network
-
-
-def _shapes(path: Path) -> list[tuple[int, ...]]:
-    """The shapes of all arrays in an HDF5 file, sorted."""
-    shapes: list[tuple[int, ...]] = []
-
-    def visit(_: str, item: h5py.Group | h5py.Dataset) -> None:
-        if isinstance(item, h5py.Dataset):
-            shapes.append(item.shape)
-
-    with h5py.File(path) as file:
-        file.visititems(visit)
-    return sorted(shapes)
-
-
-def hashes(folder: Path) -> dict[str, str]:
-    """sha256 of each file of the Keras layout in `folder`, in hex."""
+def hashes(folder: Path, names: Iterable[str]) -> dict[str, str]:
+    """sha256 of each of these files in `folder`, in hex."""
     result = {}
-    for name in KERAS_FILES:
+    for name in names:
         with open(folder / name, "rb") as file:
             result[name] = hashlib.file_digest(file, "sha256").hexdigest()
     return result

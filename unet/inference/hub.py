@@ -33,7 +33,8 @@ from huggingface_hub.errors import (
 from huggingface_hub.utils import validate_repo_id
 
 from unet.errors import UserError
-from unet.inference.bundle import KERAS_FILES, WEIGHTS, verify
+from unet.inference.bundle import WEIGHTS, read_info, verify
+from unet.inference.graph import GRAPH
 
 T = TypeVar("T")
 
@@ -41,10 +42,9 @@ FETCH_TIMEOUT_S = 300.0
 """Seconds a fetch may take in all."""
 ANSWER_TIMEOUT_S = 10.0
 """Seconds the Hub may take for one answer before a file is read."""
-MAX_BYTES = {WEIGHTS: 500_000_000}
+MAX_BYTES = {WEIGHTS: 500_000_000, GRAPH: 500_000_000}
 """Largest size of each file that is read; others may have `MAX_OTHER_BYTES`."""
 MAX_OTHER_BYTES = 20_000_000
-NEEDED = ("unet.json", *KERAS_FILES)
 OPTIONAL_FILES = ("metrics.json", "cases.csv", "README.md")
 """Files the page shows where they are there."""
 
@@ -125,24 +125,39 @@ def fetch(
     """
     check_name(repo)
     if revision is not None and _COMMIT.fullmatch(revision):
-        cached = [try_to_load_from_cache(repo, name, revision=revision) for name in NEEDED]
-        if all(isinstance(path, str) for path in cached):
-            return _verified(Path(cached[0]).parent), revision
+        cached = _cached(repo, revision)
+        if cached is not None:
+            return _verified(cached), revision
 
     def download() -> tuple[Path, str]:
         commit = HfApi().model_info(repo, revision=revision, timeout=ANSWER_TIMEOUT_S).sha
-        paths = [_needed(repo, name, commit) for name in NEEDED]
+        folder = Path(_needed(repo, "unet.json", commit)).parent
+        for name in read_info(folder).served:
+            _needed(repo, name, commit)
         for name in OPTIONAL_FILES:
             with suppress(RemoteEntryNotFoundError):
                 _download(repo, name, commit)
-        return Path(paths[0]).parent, commit
+        return folder, commit
 
     folder, commit = explained(repo, lambda: _within(deadline, download))
     return _verified(folder), commit
 
 
+def _cached(repo: str, commit: str) -> Path | None:
+    """The bundle's folder in the cache if all that the network is run from is there."""
+
+    def path_of(name: str) -> Path | None:
+        path = try_to_load_from_cache(repo, name, revision=commit)
+        return Path(path) if isinstance(path, str) else None
+
+    info = path_of("unet.json")
+    if info is None or None in map(path_of, read_info(info.parent).served):
+        return None
+    return info.parent
+
+
 def _verified(folder: Path) -> Path:
-    verify(folder)
+    verify(folder, served=True)
     return folder
 
 

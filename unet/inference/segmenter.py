@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from unet.inference.bundle import WEIGHTS, BundleError, load_network, verify
+from unet.inference.bundle import WEIGHTS, BundleError, BundleInfo, verify
 from unet.inference.confidence import Confidence, agreement, disagreement
 from unet.inference.familiarity import Familiarity
+from unet.inference.graph import GRAPH, PROBABILITY, Graph, GraphError
 from unet.inference.postprocessing import PostProcessing, quantise
 from unet.inference.prediction import Network, Prediction
 from unet.inference.preprocessing import from_output, to_grey, to_input
 from unet.inference.presence import Presence
 
 if TYPE_CHECKING:
-    import keras
     from PIL import Image
 
-
-PROBABILITY = "probability"
-"""Name of a network's output among those of `with_features`."""
+Run = Callable[[np.ndarray], dict[str, np.ndarray]]
+"""Gives a network's outputs for a batch, as `unet.inference.graph.Graph` does."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,8 @@ class Segmenter:
 
     def __init__(
         self,
-        model: keras.Model,
+        run: Run,
+        size: int,
         network: Network,
         postprocessing: PostProcessing,
         *,
@@ -64,28 +64,26 @@ class Segmenter:
         presence: Presence | None = None,
         confidence: Confidence | None = None,
     ):
-        """Wrap a network `(B, S, S, 1)` → `(B, S, S, 1)`, trace its graph and run it once.
+        """Wrap what runs a network whose input is of that size, and run it once.
 
         With `flip`, an image's probability is the mean of the outputs for it and its mirror image.
-        """
-        import tensorflow as tf
 
+        Raises:
+            ValueError: Familiarity or presence ask for features that the network does not give.
+        """
         self.network = network
         self.postprocessing = postprocessing
         self._flip = flip
         self._familiarity = familiarity
         self.presence = presence
         self.confidence = confidence
-        self._size = model.input_shape[1]
+        self._size = size
         self._lock = threading.Lock()
-        layers = [familiarity.layer] if familiarity else []
-        layers += presence.layers if presence else ()
-        with_layers = with_features(model, layers)
-        shape = tf.TensorSpec((None, self._size, self._size, 1), tf.float32)
-        self._graph = tf.function(
-            lambda batch: with_layers(batch, training=False), input_signature=[shape]
-        )
-        self.network_output(np.zeros((self._size, self._size), np.uint8))
+        self._run = run
+        try:
+            self.network_output(np.zeros((size, size), np.uint8))
+        except KeyError as error:
+            raise ValueError(f"the network has no output {error}") from None
 
     @classmethod
     def load(cls, folder: str | Path, revision: str | None = None) -> Segmenter:
@@ -98,11 +96,12 @@ class Segmenter:
         Raises:
             unet.inference.bundle.BundleError: Not a whole, unaltered bundle.
         """
-        info = verify(folder)
-        model = load_network(folder, info)
+        info = verify(folder, served=True)
+        graph = graph_of(folder, info)
         try:
             return cls(
-                model,
+                graph,
+                graph.size,
                 Network(info.model.name, info.sha256[WEIGHTS], revision),
                 info.postprocessing,
                 flip=info.model.flip_averaging,
@@ -153,8 +152,8 @@ class Segmenter:
         if self._flip:
             batch = np.concatenate([batch, batch[:, :, ::-1]])  # (2, S, S, 1)
         with self._lock:
-            outputs = {name: output.numpy() for name, output in self._graph(batch).items()}
-        probability = outputs[PROBABILITY][:, :, :, 0]  # (V, S, S)
+            outputs = self._run(batch)
+        probability = np.array(outputs[PROBABILITY][:, :, :, 0])  # (V, S, S)
         probability[1:] = probability[1:, :, ::-1].copy()
         familiar = presence = None
         if self._familiarity:
@@ -215,14 +214,39 @@ class Segmenter:
         return self.examine(image).answer(threshold).mask
 
 
-def with_features(network: keras.Model, layers: Sequence[str]) -> keras.Model:
-    """The network with its outputs by name.
+def graph_of(folder: str | Path, info: BundleInfo) -> Graph:
+    """The bundle's graph. One of an older bundle, without, is made of the Keras layout.
 
-    `PROBABILITY` is its own, `(B, S, S, 1)`; under each layer's name are that layer's features,
-    averaged over the image, `(B, D)`.
+    Raises:
+        BundleError: The graph is not one to be run, or not of the network that `info` describes;
+            or there is none, and Keras is not there to make it.
     """
-    import keras
+    folder = Path(folder)
+    try:
+        if GRAPH in info.sha256:
+            graph = Graph((folder / GRAPH).read_bytes())
+        else:
+            graph = Graph(_made(folder, info))
+    except GraphError as error:
+        raise BundleError(f"{folder}: {error}") from error
+    if graph.size != info.model.input_size:
+        raise BundleError(
+            f"{folder}: {GRAPH} takes images of {graph.size} pixels, unet.json says "
+            f"{info.model.input_size}. Fetch the bundle again."
+        )
+    return graph
 
-    pool = keras.layers.GlobalAveragePooling2D()
-    features = {name: pool(network.get_layer(name).output) for name in layers}
-    return keras.Model(network.input, {PROBABILITY: network.output, **features})
+
+def _made(folder: Path, info: BundleInfo) -> bytes:
+    try:
+        from unet.inference.keras_network import load_network, onnx_of
+    except ImportError as error:
+        raise BundleError(
+            f"{folder} has no {GRAPH}: it was written before there was one, and to make it takes "
+            f"what requirements-train.txt names ({error.name} is missing). There, run train.py "
+            "export --weights on it."
+        ) from None
+    try:
+        return onnx_of(load_network(folder, info), info.layers)
+    except KeyError as error:
+        raise BundleError(f"{folder}: the network has no layer {error}") from None

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import keras
 
 ARCHITECTURES = {"plain": "unet", "efficientnet-lite2": "efficientnet_unet"}
-"""Module of each encoder; imported when it is asked for, since it imports Keras."""
+"""Module of each encoder."""
 
 
 def architecture(config: ModelConfig) -> ModuleType:
@@ -35,8 +35,6 @@ def build_network(
         batch_normalization: The class for the normalisation layers; Keras' own if None. Training
             passes a faster one with the same weights; whatever is saved is built with Keras' own.
     """
-    import keras
-
     module = architecture(config)
     module.check(config)
-    return module.build(config, batch_normalization or keras.layers.BatchNormalization)
+    return module.build(config, batch_normalization)

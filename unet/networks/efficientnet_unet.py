@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import keras
+from typing import TYPE_CHECKING
 
 from unet.config import ModelConfig
+
+if TYPE_CHECKING:
+    import keras
 
 STAGES = (  # repeats, kernel, stride, expansion, filters
     (1, 3, 1, 1, 16),
@@ -61,7 +64,7 @@ def _stage_output(stage: int) -> str:
 
 def build(
     config: ModelConfig,
-    batch_normalization: type[keras.layers.BatchNormalization] = keras.layers.BatchNormalization,
+    batch_normalization: type[keras.layers.BatchNormalization] | None = None,
 ) -> keras.Model:
     """Build the network: an encoder that halves five times, a decoder that doubles four times.
 
@@ -77,6 +80,9 @@ def build(
         A model from float32 `(B, S, S, 1)` in [0, 1] to the lesion probability of each pixel,
         float32 `(B, S, S, 1)` in [0, 1], where S is `config.input_size`.
     """
+    import keras  # here: the page reads what this module says, and has no Keras
+
+    batch_normalization = batch_normalization or keras.layers.BatchNormalization
     size = config.input_size
     inputs = keras.Input((size, size, 1), name="image")  # (B, S, S, 1)
     x, skips = _encoder(inputs, batch_normalization)  # (B, S/32, S/32, 352)
@@ -105,6 +111,7 @@ def build(
 
 def _encoder(inputs, batch_normalization):
     """Features at 1/32 of the input's size, and those at 1/2, 1/4, 1/8 and 1/16."""
+    import keras
 
     def normalised(x, name: str, relu: bool = True):
         x = batch_normalization(epsilon=EPSILON, name=f"{name}_norm")(x)

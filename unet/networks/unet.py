@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import keras
+from typing import TYPE_CHECKING
 
 from unet.config import ModelConfig
+
+if TYPE_CHECKING:
+    import keras
 
 SENTENCE = (
     "The U-Net of: Cheng, Illanko, Khan. Image Segmentation of Breast Cancer Ultrasounds using "
@@ -36,19 +39,22 @@ def presence_layers(config: ModelConfig) -> list[str]:
 
 def build(
     config: ModelConfig,
-    batch_normalization: type[keras.layers.BatchNormalization] = keras.layers.BatchNormalization,
+    batch_normalization: type[keras.layers.BatchNormalization] | None = None,
 ) -> keras.Model:
     """Build the U-Net of Cheng, Illanko and Khan (after Ronneberger et al., MICCAI 2015).
 
     Args:
         config: Sizes, filters and dropout; the defaults are the paper's.
         batch_normalization: The class for the normalisation layers. Training passes a faster one
-            with the same weights; whatever is saved is built with the default.
+            with the same weights; whatever is saved is built with Keras' own, the default.
 
     Returns:
         A model from float32 `(B, S, S, 1)` in [0, 1] to the lesion probability of each pixel,
         float32 `(B, S, S, 1)` in [0, 1], where S is `config.input_size`.
     """
+    import keras  # here: the page reads what this module says, and has no Keras
+
+    batch_normalization = batch_normalization or keras.layers.BatchNormalization
 
     def double_convolution(x, filters: int, dropout: float, name: str):
         for i in (1, 2):

@@ -52,6 +52,7 @@ class Networks:
         self.notice = ""
         self._loaded: dict[str, Segmenter] = {}
         self._loading = {name: threading.Lock() for name in self._sources}
+        self._failed: dict[str, str] = {}
 
     @property
     def sources(self) -> dict[str, Source]:
@@ -66,13 +67,35 @@ class Networks:
             with self._loading[name]:  # nobody who uses another network waits
                 if name not in self._loaded:
                     self._loaded[name] = Segmenter.load(self._sources[name].folder)
+                    self._failed.pop(name, None)
         return self._loaded[name]
+
+    def load_in_background(self, name: str) -> threading.Thread:
+        """Load a network while the page answers already; what fails is told by `status`."""
+
+        def load() -> None:
+            try:
+                self.get(name)
+            except UserError as error:
+                self._failed[name] = str(error)
+                print(f"{name}: {error}", file=sys.stderr)
+
+        thread = threading.Thread(target=load, daemon=True, name=f"load {name}")
+        thread.start()
+        return thread
+
+    def is_settled(self, name: str) -> bool:
+        """Whether the network is loaded, or cannot be."""
+        return name in self._loaded or name in self._failed
 
     def status(self, name: str) -> str:
         """What the page runs on, in a line of Markdown."""
         revision = self._sources[name].revision
         origin = "bundled" if revision is None else f"downloaded, revision `{revision[:12]}`"
-        return f"Network **{name}** ({origin}). {self.notice}".strip()
+        state = "" if name in self._loaded else ", loading…"
+        if name in self._failed:
+            state = ": it cannot be loaded, choose another one"
+        return f"Network **{name}** ({origin}){state}. {self.notice}".strip().replace("….", "…")
 
     def follow_hub(
         self, repo: str, revision: str | None, retry: float = RETRY_S

@@ -12,7 +12,8 @@ from pathlib import Path
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 from huggingface_hub.errors import HfHubHTTPError
 
-from unet.inference.bundle import bundles_in, verify
+from unet.inference.bundle import KERAS_FILES, bundles_in, verify
+from unet.inference.graph import GRAPH
 from unet.inference.hub import HubError, check_name, check_ours, explained
 
 ROOT = Path(__file__).parents[2]
@@ -28,8 +29,13 @@ def page_files(root: Path = ROOT) -> dict[str, Path]:
         if path.suffix in (".py", ".js", ".css", ".html") and room not in TRAINING_ROOMS:
             files.append(path)
     for bundle in bundles_in(root / "weights"):
-        verify(bundle)
-        files += [path for path in sorted(bundle.rglob("*")) if path.is_file()]
+        if GRAPH not in verify(bundle).sha256:
+            raise HubError(
+                f"{bundle} has no {GRAPH}, which the page runs. Make it: python train.py export "
+                f"--weights {bundle}"
+            )
+        everything = (path for path in sorted(bundle.rglob("*")) if path.is_file())
+        files += [path for path in everything if path.name not in KERAS_FILES]
     files += [root / path for path in _pictures(root / "README.md")]
     return {path.relative_to(root).as_posix(): path for path in files}
 
@@ -77,7 +83,7 @@ def deploy(repo: str, *, private: bool = False, preload: str | None = None) -> s
 
 def with_preload(readme: str, model: str) -> str:
     """The README with `preload_from_hub` for the model's weights in its front matter."""
-    line = f"preload_from_hub:\n  - {model} unet.json,config.json,metadata.json,model.weights.h5\n"
+    line = f"preload_from_hub:\n  - {model} unet.json,{GRAPH}\n"
     head, mark, rest = readme.partition("\n---\n")
     if not mark:
         raise HubError("README.md has no front matter between two lines of '---'. Restore it.")

@@ -24,10 +24,10 @@ from unet.evaluation.metrics import Confusion, ratio_interval
 from unet.evaluation.rules import choose_postprocessing
 from unet.evaluation.scores import Map, probability_maps
 from unet.files import write_whole
-from unet.inference.bundle import BundleInfo, load_network, verify
+from unet.inference.bundle import BundleInfo, verify
 from unet.inference.postprocessing import PostProcessing
 from unet.inference.prediction import Network
-from unet.inference.segmenter import Segmenter
+from unet.inference.segmenter import Segmenter, graph_of
 from unet.publishing.card import write_card
 from unet.training.examples import examples_of
 from unet.training.learnt import segmenter_without_rules
@@ -126,8 +126,9 @@ def ablate_rules(data: Path, folder: Path, info: BundleInfo) -> list[dict[str, A
     rules = info.postprocessing
     whole = probability_maps(Segmenter.load(folder), cases)
     single = Segmenter(
-        load_network(folder, info), Network(info.model.name), rules, presence=info.presence
-    )
+        graph_of(folder, info), info.model.input_size, Network(info.model.name), rules,
+        presence=info.presence,
+    )  # fmt: skip
     one_view = probability_maps(single, cases)
     no_presence = [
         dataclasses.replace(m, prediction=dataclasses.replace(m.prediction, presence=None))

@@ -15,10 +15,11 @@ from unet.data.batches import STRONG, augmented
 from unet.evaluation.scores import Map
 from unet.inference.confidence import Confidence
 from unet.inference.familiarity import Familiarity
+from unet.inference.keras_network import runner_of, with_features
 from unet.inference.postprocessing import PostProcessing
 from unet.inference.prediction import Network
 from unet.inference.presence import Presence
-from unet.inference.segmenter import Segmenter, with_features
+from unet.inference.segmenter import Segmenter
 from unet.networks import architecture
 from unet.training.loop import Examples, Trained
 
@@ -129,7 +130,8 @@ def segmenter_without_rules(
     if presence is None:
         presence = learn_presence(trained.network, model_config, examples, seed)
     return Segmenter(
-        trained.network,
+        runner_of(trained.network, presence.layers if presence else ()),
+        model_config.input_size,
         Network(model_config.name),
         PostProcessing(),
         flip=model_config.flip_averaging,

@@ -19,8 +19,8 @@ import numpy as np
 from unet.config import ModelConfig, TrainConfig, to_dict
 from unet.data.batches import MILD, STRONG, WIDE, evaluation_batches, training_batches
 from unet.errors import UserError
+from unet.inference.graph import PROBABILITY
 from unet.inference.presence import Presence
-from unet.inference.segmenter import PROBABILITY
 from unet.networks import architecture, build_network
 from unet.networks.fast_batchnorm import FusedBatchNormalization
 from unet.networks.imagenet import load_imagenet_encoder

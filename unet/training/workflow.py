@@ -29,9 +29,10 @@ from unet.inference.bundle import (
     BundleInfo,
     read_info,
     replacing,
-    write_bundle,
+    verify,
     write_info,
 )
+from unet.inference.graph import GRAPH
 from unet.inference.postprocessing import quantise
 from unet.inference.segmenter import Segmenter
 from unet.publishing.card import write_card
@@ -93,6 +94,7 @@ def fit(
     Raises:
         UserError: Before anything is trained, where `out` may not be replaced.
     """
+    from unet.inference.keras_network import write_bundle
     from unet.training.checkpoint import Checkpoint, kept_epoch
     from unet.training.loop import Examples, train
 
@@ -375,6 +377,19 @@ def choose_rules(weights: Path, data: list[str], figures: Path) -> None:
         ),
     )
     evaluate(weights, data, "all", None, figures)
+
+
+def export(weights: Path) -> None:
+    """Make a bundle's ONNX graph anew, of its Keras network."""
+    from unet.inference.keras_network import load_network, write_graph
+
+    info = read_info(weights)
+    if not (weights / GRAPH).is_file():  # an older bundle, or one whose graph was lost
+        info = replace(info, sha256={k: v for k, v in info.sha256.items() if k != GRAPH})
+        write_info(weights, info)
+    info = verify(weights)
+    write_graph(weights, load_network(weights, info), info)
+    print(f"wrote {weights / GRAPH}")
 
 
 def _own_and_others(

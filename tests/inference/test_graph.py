@@ -1,0 +1,92 @@
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from unet.inference.graph import Graph, GraphError
+
+
+def graph_of(*nodes, shape=("B", 8, 8, 1), output="probability", tensors=()) -> bytes:
+    """An ONNX file with these nodes, from "image" to `output`."""
+    graph = helper.make_graph(
+        nodes,
+        "network",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info(output, TensorProto.FLOAT, shape)],
+        list(tensors),
+    )
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("elsewhere", 1)]
+    return helper.make_model(graph, opset_imports=opsets, ir_version=10).SerializeToString()
+
+
+SIGMOID = helper.make_node("Sigmoid", ["image"], ["probability"])
+
+
+def test_a_graph_of_standard_operators_is_run_for_any_batch():
+    graph = Graph(graph_of(SIGMOID))
+    assert graph.size == 8
+    batch = np.linspace(-2, 2, 3 * 64, dtype=np.float32).reshape(3, 8, 8, 1)
+    np.testing.assert_allclose(graph(batch)["probability"], 1 / (1 + np.exp(-batch)), atol=1e-6)
+    assert graph(batch[:1])["probability"].shape == (1, 8, 8, 1)
+
+
+def test_an_operator_from_elsewhere_is_refused():
+    foreign = helper.make_node("Run", ["image"], ["probability"], domain="elsewhere")
+    with pytest.raises(GraphError, match=r"not ONNX' own \(elsewhere\)"):
+        Graph(graph_of(foreign))
+
+
+def test_an_operator_from_elsewhere_within_a_branch_is_refused():
+    def branch(node):
+        out = helper.make_tensor_value_info("probability", TensorProto.FLOAT, ("B", 8, 8, 1))
+        return helper.make_graph([node], "branch", [], [out])
+
+    yes = helper.make_tensor("yes", TensorProto.BOOL, [], [True])
+    foreign = helper.make_node("Run", ["image"], ["probability"], domain="com.microsoft")
+    choice = helper.make_node(
+        "If", ["yes"], ["probability"], then_branch=branch(SIGMOID), else_branch=branch(foreign)
+    )
+    with pytest.raises(GraphError, match=r"com\.microsoft"):
+        Graph(graph_of(choice, tensors=[yes]))
+
+
+def test_weights_in_other_files_are_not_read(tmp_path):
+    (tmp_path / "secret").write_bytes(b"\0" * 4)
+    tensor = onnx.TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[1])
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value=str(tmp_path / "secret"))
+    add = helper.make_node("Add", ["image", "w"], ["probability"])
+    with pytest.raises(GraphError, match="keeps weights in other files"):
+        Graph(graph_of(add, tensors=[tensor]))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"not onnx", "is not an ONNX file"),
+        (b"", "cannot be run|expected one input"),
+        (graph_of(SIGMOID)[:-40], "is not an ONNX file|cannot be run"),
+        (graph_of(SIGMOID, shape=("B", 8, 9, 1)), "expected one input"),
+        (graph_of(helper.make_node("Sigmoid", ["image"], ["x"]), output="x"), "expected an output"),
+        (graph_of(helper.make_node("NoSuch", ["image"], ["probability"])), "cannot be run"),
+    ],
+    ids=["text", "empty", "cut", "oblong", "other output", "unknown operator"],
+)
+def test_what_is_no_network_is_refused(content, message):
+    with pytest.raises(GraphError, match=message):
+        Graph(content)
+
+
+def test_the_graph_in_a_bundle_gives_what_keras_gives(tiny_bundle):
+    from unet.inference.bundle import read_info
+    from unet.inference.graph import GRAPH
+    from unet.inference.keras_network import load_network, runner_of
+
+    info = read_info(tiny_bundle)
+    graph = Graph((tiny_bundle / GRAPH).read_bytes())
+    batch = np.random.default_rng(3).random((5, graph.size, graph.size, 1), np.float32)
+    expected = runner_of(load_network(tiny_bundle, info), info.layers)(batch)
+    found = graph(batch)
+    assert set(found) == set(expected) > {"probability"}
+    for name, values in expected.items():
+        np.testing.assert_allclose(found[name], values, atol=1e-5)
