@@ -93,7 +93,10 @@ def parser() -> argparse.ArgumentParser:
 
     ablate = commands.add_parser("ablate", help="measure what each part of a bundle's recipe gives")
     ablate.add_argument("--weights", type=Path, required=True, help="bundle folder")
-    ablate.add_argument("--data", type=Path, required=True, help="the BUSI folder")
+    ablate.add_argument(
+        "--data", type=Path, required=True, action="append", metavar="DIR",
+        help="the data it was trained on; may be given several times",
+    )  # fmt: skip
     ablate.add_argument("--run-dir", type=Path, default=Path("runs/ablation"))
 
     deploy = commands.add_parser("deploy", help="put the page on a Hugging Face Space")

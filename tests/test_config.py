@@ -38,7 +38,6 @@ def test_a_value_of_another_type_is_refused(values):
         {"loss": "focal"},
         {"keep": "first"},
         {"strong": True, "augment": False},
-        {"annotations": True},
     ],
 )
 def test_a_recipe_that_cannot_run_is_refused(values):

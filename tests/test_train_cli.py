@@ -98,7 +98,7 @@ def test_cards_are_written_and_marks_are_asked_for(tmp_path, capsys, monkeypatch
     assert "expected the marks" in capsys.readouterr().err
     (tmp_path / "README.md").write_text("<!-- results: x -->\n<!-- end of results -->\n")
     assert train.main(["cards"]) == 0
-    assert "| test split, " in (tmp_path / "README.md").read_text()
+    assert ", test split, " in (tmp_path / "README.md").read_text()
     assert (tmp_path / "weights" / "tiny" / "README.md").exists()
 
 

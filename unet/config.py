@@ -72,11 +72,9 @@ class TrainConfig:
         pretrained: Whether a published encoder starts from its ImageNet weights.
         augment: Whether training images are flipped, warped and changed in grey values.
         strong: Whether that is done as widely as scanners differ (needs `augment`).
-        wide: Whether the picture is also made much smaller and larger (needs `strong`).
         pieces: Whether pieces of images, with and without lesions, are shown beside them.
         normals: How often an image without a lesion is shown while one with a lesion is shown once.
         presence: Whether the network learns to tell if there is a lesion at all, beside where.
-        annotations: Whether calipers and text are drawn over training images (needs `strong`).
         keep: Which epoch is kept: the "best" by mean Dice on validation, or the "last".
         patience: Epochs without a better validation score after which training stops, where the
             best is kept.
@@ -97,11 +95,9 @@ class TrainConfig:
     pretrained: bool = False
     augment: bool = True
     strong: bool = False
-    wide: bool = False
     pieces: bool = False
     normals: int = 1
     presence: bool = False
-    annotations: bool = False
     keep: str = "best"
     patience: int = 25
     precision: str = "float32"
@@ -122,9 +118,8 @@ class TrainConfig:
                     f"TrainConfig: {name} must be {' or '.join(map(repr, known))}. "
                     f"Received: {getattr(self, name)!r}"
                 )
-        for name, needed in (("strong", "augment"), ("wide", "strong"), ("annotations", "strong")):
-            if getattr(self, name) and not getattr(self, needed):
-                raise ValueError(f"TrainConfig: {name} needs {needed}. Received: {needed}=False")
+        if self.strong and not self.augment:
+            raise ValueError("TrainConfig: strong needs augment. Received: augment=False")
         for name in ("test_fraction", "validation_fraction"):
             if not 0 < getattr(self, name) < 1:
                 raise ValueError(

@@ -135,7 +135,7 @@ def test_fit_writes_a_whole_bundle(tiny_bundle):
     names = {str(path.relative_to(tiny_bundle)) for path in tiny_bundle.rglob("*.*")}
     assert names == {
         "README.md", "cases.csv", "config.json", "history.csv", "metadata.json", "metrics.json",
-        "model.weights.h5", "unet.json", "plots/learning_curves.png", "plots/phantoms.png",
+        "model.onnx", "model.weights.h5", "unet.json", "plots/learning_curves.png", "plots/phantoms.png",
         "plots/threshold_sweep_test.png", "plots/threshold_sweep_train.png",
         "plots/threshold_sweep_validation.png", "plots/calibration_test.png",
         "plots/calibration_train.png", "plots/calibration_validation.png",
@@ -255,10 +255,11 @@ def test_scores_are_told_by_data_set_and_scanner_where_there_are_several():
 
     results = [result("BUSI", "", 200), result("BUS-BRA", "A", 100), result("BUS-BRA", "B", 200)]
     summary = summarise(results)
-    found = {name: part["lesion_images"]["dice"]["value"]
+    found = {name: part["final"]["lesion_images"]["dice"]["value"]
              for name, part in summary["by_dataset"].items()}  # fmt: skip
     assert found == {"BUSI": 1.0, "BUS-BRA": 0.5}
-    assert list(summary["by_scanner"]) == ["A", "B"]
+    assert list(summary["by_dataset"]["BUS-BRA"]["by_scanner"]) == ["A", "B"]
+    assert not {"by_scanner"} & {*summary, *summary["by_dataset"]["BUSI"]}
     missed = summary["final"]["lesion_images_without_mask"]
     assert (missed["count"], missed["of"]) == (1, 3)
     assert "by_dataset" not in summarise(results[:1])
@@ -299,5 +300,5 @@ def test_rules_are_chosen_anew_with_other_data_sets_and_these_are_scored(
     plain = metrics["splits"]["validation"]["plain"]["lesion_images_without_mask"]
     assert validation["count"] <= max(plain["count"], 0.03 * plain["of"])
     text = (copy / "README.md").read_text()
-    assert "| held-out images of data sets it was not trained on, 3 images |" in text
+    assert "| elsewhere, test split, a data set it was not trained on, 3 images |" in text
     assert f"Chosen on validation cases of {phantoms.name} + elsewhere" in text

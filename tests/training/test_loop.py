@@ -209,7 +209,7 @@ def test_a_run_begun_before_there_was_a_setting_is_resumed(data, tmp_path):
     train(TINY, one, *data, tmp_path)
     path = tmp_path / "last" / "state.json"
     state = json.loads(path.read_text())
-    for name in ("wide", "pieces", "normals", "presence"):
+    for name in ("pieces", "normals", "presence"):
         del state["settings"]["train"][name]
     path.write_text(json.dumps(state))
     assert len(train(TINY, one, *data, tmp_path, resume=True).history) == 1

@@ -6,12 +6,10 @@ So a run that is killed and resumed sees the same images in the same order as on
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import tensorflow as tf
-
-from unet.data.annotations import annotation_layers
 
 
 @dataclass(frozen=True)
@@ -29,7 +27,6 @@ class Augmentation:
         speckle: Deviation of multiplicative grain of two pixels' size.
         noise: Deviation of multiplicative noise by pixel.
         coarse: Share of the images that lose resolution, down to 0.3 of it.
-        annotated: Share of the images that annotations are drawn over, where there are any.
     """
 
     rotation: float = math.radians(12)
@@ -45,7 +42,6 @@ class Augmentation:
     speckle: float = 0.0
     noise: float = 0.03
     coarse: float = 0.0
-    annotated: float = 0.5
 
 
 MILD = Augmentation()
@@ -63,9 +59,6 @@ STRONG = Augmentation(
     coarse=0.3,
 )
 """As widely as scanners and their settings differ."""
-WIDE = replace(STRONG, larger=0.45, smaller=0.6, coarse=0.4)
-"""And as far as they differ in how deep they look."""
-AUGMENTATIONS = {"none": None, "mild": MILD, "strong": STRONG, "wide": WIDE}
 
 
 def training_batches(
@@ -76,7 +69,6 @@ def training_batches(
     seed: int,
     first_epoch: int = 0,
     augmentation: Augmentation | None = MILD,
-    annotations: bool = False,
     repeats: np.ndarray | None = None,
     outlined: np.ndarray | None = None,
     presence: bool = False,
@@ -91,7 +83,6 @@ def training_batches(
         first_epoch: The epoch to start from, counted from 0.
         augmentation: How images are warped with their masks and changed in grey values; None for
             as they are.
-        annotations: Draw calipers and text over some of the augmented images.
         repeats: int `(N,)`, how often each case is shown an epoch; once if None.
         outlined: bool `(N,)`, whether its mask counts in the loss; needs `presence`. All do if
             None.
@@ -107,7 +98,6 @@ def training_batches(
     count = len(shown)
     counts = None if outlined is None else tf.constant(outlined, tf.float32)
     images, masks = tf.constant(images), tf.constant(masks)
-    layers = tf.constant(annotation_layers(images.shape[1], seed)) if annotations else None
 
     def one_epoch(epoch):  # scalar int64
         order = tf.random.experimental.stateless_shuffle(tf.range(count), [seed, epoch])
@@ -119,7 +109,7 @@ def training_batches(
             image, mask = images[index], tf.cast(masks[index], tf.float32)  # (S, S, 1) each
             if augmentation is not None:
                 key = tf.stack([tf.cast(seed, tf.int64), epoch * count + tf.cast(place, tf.int64)])
-                image, mask = augmented(image, mask, key, augmentation, layers)
+                image, mask = augmented(image, mask, key, augmentation)
             if counts is None:
                 return image, _answers(mask) if presence else mask
             return image, _answers(mask), {"probability": counts[index], "presence": 1.0}
@@ -157,19 +147,17 @@ def augmented(
     mask: tf.Tensor,
     key: tf.Tensor,
     how: Augmentation = MILD,
-    layers: tf.Tensor | None = None,
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Warp an image with its mask and change the image's grey values.
 
-    Geometry first, then gamma, gain over depth, speckle, brightness, contrast, annotations, loss of
-    resolution, noise. Horizontal flip only: ultrasound has a top. Grey values stay in [0, 1].
+    Geometry first, then gamma, gain over depth, speckle, brightness, contrast, loss of resolution,
+    noise. Horizontal flip only: ultrasound has a top. Grey values stay in [0, 1].
 
     Args:
         image: float32 `(S, S, 1)` in [0, 1].
         mask: float32 `(S, S, 1)`, 0 or 1; stays so. A lesion may leave the picture.
         key: int64 `(2,)`; the same key gives the same result.
         how: How far.
-        layers: uint8 `(N, S, S)` of `annotation_layers`, or None for no annotations.
     """
     keys = tf.unstack(tf.random.experimental.stateless_split(key, 5))
     size = image.shape[0]
@@ -192,12 +180,7 @@ def augmented(
         image = (image - mean) * tf.exp(contrast * how.contrast) + mean
     image = tf.clip_by_value(image, 0.0, 1.0)
 
-    pick, lose, blend = tf.unstack(tf.random.stateless_uniform([3], keys[3]))
-    if layers is not None:
-        number = tf.cast(pick / how.annotated * len(layers), tf.int32)
-        layer = layers[tf.minimum(number, len(layers) - 1)][:, :, None]  # (S, S, 1)
-        drawn = (layer > 0) & (pick < how.annotated)
-        image = tf.where(drawn, tf.cast(layer, tf.float32) / 255, image)
+    lose, blend = tf.unstack(tf.random.stateless_uniform([2], keys[3]))
     if how.coarse:
         reduced = tf.cast(tf.cast(size, tf.float32) * (0.3 + 0.5 * blend), tf.int32)
         image = tf.cond(

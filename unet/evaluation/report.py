@@ -25,6 +25,7 @@ from unet.evaluation.summary import dice_by_confidence, summarise
 from unet.files import rows_to_csv, write_whole
 from unet.inference.segmenter import Segmenter
 from unet.provenance import git_commit
+from unet.publishing.tables import by_dataset
 
 EXAMPLES = 8
 """Cases shown in a figure of examples."""
@@ -72,15 +73,7 @@ def evaluate_splits(
             print(f"\r{split}: {number}/{len(cases)} cases evaluated", end="", flush=True)
         print()
         rows |= {result.id: case_row(result) for result in results}
-        summary = summarise(results)
-        summary["sweep"] = sweep(maps, segmenter.postprocessing)
-        summary["operating_curve"] = operating_curve(maps, segmenter.threshold)
-        summary["calibration"] = calibration_curve(maps)
-        if segmenter.confidence:
-            summary["by_confidence"] = dice_by_confidence(results, segmenter.confidence)
-        kept = [result for result in results if result.id in curated]
-        if kept:
-            summary["curated"] = summarise(kept)
+        summary = _summary(segmenter, results, maps, curated)
         summary["made_by"] = {
             "weights": sha256,
             "data": fingerprints[split],
@@ -109,6 +102,24 @@ def evaluate_splits(
     write_whole(folder / "metrics.json", json.dumps(metrics, indent=1) + "\n")
     write_whole(folder / "cases.csv", cases)
     return metrics
+
+
+def _summary(
+    segmenter: Segmenter, results: list[CaseResult], maps: list[Map], curated: set[str]
+) -> dict[str, Any]:
+    """All that is said of a split, and of each of its data sets."""
+    summary = summarise(results)
+    summary["sweep"] = sweep(maps, segmenter.postprocessing)
+    summary["operating_curve"] = operating_curve(maps, segmenter.threshold)
+    summary["calibration"] = calibration_curve(maps)
+    if segmenter.confidence:
+        summary["by_confidence"] = dice_by_confidence(results, segmenter.confidence)
+    for name, part in by_dataset(summary).items():
+        part["calibration"] = calibration_curve([m for m in maps if m.case.dataset == name])
+        kept = [r for r in results if r.id in curated and r.dataset == name]
+        if kept:
+            part["curated"] = summarise(kept)
+    return summary
 
 
 def _check_same(

@@ -15,15 +15,23 @@ from unet.inference.confidence import Confidence
 
 
 def summarise(results: list[CaseResult]) -> dict[str, Any]:
-    """Every summary of some cases: by reading, and the final masks by class, data set, scanner.
+    """Every summary of some cases: by reading, the final masks by class and by scanner.
 
-    Values come with 95 % intervals from a bootstrap over near-duplicate groups.
+    Of several data sets each has all of these for itself, under `by_dataset`. Values come with
+    95 % intervals from a bootstrap over groups (patients, near-duplicates).
     """
+    datasets = list(dict.fromkeys(r.dataset for r in results))
     by_class = _by(results, lambda r: r.label)
-    apart = {"by_dataset": _by(results, lambda r: r.dataset)}
-    apart["by_scanner"] = _by([r for r in results if r.scanner], lambda r: r.scanner)
-    apart = {name: parts for name, parts in apart.items() if len(parts) > 1}
+    apart: dict[str, Any] = {}
+    scanners = _by([r for r in results if r.scanner], lambda r: r.scanner)
+    if len(datasets) > 1:
+        apart["by_dataset"] = {
+            name: summarise([r for r in results if r.dataset == name]) for name in datasets
+        }
+    elif len(scanners) > 1:
+        apart["by_scanner"] = scanners
     return {
+        "datasets": datasets,
         "cases": len(results),
         "groups": len({r.group for r in results}),
         "milliseconds_per_image": round(1000 * float(np.median([r.seconds for r in results]))),

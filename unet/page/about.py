@@ -8,6 +8,7 @@ from pathlib import Path
 from unet.errors import UserError
 from unet.publishing import card
 from unet.publishing.readme import metrics_of
+from unet.publishing.tables import by_dataset
 
 WORST = 10
 
@@ -41,8 +42,13 @@ def label(name: str, bundle: Path) -> str:
     """A network's name with its Dice on test lesions and its speed, for the chooser."""
     try:
         test = metrics_of(bundle)["splits"]["test"]
-        dice = test["final"]["lesion_images"]["dice"]["value"]
-        return f"{name}: lesion Dice {dice:.3f}, {test['milliseconds_per_image']} ms an image"
+        parts = by_dataset(test)
+        dice = ", ".join(
+            f"{part['final']['lesion_images']['dice']['value']:.2f}"
+            + (f" on {dataset}" if len(parts) > 1 else "")
+            for dataset, part in parts.items()
+        )
+        return f"{name}: lesion Dice {dice}; {test['milliseconds_per_image']} ms an image"
     except (KeyError, TypeError, ValueError):  # what came from the Hub may hold anything
         return name
 

@@ -14,8 +14,10 @@ from unet.inference.postprocessing import PostProcessing
 from unet.networks import architecture
 from unet.publishing.tables import (
     ablation_tables,
+    by_dataset,
     confidence_table,
     cross_validation_table,
+    held_out,
     paper_table,
     split_table,
 )
@@ -31,7 +33,7 @@ CITATION = (
 BUSI = {"name": "BUSI", "citation": CITATION, "licence": "terms of its own, for research"}
 """What a bundle was trained on that does not name its sources."""
 PHANTOM = "phantom"
-ELSEWHERE = "held-out images of data sets it was not trained on"
+ELSEWHERE = "test split, a data set it was not trained on"
 
 
 def card_of(bundle: Path) -> str:
@@ -98,9 +100,8 @@ def _description(
 
 def _metadata(info: BundleInfo, metrics: dict[str, Any]) -> str:
     results = []
-    test = metrics["splits"].get("test")
-    data = info.training["data"]
-    if test and data != PHANTOM:
+    known = info.training["data"] != PHANTOM
+    for data, test in held_out(metrics).items() if known else ():
         for name, value in _headline(test).items():
             results.append(
                 EvalResult(
@@ -170,8 +171,11 @@ def _recipe(training: dict[str, Any]) -> str:
         changes = "flips, small warps and grey-value changes"
     if config.get("strong"):
         changes = "flips, wide warps, gain, gamma, contrast, speckle and loss of resolution"
-    if config.get("annotations"):
+    if config.get("annotations"):  # of networks trained when there was that choice
         changes += ", calipers and text drawn over half of the images"
+    if config.get("pieces"):
+        changes += "; beside whole images pieces with and without the lesion, and images with the "
+        changes += "lesion painted over, those without a lesion only to learn whether there is one"
     # Networks trained before there was a choice of loss do not name it.
     loss = "Binary cross-entropy"
     if config.get("loss") == "cross_entropy_dice":
@@ -191,8 +195,8 @@ def _results(info: BundleInfo, metrics: dict[str, Any], *, pictures: bool) -> st
     parts = ["## Results"]
     names = {"test": "test split", "elsewhere": ELSEWHERE, "validation": "validation split"}
     for split, name in names.items():
-        if split in metrics["splits"]:
-            parts.append(split_table(name, {info.model.name: metrics["splits"][split]}))
+        for dataset, summary in by_dataset(metrics["splits"].get(split, {"datasets": []})).items():
+            parts.append(split_table(f"{dataset}, {name}", {info.model.name: summary}))
     if "test" in metrics["splits"]:
         parts.append(paper_table({info.model.name: metrics}))
     parts.append(

@@ -8,21 +8,27 @@ from typing import Any
 
 from unet.errors import UserError
 from unet.files import write_whole
-from unet.inference.bundle import bundles_in
-from unet.publishing.card import ELSEWHERE, write_card
-from unet.publishing.tables import interval, paper_table, split_table
+from unet.inference.bundle import bundles_in, read_info
+from unet.publishing.card import write_card
+from unet.publishing.tables import by_dataset, held_out, interval, paper_table, split_table
 
 
 def readme_results(bundles: list[Path]) -> str:
     """The bundles' results as the project's README shows them, between its two marks."""
     metrics = {bundle.name: _read(bundle / "metrics.json") for bundle in bundles}
-    test = {name: m["splits"]["test"] for name, m in metrics.items()}
+    held = {name: held_out(m) for name, m in metrics.items()}
+    datasets = sorted({dataset for parts in held.values() for dataset in parts})
     validated = [b for b in bundles if (b / "cross_validation.json").exists()]
     sentences = [_sentence(b.name, _read(b / "cross_validation.json")) for b in validated]
-    tables = [split_table("test split", test)]
-    elsewhere = {name: m["splits"].get("elsewhere") for name, m in metrics.items()}
-    if all(elsewhere.values()):
-        tables.append(split_table(ELSEWHERE, elsewhere))
+    tables = [
+        split_table(
+            f"{dataset}, test split",
+            {name: parts[dataset] for name, parts in held.items() if dataset in parts},
+        )
+        for dataset in sorted(datasets, key=lambda name: (name != "BUSI", name))
+    ]
+    trained_on = [f"{b.name} on {read_info(b).training['data']}" for b in bundles]
+    tables.insert(0, f"Trained: {'; '.join(trained_on)}. No test image was trained or chosen on.")
     return "\n\n".join([*tables, *sentences, paper_table(metrics)])
 
 
@@ -85,13 +91,29 @@ def metrics_of(bundle: Path) -> dict[str, Any]:
 
 
 def best_first(bundles: list[Path]) -> list[Path]:
-    """Bundles by their mean Dice on validation images with a lesion, best first; then by name."""
+    """Bundles by their mean Dice on validation images with a lesion, best first; then by name.
 
-    def dice(bundle: Path) -> float:
-        try:
-            final = metrics_of(bundle)["splits"]["validation"]["final"]
-            return float(final["lesion_images"]["dice"]["value"])
-        except (KeyError, TypeError, ValueError):
-            return 0.0
+    Of several data sets, on those that all networks were validated on.
+    """
+    dice = {bundle: _validation_dice(bundle) for bundle in bundles}
+    known = [set(own) for own in dice.values() if own]
+    shared = set.intersection(*known) if known else set()
 
-    return sorted(sorted(bundles), key=dice, reverse=True)
+    def mean(bundle: Path) -> float:
+        own = dice[bundle]
+        names = shared & set(own) or own
+        return sum(own[name] for name in names) / max(len(names), 1)
+
+    return sorted(sorted(bundles), key=mean, reverse=True)
+
+
+def _validation_dice(bundle: Path) -> dict[str, float]:
+    """Mean Dice of validation images with a lesion by data set; empty if it cannot be read."""
+    try:
+        parts = by_dataset(metrics_of(bundle)["splits"]["validation"])
+        return {
+            name: float(part["final"]["lesion_images"]["dice"]["value"])
+            for name, part in parts.items()
+        }
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return {}

@@ -15,6 +15,23 @@ def interval(value: dict[str, float | None] | None) -> str:
     return f"{value['value']:.{digits}f} [{value['low']:.{digits}f}–{value['high']:.{digits}f}]"
 
 
+def by_dataset(split: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """A split's summary for each data set that it has images of."""
+    if "by_dataset" in split:
+        return split["by_dataset"]
+    return dict.fromkeys(split.get("datasets", ["BUSI"]), split)  # the oldest name none: BUSI
+
+
+def held_out(metrics: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The summary of each data set's test images, be it one trained on or not."""
+    splits = metrics["splits"]
+    return {
+        name: summary
+        for split in ("elsewhere", "test")
+        for name, summary in by_dataset(splits.get(split, {"datasets": []})).items()
+    }
+
+
 def split_table(name: str, splits: dict[str, dict[str, Any]]) -> str:
     """The final masks' scores on one split, a column a network.
 
@@ -58,12 +75,11 @@ def _scores(split: dict[str, Any]) -> dict[str, str]:
     if "lesion_images_without_mask" in final:
         share = final["lesion_images_without_mask"]
         scores["Lesions answered with no lesion"] = f"{share['count']} of {share['of']}"
-    for part in ("dataset", "scanner"):
-        for name, summary in split.get(f"by_{part}", {}).items():
-            if "lesion_images" in summary:
-                dice = interval(summary["lesion_images"]["dice"])
-                missed = summary["lesion_images_without_mask"]
-                scores[f"Dice, lesion images, {name}"] = f"{dice}, {missed['count']} missed"
+    for name, summary in split.get("by_scanner", {}).items():
+        if "lesion_images" in summary:
+            dice = interval(summary["lesion_images"]["dice"])
+            missed = summary["lesion_images_without_mask"]
+            scores[f"Dice, lesion images, {name}"] = f"{dice}, {missed['count']} missed"
     if "normal_images_with_mask" in final:
         share = final["normal_images_with_mask"]
         scores["Normal images given a mask"] = f"{share['count']} of {share['of']}"
@@ -93,7 +109,9 @@ def paper_table(metrics: dict[str, dict[str, Any]]) -> str:
         metrics: For each network the content of its metrics.json.
     """
     paper = next(iter(metrics.values()))["paper_table_1"]
-    ours = [m["splits"]["test"]["network_size"] for m in metrics.values()]
+    tests = [by_dataset(m["splits"]["test"]) for m in metrics.values()]
+    # The paper's data set is BUSI; a network trained on none of it is shown on what it has.
+    ours = [test.get("BUSI", next(iter(test.values())))["network_size"] for test in tests]
     rows = {
         ("Loss (cross-entropy)", paper["loss"]): [o["cross_entropy"] for o in ours],
         ("Pixel accuracy", paper["accuracy"]): [o["pooled"]["accuracy"] for o in ours],
@@ -144,16 +162,16 @@ def ablation_tables(ablation: dict[str, Any]) -> str:
         after.append(f"| {row['what']} | {' | '.join(_with_difference(row))} | {given} |")
     training = [
         f"Trainings with one part left out, all at {ablation['size']}×{ablation['size']} for "
-        f"{ablation['epochs']} epochs, on the validation images as they are and with calipers, "
-        "rulers and text drawn over them as in training (a few get none):",
+        f"{ablation['epochs']} epochs:",
         "",
-        "| validation split | Dice, all images | difference | Dice, lesion images | difference "
-        "| Dice, annotated | difference |",
-        "|---|---|---|---|---|---|---|",
+        "| validation split | Dice, all images | difference | Dice, lesion images | difference |",
+        "|---|---|---|---|---|",
     ]
     for row in ablation["training"]:
-        cells = [*_with_difference(row["as_they_are"]), *_with_difference(row["annotated"])[:2]]
-        training.append(f"| {row['what']} | {' | '.join(cells)} |")
+        # Networks before pieces were also tried on images with text drawn over them.
+        training.append(
+            f"| {row['what']} | {' | '.join(_with_difference(row.get('as_they_are', row)))} |"
+        )
     return "\n".join([*after, "", *training])
 
 

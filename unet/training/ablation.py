@@ -15,8 +15,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from unet.config import TrainConfig, from_dict, to_dict
-from unet.data.annotations import annotation_layers
+from unet.config import to_dict
 from unet.data.cases import Case, Dataset, DatasetError
 from unet.data.sets import load_datasets
 from unet.errors import UserError
@@ -32,22 +31,18 @@ from unet.publishing.card import write_card
 from unet.training.examples import examples_of
 from unet.training.learnt import segmenter_without_rules
 from unet.training.loop import train
+from unet.training.recipe import read_train_config
 from unet.training.workflow import bundle_cases, fingerprint
 
 SIZE, EPOCHS = 128, 20
 TRAININGS: dict[str, dict[str, Any]] = {
     "the recipe": {},
     "encoder from random weights": {"pretrained": False},
-    "small augmentation only": {"strong": False, "annotations": False},
-    "no annotations drawn": {"annotations": False},
+    "small augmentation only": {"strong": False},
+    "no pieces": {"pieces": False},
+    "normals as often as lesions": {"normals": 1},
     "cross-entropy without Dice": {"loss": "cross_entropy"},
 }
-
-
-def draw_over(images: np.ndarray) -> np.ndarray:
-    """The images with annotations drawn over them, others than training drew; a few get none."""
-    layers = annotation_layers(images.shape[1], seed=1_000_003, count=len(images))[..., None]
-    return np.where(layers > 0, layers / np.float32(255), images).astype(np.float32)
 
 
 def maps_of(
@@ -74,11 +69,11 @@ def scores(maps: list[Map], rules: PostProcessing) -> np.ndarray:
 
 
 def ablate_training(
-    data: Path, info: BundleInfo, run_dir: Path, size: int, epochs: int
+    data: list[Path], info: BundleInfo, run_dir: Path, size: int, epochs: int
 ) -> list[dict[str, Any]]:
     """Train with each part left out and score on validation; a row a training."""
-    recipe = from_dict(TrainConfig, info.training["config"])
-    dataset = load_datasets([data], size)
+    recipe = read_train_config(info.training["config"])
+    dataset = load_datasets(data, size)
     cases = _cases_of(data, dataset, info)["validation"]
     place = {case.id: i for i, case in enumerate(dataset.cases)}
     chosen = {name: [place[case_id] for case_id in ids] for name, ids in info.split.items()}
@@ -86,7 +81,7 @@ def ablate_training(
     images, masks = (a[chosen["validation"]] for a in (dataset.images, dataset.masks))
     lesion = masks.any(axis=(1, 2, 3))
     model = dataclasses.replace(info.model, input_size=size)
-    rows, base = [], {}
+    rows, base = [], None
     for number, (name, changes) in enumerate(TRAININGS.items()):
         if changes and dataclasses.replace(recipe, **changes) == recipe:
             continue  # this network is trained without that part
@@ -105,24 +100,25 @@ def ablate_training(
         segmenter = segmenter_without_rules(trained, model, examples, recipe.seed)
         maps = maps_of(segmenter, cases, images, masks)
         rules = choose_postprocessing(maps)
-        annotated = maps_of(segmenter, cases, draw_over(images), masks)
-        dice = {"as_they_are": scores(maps, rules), "annotated": scores(annotated, rules)}
+        dice = scores(maps, rules)
+        given = sum(bool(m.mask(rules).any()) for m in maps if not m.truth.any())
         rows.append(
-            {"what": name, "changes": changes}
-            | {key: summary(cases, lesion, d, base.get(key)) for key, d in dice.items()}
+            {"what": name, "changes": changes, "normal_with_mask": given}
+            | {"normal": int((~lesion).sum())}
+            | summary(cases, lesion, dice, base)
         )
-        base = base or dice
+        base = dice if base is None else base
         keras.backend.clear_session()
     return rows
 
 
-def ablate_rules(data: Path, folder: Path, info: BundleInfo) -> list[dict[str, Any]]:
+def ablate_rules(data: list[Path], folder: Path, info: BundleInfo) -> list[dict[str, Any]]:
     """The shipped network with parts of what comes after it left out; a row each.
 
     At the images' own size. Where flip averaging or the presence gate is left out, the rules are
     chosen anew, as they would have been without it; where a rule is, the others stay.
     """
-    cases = _cases_of(data, load_datasets([data], info.model.input_size), info)["validation"]
+    cases = _cases_of(data, load_datasets(data, info.model.input_size), info)["validation"]
     rules = info.postprocessing
     whole = probability_maps(Segmenter.load(folder), cases)
     single = Segmenter(
@@ -175,18 +171,19 @@ def summary(
     return result
 
 
-def _cases_of(data: Path, dataset: Dataset, info: BundleInfo) -> dict[str, list[Case]]:
+def _cases_of(data: list[Path], dataset: Dataset, info: BundleInfo) -> dict[str, list[Case]]:
     cases = bundle_cases(dataset.cases, info.split)
     if cases is None:
-        raise DatasetError(f"{data} does not hold the cases that the network was trained from")
+        folders = " and ".join(map(str, data))
+        raise DatasetError(f"{folders}: not the cases that the network was trained from")
     return cases
 
 
-def ablate(data: Path, weights: Path, run_dir: Path) -> None:
+def ablate(data: list[Path], weights: Path, run_dir: Path) -> None:
     """Write ablation.json to a bundle, and its card anew.
 
     Args:
-        data: The folder of the data set that the network was trained on.
+        data: The folders of the data sets that the network was trained on.
         weights: The bundle.
         run_dir: Gets the trainings, which are resumed where they were left.
 

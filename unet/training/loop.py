@@ -17,7 +17,7 @@ import keras
 import numpy as np
 
 from unet.config import ModelConfig, TrainConfig, to_dict
-from unet.data.batches import MILD, STRONG, WIDE, evaluation_batches, training_batches
+from unet.data.batches import MILD, STRONG, evaluation_batches, training_batches
 from unet.errors import UserError
 from unet.inference.graph import PROBABILITY
 from unet.inference.presence import Presence
@@ -186,7 +186,7 @@ def _fit(model, config, examples, validation, checkpoint, history, tensorboard) 
     callbacks: list[keras.callbacks.Callback] = [EpochEnd(checkpoint, history, config)]
     if tensorboard:
         callbacks.append(keras.callbacks.TensorBoard(checkpoint.run_dir / "tensorboard"))
-    how = (WIDE if config.wide else STRONG if config.strong else MILD) if config.augment else None
+    how = (STRONG if config.strong else MILD) if config.augment else None
     model.fit(
         training_batches(
             examples.images,
@@ -195,7 +195,6 @@ def _fit(model, config, examples, validation, checkpoint, history, tensorboard) 
             seed=config.seed,
             first_epoch=len(history),
             augmentation=how,
-            annotations=config.annotations,
             repeats=examples.repeats,
             outlined=examples.outlined,
             presence=config.presence,

@@ -35,11 +35,28 @@ def command_of(data: list[str], recipe: str, model_config: ModelConfig, config: 
     return shlex.join(words)
 
 
+GONE = {"annotations": False, "wide": False}
+"""Settings there used to be, and their values in trainings as they are now."""
+
+
+def read_train_config(values: dict[str, Any]) -> TrainConfig:
+    """What a training wrote down of its settings; some may be gone since.
+
+    Raises:
+        ValueError: A setting is not known, or one that is gone made another training of it.
+    """
+    kept = {n: v for n, v in values.items() if n not in GONE or v != GONE[n]}
+    return from_dict(TrainConfig, kept)
+
+
 def same_recipe(validated: dict[str, Any], info: BundleInfo) -> bool:
     """Whether a cross-validation was of a bundle's recipe, on the same kind of data."""
-    return (
-        validated.get("data") == info.training["data"]
-        and from_dict(ModelConfig, validated["model"]) == info.model
-        and from_dict(TrainConfig, validated["config"])
-        == from_dict(TrainConfig, info.training["config"])
-    )
+    if validated.get("data") != info.training["data"]:
+        return False
+    if validated["config"] == info.training["config"]:
+        return from_dict(ModelConfig, validated["model"]) == info.model
+    try:
+        mine, theirs = (read_train_config(c["config"]) for c in (validated, info.training))
+    except ValueError:
+        return False
+    return mine == theirs and from_dict(ModelConfig, validated["model"]) == info.model
