@@ -135,7 +135,8 @@ def test_fit_writes_a_whole_bundle(tiny_bundle):
     names = {str(path.relative_to(tiny_bundle)) for path in tiny_bundle.rglob("*.*")}
     assert names == {
         "README.md", "cases.csv", "config.json", "history.csv", "metadata.json", "metrics.json",
-        "model.onnx", "model.weights.h5", "unet.json", "plots/learning_curves.png", "plots/phantoms.png",
+        "model.onnx", "model.weights.h5", "unet.json",
+        "plots/learning_curves.png", "plots/phantoms.png",
         "plots/threshold_sweep_test.png", "plots/threshold_sweep_train.png",
         "plots/threshold_sweep_validation.png", "plots/calibration_test.png",
         "plots/calibration_train.png", "plots/calibration_validation.png",
