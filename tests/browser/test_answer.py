@@ -93,6 +93,7 @@ def test_browser_and_python_give_one_answer(page, peak, presence):
         PostProcessing(0.5),
         PostProcessing(0.5, min_peak=0.6),
         PostProcessing(0.5, min_presence=0.3),
+        PostProcessing(0.5, min_presence=0.3, unsure_presence=0.25),
         PostProcessing(0.4, min_area=0.01),
     ):
         limits = {"agreement": 0.9, "limits": Confidence(0.2, 0.5)}
@@ -104,12 +105,14 @@ def test_browser_and_python_give_one_answer(page, peak, presence):
                     const p8 = Uint8Array.from(values);
                     const a = {VIEWER}.viewer.answerOf({{ p8, width: 90, height: 60, rules,
                         presence, confidence, peak: Math.max(...values) }}, threshold);
-                    return [a.segmented.pixels, a.reason, a.confidence, a.regions.length];
+                    const look = a.segmented.suggestion.reduce((n, r) => n + r.x1 - r.x0, 0);
+                    return [a.segmented.pixels, a.reason, a.confidence, a.regions.length, look];
                 }}""",
                 [p8.ravel().tolist(), to_dict(rules), presence, prediction.answer().confidence,
                  threshold],
             )  # fmt: skip
-            expected = [answer.mask.sum(), answer.reason, answer.confidence, len(answer.regions)]
+            expected = [answer.mask.sum(), answer.reason, answer.confidence, len(answer.regions),
+                        answer.suggestion.sum()]  # fmt: skip
             assert found == expected, (rules, threshold)
 
 

@@ -102,6 +102,14 @@ def test_a_gate_that_would_miss_more_than_3_percent_of_any_sets_lesions_is_not_c
     assert choose_postprocessing(home + few).min_presence == 0.5
 
 
+def test_at_most_1_percent_of_any_sets_lesions_are_not_even_called_unsure():
+    home = many(100, "home", 0.9) + many(50, "home", 0.45, normal=True)
+    abroad = many(97, "abroad", 0.9) + many(2, "abroad", 0.42) + many(1, "abroad", 0.12)
+    rules = choose_postprocessing(home + abroad)
+    assert (rules.min_presence, rules.unsure_presence) == (0.5, 0.4)
+    assert choose_postprocessing(home).unsure_presence == 0.5  # no lesion is gated: plain none
+
+
 def test_the_threshold_is_the_one_that_is_best_on_the_worst_set():
     home, abroad = lesion_map(250, 150), lesion_map(120, 60)
     away = replace(abroad, case=replace(abroad.case, dataset="abroad"))

@@ -63,3 +63,22 @@ def test_a_threshold_outside_0_to_1_is_refused():
 def test_other_rules_are_another_prediction():
     strict = replace(lesion(), rules=PostProcessing(0.9))
     assert not strict.answer().mask.any()
+
+
+@pytest.mark.parametrize(
+    ("rules", "presence", "unsure"),
+    [
+        (PostProcessing(0.5), 0.4, False),  # found
+        (PostProcessing(0.5, min_presence=0.5), 0.4, True),
+        (PostProcessing(0.5, min_presence=0.5, unsure_presence=0.4), 0.4, True),
+        (PostProcessing(0.5, min_presence=0.5, unsure_presence=0.45), 0.4, False),
+        (PostProcessing(0.5, min_peak=0.9), None, True),
+        (PostProcessing(0.5, min_peak=0.9, min_area=0.1), None, False),  # nothing of that size
+        (PostProcessing(0.9, min_presence=0.5), 0.4, False),  # nothing reaches the threshold
+    ],
+)
+def test_what_a_gate_keeps_back_is_unsure_unless_a_lesion_is_very_unlikely(rules, presence, unsure):
+    answer = lesion(rules, presence=presence).answer()
+    assert answer.unsure == unsure
+    assert [region.area_px for region in answer.suggested_regions] == [24] * unsure
+    assert not (answer.mask & answer.suggestion).any()

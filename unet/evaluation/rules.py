@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 from scipy import ndimage
@@ -17,6 +18,8 @@ MIN_PRESENCES = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 TOLERANCE = 0.002
 MAX_MISSED = 0.03
 """Share of a data set's lesions that rules may leave without a mask."""
+MAX_UNNOTICED = 0.01
+"""Share of a data set's lesions that may be answered with none, and not even with "unsure"."""
 CURVE = tuple(round(0.01 * step, 2) for step in range(101))
 
 
@@ -56,7 +59,17 @@ def choose_postprocessing(maps: list[Map]) -> PostProcessing:
         if (missed <= allowed).all():
             tried.append((masked, rules))
     best = min(masked for masked, _ in tried)
-    return next(rules for masked, rules in tried if masked <= best + TOLERANCE)
+    chosen = next(rules for masked, rules in tried if masked <= best + TOLERANCE)
+    shown = (largest > 0) & (largest >= chosen.min_area)
+    gated = (peak < level(chosen.min_peak)) | (presence < chosen.min_presence)
+    allowed = np.maximum(_by_set(~shown, of, lesion), MAX_UNNOTICED)
+
+    def unnoticed(unsure_presence: float) -> np.ndarray:
+        """Lesions that are answered with a plain none, by set."""
+        return _by_set(~shown | (gated & (presence < unsure_presence)), of, lesion)
+
+    good = [value for value in MIN_PRESENCES if (unnoticed(value) <= allowed).all()]
+    return replace(chosen, unsure_presence=min(max(good), chosen.min_presence))
 
 
 def _threshold(maps: list[Map], of: np.ndarray, lesion: np.ndarray) -> float:

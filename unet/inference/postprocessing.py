@@ -22,15 +22,19 @@ class PostProcessing:
         min_peak: No mask at all where no pixel reaches this probability, in [0, 1].
         min_presence: No mask at all where the network thinks it less likely than this that there
             is a lesion at all, in [0, 1].
+        unsure_presence: Where a gate lets no mask through, from this probability of a lesion at
+            all on what the map shows is said to be unsure, and to be looked at; in [0, 1].
     """
 
     threshold: float = 0.5
     min_area: float = 0.0
     min_peak: float = 0.0
     min_presence: float = 0.0
+    unsure_presence: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("threshold", "min_area", "min_peak", "min_presence"):
+        names = ("threshold", "min_area", "min_peak", "min_presence", "unsure_presence")
+        for name in names:
             value = getattr(self, name)
             if not 0 <= value <= 1:
                 raise ValueError(
@@ -74,6 +78,21 @@ def segment(
     if not 0 <= threshold <= 1:
         raise ValueError(f"threshold must lie between 0 and 1. Received: {threshold!r}")
     if closed_gate(p8, postprocessing, presence):
+        return np.zeros(p8.shape, bool)
+    return drop_small_regions(p8 >= level(threshold), postprocessing.min_area)
+
+
+def suggestion(
+    p8: np.ndarray, postprocessing: PostProcessing, threshold: float, presence: float | None
+) -> np.ndarray:
+    """What a gate keeps back that is still to be looked at: bool `(H, W)`, empty where nothing is.
+
+    Args:
+        p8, postprocessing, presence: As in `segment`.
+        threshold: In [0, 1].
+    """
+    kept_back = closed_gate(p8, postprocessing, presence) is not None
+    if not kept_back or (presence is not None and presence < postprocessing.unsure_presence):
         return np.zeros(p8.shape, bool)
     return drop_small_regions(p8 >= level(threshold), postprocessing.min_area)
 

@@ -14,6 +14,7 @@ from unet.inference.postprocessing import (
     closed_gate,
     level,
     segment,
+    suggestion,
 )
 
 REASONS = ("presence", "peak", "threshold", "area")
@@ -90,8 +91,9 @@ class Prediction:
             confidence = self.limits.word(self.agreement, self.peak, found)
             # Of a picture unlike those it knows a network is not sure, whatever it says.
             confidence = "low" if self.familiar is False else confidence
-        return Answer(mask, threshold, confidence, None if found else self._reason(threshold),
-                      self.p8, spacing_mm)  # fmt: skip
+        reason = None if found else self._reason(threshold)
+        unsure = suggestion(self.p8, self.rules, threshold, self.presence)
+        return Answer(mask, threshold, confidence, reason, self.p8, spacing_mm, unsure)
 
     def _reason(self, threshold: float) -> str:
         gate = closed_gate(self.p8, self.rules, self.presence)
@@ -110,6 +112,7 @@ class Answer:
         reason: Why there is no mask, one of `REASONS`; None where there is one.
         p8: uint8 `(H, W)`, the probability that the regions are measured on.
         spacing_mm: Height and width of a pixel in millimetres; None if unknown.
+        suggestion: bool `(H, W)`, what a gate keeps back that is still to be looked at.
     """
 
     mask: np.ndarray
@@ -118,6 +121,17 @@ class Answer:
     reason: str | None
     p8: np.ndarray
     spacing_mm: tuple[float, float] | None = None
+    suggestion: np.ndarray | None = None
+
+    @property
+    def unsure(self) -> bool:
+        """Whether there is no mask, yet a place to be looked at: neither "found" nor "none"."""
+        return self.suggestion is not None and bool(self.suggestion.any())
+
+    @cached_property
+    def suggested_regions(self) -> list[Region]:
+        """The regions to be looked at, largest first."""
+        return find_regions(self.suggestion, self.p8, self.spacing_mm) if self.unsure else []
 
     @cached_property
     def regions(self) -> list[Region]:

@@ -66,7 +66,7 @@ def run(
         prediction = analysed.prediction
         row: dict[str, object] = {
             "file": name,
-            "result": "lesion found" if answer.regions else "no lesion found",
+            "result": result_of(answer),
             "regions": len(answer.regions),
             "peak_probability": round(prediction.peak, 3),
             "confidence": answer.confidence,
@@ -79,6 +79,13 @@ def run(
                 value = getattr(largest, field)
                 row[field] = value if value is None else round(value, 4)
         yield BatchItem(row, analysed, answer)
+
+
+def result_of(answer: Answer) -> str:
+    """The answer in words: a lesion, none, or neither."""
+    if answer.regions:
+        return "lesion found"
+    return "unsure: look at it" if answer.unsure else "no lesion found"
 
 
 def display_row(item: BatchItem) -> list[str]:

@@ -36,6 +36,7 @@ NOTHING = {
     "peak": "No lesion found: the network is not sure enough of any place.",
 }
 """What is said where there is no mask, by its reason; else the findings' own sentence."""
+UNSURE = "Unsure: no lesion is marked, but the map shows a place to look at."
 
 
 def mask_png(analysed: Analysed, answer: Answer) -> bytes:
@@ -73,6 +74,11 @@ def findings_of(prediction: Prediction, answer: Answer) -> dict[str, Any]:
         | {
             "confidence": answer.confidence,
             "reason_for_no_mask": answer.reason,
+            "unsure": answer.unsure,
+            "regions_to_look_at": [
+                asdict(region) | {"box_px": list(region.box_px)}
+                for region in answer.suggested_regions
+            ],
             "lesion_presence": prediction.presence,
             "looks_like_breast_ultrasound": prediction.familiar,
         }
@@ -121,6 +127,7 @@ def report_pdf(analysed: Analysed, answer: Answer) -> bytes:
     pdf.ln(4)
     pdf.set_font("Helvetica", "B", 12)
     said = NOTHING.get(answer.reason) or findings.sentence(answer.regions)
+    said = UNSURE if answer.unsure else said
     pdf.cell(0, 7, _plain(said), new_x="LMARGIN", new_y="NEXT")
     pdf.set_font("Helvetica", "", 9)
     if answer.regions:

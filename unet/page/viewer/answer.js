@@ -4,10 +4,12 @@ function showAnswer(root, answer, scene) {
   const { regions, confidence } = answer;
   const { spacing } = scene;
   const find = (selector) => root.querySelector(selector);
-  root.dataset.state = regions.length ? "found" : "clear";
+  const unsure = answer.segmented.suggestion.length > 0;
+  root.dataset.state = regions.length ? "found" : unsure ? "unsure" : "clear";
   const size = (r) => (spacing ? `${r.longest_mm.toFixed(1)} × ${r.perpendicular_mm.toFixed(1)} mm`
     : `${r.longest_px.toFixed(0)} × ${r.perpendicular_px.toFixed(0)} pixels`);
-  find(".answer strong").textContent = !regions.length ? "No lesion found."
+  find(".answer strong").textContent = unsure ? "Unsure: look at the dashed outline."
+    : !regions.length ? "No lesion found."
     : regions.length === 1 ? `1 region, ${size(regions[0])}.`
       : `${regions.length} regions, the largest ${size(regions[0])}.`;
   root.dataset.confidence = confidence || "";
@@ -22,7 +24,9 @@ function notesOf(answer, scene) {
   const { regions, segmented, reason } = answer;
   const { rules, presence, peak } = scene.prediction;
   const notes = [];
-  if (answer.confidence === "low" && !scene.warning) {
+  if (segmented.suggestion.length) {
+    notes.push("No lesion is marked, but the map shows something there.");
+  } else if (answer.confidence === "low" && !scene.warning) {
     notes.push(regions.length ? "The network answers differently for this image and its mirror "
       + "image: look at the uncertainty map, and do not rely on the outline."
       : "The map does show something: look at the heat map, and do not rely on this answer.");

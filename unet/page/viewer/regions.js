@@ -45,13 +45,13 @@ function labelRuns(p8, width, height, level) {
   return { row, start, end, label };
 }
 
-// The mask of a map at a threshold, as runs, with what the network's rules took away.
+// The mask of a map at a threshold, as runs, with what the network's rules took away; where a gate
+// lets no mask through, `suggestion` has the runs that are still to be looked at.
 function segmentMap(p8, width, height, rules, threshold, peak, presence = null) {
   const level = levelOf(threshold);
   const absent = presence !== null && presence < rules.min_presence;
   const gated = absent || peak < levelOf(rules.min_peak);
-  const runs = gated ? { row: [], start: [], end: [], label: [] }
-    : labelRuns(p8, width, height, level);
+  const runs = labelRuns(p8, width, height, level);
   const area = new Map();
   for (let i = 0; i < runs.row.length; i++) {
     const key = runs.label[i];
@@ -69,7 +69,9 @@ function segmentMap(p8, width, height, rules, threshold, peak, presence = null) 
       kept.push({ y: runs.row[i], x0: runs.start[i], x1: runs.end[i], label: runs.label[i] });
     }
   }
-  return { runs: kept, pixels, dropped, gated, absent, level };
+  if (!gated) return { runs: kept, suggestion: [], pixels, dropped, gated, absent, level };
+  const unsure = presence === null || presence >= (rules.unsure_presence || 0);
+  return { runs: [], suggestion: unsure ? kept : [], pixels: 0, dropped: 0, gated, absent, level };
 }
 
 // Area, extent and probability of each region, largest first.
