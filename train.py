@@ -104,6 +104,16 @@ def parser() -> argparse.ArgumentParser:
     deploy.add_argument("--private", action="store_true", help="make a new Space private")
     deploy.add_argument("--preload", metavar="USER/NAME", help="model repository to run on")
 
+    site = commands.add_parser("site", help="build the page that needs no server (needs Node)")
+    site.add_argument("--out", type=Path, required=True, help="folder, or NAME.html")
+    site.add_argument(
+        "--weights", type=Path, action="append", metavar="DIR",
+        help="bundle folder; may be given several times (default: those in weights/)",
+    )  # fmt: skip
+    site.add_argument(
+        "--single-file", action="store_true", help="one HTML file that opens from a disk"
+    )
+
     cards = commands.add_parser("cards", help="write model cards and the README's results anew")
     cards.add_argument("--readme", type=Path, default=Path("README.md"))
     return main
@@ -203,6 +213,18 @@ def _deploy(arguments: argparse.Namespace) -> None:
     print(deploy(arguments.repo, private=arguments.private, preload=arguments.preload))
 
 
+def _site(arguments: argparse.Namespace) -> None:
+    from unet.inference.bundle import bundles_in
+    from unet.page.site import build_site
+    from unet.publishing.readme import best_first
+
+    bundles = arguments.weights or best_first(bundles_in(Path("weights")))
+    if not bundles:
+        raise UserError("weights/ holds no bundle. Run train.py fit first.")
+    build_site(bundles, arguments.out, single_file=arguments.single_file)
+    print(f"wrote {arguments.out}")
+
+
 def _cards(arguments: argparse.Namespace) -> None:
     from unet.publishing.readme import write_cards
 
@@ -217,6 +239,7 @@ COMMANDS = {
     "push": _push,
     "ablate": _ablate,
     "deploy": _deploy,
+    "site": _site,
     "cards": _cards,
 }
 

@@ -44,6 +44,16 @@ function truthOf(grey, width) {
   return { mask, sums, pixels: sums[mask.length], box };
 }
 
+// A value's pictures as pixels; null if the browser gives others than are in the files.
+async function pixelsOf(value) {
+  const [bitmap, map, truth, unsure] = await Promise.all(
+    [value.image, value.probability, value.truth, value.uncertainty].map((png) => png && bytesOf(png)));
+  const p8 = greyOf(map);
+  if (p8.reduce((a, b) => a + b, 0) !== value.checksum) return null;
+  return { bitmap, p8, u8: unsure ? greyOf(unsure) : null, truth: truth ? greyOf(truth) : null,
+    width: map.width, height: map.height };
+}
+
 async function load() {
   try {
     await show(props.value);
@@ -57,22 +67,20 @@ async function show(value) {
   const mine = ++generation;
   if (!value) return clear();
   performance.mark("received");
-  const [bitmap, map, truth, unsure] = await Promise.all(
-    [value.image, value.probability, value.truth, value.uncertainty].map((png) => png && bytesOf(png)));
+  const pixels = value.pixels || await pixelsOf(value);
   if (mine !== generation) return;
-  const p8 = greyOf(map);
-  const { width, height } = map;
-  if (p8.reduce((a, b) => a + b, 0) !== value.checksum) { // some privacy settings add noise
+  if (!pixels) { // some privacy settings add noise
     clear();
     find(".empty").textContent = "This browser alters pictures that a page reads, so the numbers "
       + "would be wrong. Allow this page to read canvas data, or use another browser.";
     return;
   }
+  const { bitmap, p8, u8, truth, width, height } = pixels;
   const prediction = { p8, width, height, rules: value.rules, presence: value.presence,
     confidence: value.confidence, peak: p8.reduce((a, b) => Math.max(a, b), 0) };
   const scene = { series: value.series, width, height, bitmap, p8, prediction,
-    spacing: value.spacing_mm, truth: truth ? truthOf(greyOf(truth), width) : null,
-    u8: unsure ? greyOf(unsure) : null, warning: value.warning, seconds: value.seconds };
+    spacing: value.spacing_mm, truth: truth ? truthOf(truth, width) : null,
+    u8, warning: value.warning, seconds: value.seconds };
   const kept = stage.scene && stage.scene.series === value.series;
   const hadTruth = kept && stage.scene.truth;
   if (!kept) thresholdInput.value = value.rules.threshold;
@@ -206,6 +214,7 @@ for (const button of host.querySelectorAll("[data-download]")) {
 // A file dropped on the picture or pasted anywhere goes the way of a chosen one.
 async function give(files) {
   if (!files.length) return;
+  if (props.give) return props.give(files); // the page without a server
   const box = document.querySelector(`#${props.upload_id}`);
   const clearing = box.querySelector("button[aria-label='Clear']"); // a full box has no input
   if (clearing) clearing.click();

@@ -6,8 +6,9 @@ function answerOf(prediction, threshold, spacing = null) {
   const { p8, width, height, rules, peak, presence } = prediction;
   const segmented = segmentMap(p8, width, height, rules, threshold, peak, presence);
   const own = segmented.level === levelOf(rules.threshold);
-  return { threshold, segmented, regions: measureRegions(segmented, p8, width, height, spacing),
-    confidence: own ? prediction.confidence : null, reason: reasonOf(segmented, peak) };
+  const measured = (runs) => measureRegions({ runs }, p8, width, height, spacing);
+  return { threshold, segmented, regions: measured(segmented.runs),
+    suggested: measured(segmented.suggestion), confidence: own ? prediction.confidence : null, reason: reasonOf(segmented, peak) };
 }
 
 // Why there is no mask: "presence", "peak", "threshold" or "area"; null where there is one.

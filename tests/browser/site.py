@@ -1,0 +1,49 @@
+"""Builds and serves the page without a server for the tests."""
+
+from __future__ import annotations
+
+import functools
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+
+@functools.cache
+def _npm_answers() -> bool:
+    npm = shutil.which("npm")
+    if npm is None:
+        return False
+    done = subprocess.run([npm, "view", "fflate", "version"], capture_output=True, check=False)
+    return done.returncode == 0
+
+
+needs_npm = pytest.mark.skipif(not _npm_answers(), reason="needs npm and its registry")
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """The address of a folder that `python -m http.server` serves."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1", "-d", str(folder)],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        for _ in range(100):
+            with socket.socket() as there:
+                if there.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.05)
+        yield f"http://127.0.0.1:{port}/"
+    finally:
+        process.kill()
+        process.wait()

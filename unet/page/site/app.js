@@ -1,0 +1,311 @@
+// The page without a server: reads files, asks the worker, shows the answer, hands out downloads.
+
+import { zipSync } from "fflate";
+import { csv, findings, maskOf, outlines, overlay, png, quoted } from "./downloads.js";
+import { readFile } from "./read.js";
+import { mountViewer } from "viewer";
+
+const config = JSON.parse(document.querySelector("#config").textContent);
+const find = (selector) => document.querySelector(selector);
+// An address where the page has files beside it; the bytes themselves where it is one file.
+async function resourceOf(resource) {
+  if (resource.url) return new URL(resource.url, document.baseURI).href;
+  const packed = Uint8Array.from(atob(find(`#${resource.inside}`).textContent), (c) => c.charCodeAt(0));
+  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
+  return new Uint8Array(await new Response(stream).arrayBuffer());
+}
+
+// ---- the worker -------------------------------------------------------------------------------
+
+const worker = config.runtime.single
+  ? new Worker(URL.createObjectURL(new Blob([find("#worker").textContent])))
+  : new Worker(new URL(config.runtime.worker.url, document.baseURI), { type: "module" });
+const waiting = new Map();
+let asked = 0;
+
+worker.onmessage = ({ data }) => {
+  const { done, failed, progress } = waiting.get(data.id);
+  if (data.type === "progress") return progress(data);
+  waiting.delete(data.id);
+  if (data.type === "done") done(data);
+  else failed(new Error(data.message));
+};
+worker.onerror = (event) => say(`This browser could not start the network: ${event.message}`);
+
+const given = new Set(); // networks whose weights the worker has been given
+async function ask(type, network, content = {}) {
+  const id = ++asked;
+  const first = !given.size, fresh = !given.has(network.name);
+  given.add(network.name);
+  const about = { ...network, graph: fresh ? await resourceOf(network.graph) : null };
+  const runtime = { script: config.runtime.script && await resourceOf(config.runtime.script),
+    wasm: first ? await resourceOf(config.runtime.wasm) : null };
+  worker.postMessage({ id, type, about, runtime, ...content });
+  return new Promise((done, failed) => {
+    waiting.set(id, { done, failed, progress: ({ loaded, total }) => {
+      const share = total ? ` ${Math.round(loaded / total * 100)} %` : "";
+      say(`Loading ${network.name}:${share} (${(loaded / 1e6).toFixed(0)} MB)`);
+    } });
+  }).catch((error) => {
+    given.delete(network.name);
+    throw error;
+  });
+}
+
+// ---- what is shown ----------------------------------------------------------------------------
+
+let network = config.networks[0];
+let shown = null; // { picture, prediction, id, name, truth }
+let series = 0;
+const props = { value: null, give };
+let follow = () => {};
+mountViewer(find("#viewer"), props, (kind, detail) => download(detail), (_, changed) => {
+  follow = changed;
+});
+const viewer = find("#viewer .viewer").viewer;
+
+function say(text, wrong = false) {
+  find("#status").textContent = text;
+  find("#status").classList.toggle("wrong", wrong);
+}
+
+const ready = (state) => say(`${network.name}: ${state}. Nothing leaves this device.`);
+
+// How sure the network is of its own answer; as unet/inference/confidence.py.
+function wordOf({ p8, width, height, rules, agreement, presence, familiar }, limits) {
+  if (!limits) return null;
+  if (familiar === false) return "low";
+  const peak = p8.reduce((a, b) => Math.max(a, b), 0);
+  const own = viewer.segmentMap(p8, width, height, rules, rules.threshold, peak, presence);
+  const level = own.pixels ? (agreement >= limits.low) + (agreement >= limits.high)
+    : (peak / 255 < 0.85) + (peak / 255 < 0.5);
+  return ["low", "medium", "high"][level];
+}
+
+async function analyse(picture, generated) {
+  const { grey, width, height } = picture;
+  const found = await ask("run", network, { grey, width, height });
+  const prediction = { ...found, width, height, rules: network.rules };
+  if (generated) prediction.familiar = null; // a phantom, and known to be one
+  return { ...prediction, confidence: wordOf(prediction, network.confidence) };
+}
+
+function show() {
+  const { picture, prediction, truth, id, name } = shown;
+  props.value = {
+    id: `${id} ${network.name} ${truth ? "truth" : ""}`, series: `${id} ${network.name}`,
+    pixels: { bitmap: picture.bitmap, p8: prediction.p8, u8: prediction.u8, truth,
+      width: picture.width, height: picture.height },
+    confidence: prediction.confidence, presence: prediction.presence,
+    warning: prediction.familiar === false ? config.unfamiliar : null,
+    rules: prediction.rules, spacing_mm: picture.spacing, seconds: prediction.seconds,
+    network: { name: network.name, sha256: network.sha256, revision: null }, name,
+  };
+  return follow();
+}
+
+function give(files) {
+  if (files.length > 1) many(files);
+  else open(files[0]);
+}
+
+let newest = 0; // an answer that arrives late must not replace a newer one
+async function open(file, { truth = null, generated = false, frame = 0 } = {}) {
+  if (!file) return;
+  const mine = ++newest;
+  try {
+    say(`Reading ${file.name}…`);
+    const picture = await readFile(file, frame);
+    const prediction = await analyse(picture, generated);
+    if (mine !== newest) return;
+    const again = frame > 0 && shown ? shown.id : ++series;
+    shown = { picture, prediction, truth, id: again, name: file.name, file, generated };
+    find("#frame").closest("label").hidden = picture.frames < 2;
+    find("#frame").max = picture.frames;
+    find("#frame").value = frame + 1;
+    if (!truth) find("#truth").value = "";
+    ready("ready");
+    await show();
+  } catch (error) {
+    if (mine === newest) say(error.message, true);
+  }
+}
+
+async function compare(file) {
+  if (!shown) return say("Choose the ultrasound first, then its ground truth.", true);
+  try {
+    const truth = file ? await readFile(file) : null;
+    const { width, height } = shown.picture;
+    if (truth && (truth.width !== width || truth.height !== height)) {
+      throw new Error(`The mask is ${truth.width} × ${truth.height} pixels, the image ${width} × `
+        + `${height}. Choose the mask that belongs to this image.`);
+    }
+    shown.truth = truth && truth.grey;
+    ready("ready");
+    show();
+  } catch (error) {
+    say(error.message, true);
+  }
+}
+
+async function choose(name) {
+  network = config.networks.find((other) => other.name === name);
+  try {
+    ready("loading");
+    await ask("load", network);
+    if (shown) {
+      const mine = ++newest;
+      const prediction = await analyse(shown.picture, shown.generated);
+      if (mine !== newest) return;
+      shown.prediction = prediction;
+      show();
+    }
+    ready("ready");
+    find("#about").innerHTML = find(`template[data-network="${network.name}"]`).innerHTML;
+  } catch (error) {
+    say(`${name} could not be loaded (${error.message}). Check the connection, then choose it again.`,
+      true);
+  }
+}
+
+// ---- downloads --------------------------------------------------------------------------------
+
+function rgbaOf({ bitmap, width, height }) {
+  const context = new OffscreenCanvas(width, height).getContext("2d");
+  context.fillRect(0, 0, width, height);
+  context.drawImage(bitmap, 0, 0);
+  return context.getImageData(0, 0, width, height).data;
+}
+
+function filesOf(picture, prediction, answer) {
+  const { width, height } = picture;
+  const mask = maskOf(answer.segmented, width, height);
+  const identity = { name: network.name, sha256: network.sha256, revision: null };
+  return {
+    mask: () => ["mask.png", "image/png", png(mask.map((v) => 255 * v), width, height, 1)],
+    overlay: () => ["overlay.png", "image/png",
+      png(overlay(rgbaOf(picture), mask, width, height), width, height, 3)],
+    contours: () => ["contours.json", "application/json", JSON.stringify({
+      image_size_px: [width, height], contours: outlines(mask, width, height),
+      threshold: answer.threshold, network: identity })],
+    json: () => ["findings.json", "application/json", JSON.stringify(
+      findings({ ...prediction, width, height }, answer, identity, config.notice), null, 1)],
+    csv: () => ["findings.csv", "text/csv", csv(answer, identity)],
+  };
+}
+
+function answerOf(picture, prediction, threshold) {
+  const { p8, width, height } = prediction;
+  const peak = p8.reduce((a, b) => Math.max(a, b), 0);
+  return viewer.answerOf({ ...prediction, p8, width, height, peak }, threshold, picture.spacing);
+}
+
+function download({ kind, threshold }) {
+  const { picture, prediction } = shown;
+  save(...filesOf(picture, prediction, answerOf(picture, prediction, threshold))[kind]());
+}
+
+function save(name, type, content) {
+  const address = URL.createObjectURL(new Blob([content], { type }));
+  Object.assign(document.createElement("a"), { href: address, download: name }).click();
+  setTimeout(() => URL.revokeObjectURL(address), 10000);
+}
+
+// ---- many images ------------------------------------------------------------------------------
+
+let batch = null; // { files, lines, stopped }
+
+function cell(text) {
+  return Object.assign(document.createElement("td"), { textContent: text });
+}
+
+function unused(stem, used) {
+  let name = stem;
+  for (let n = 2; used.has(name); n++) name = `${stem}-${n}`;
+  used.add(name);
+  return name;
+}
+
+async function many(files) {
+  const mine = { stopped: false, files: {}, lines: [["output", "file", "result", "regions",
+    "area_px", "longest_px", "share", "peak_probability", "confidence"]] };
+  if (batch) batch.stopped = true;
+  batch = mine;
+  const used = new Set();
+  find("#rows").replaceChildren();
+  find("#many").hidden = false;
+  find("#zip").disabled = true;
+  for (const [number, file] of [...files].entries()) {
+    if (mine.stopped) break;
+    say(`${number + 1} of ${files.length}: ${file.name}`);
+    const line = document.createElement("tr");
+    try {
+      const picture = await readFile(file);
+      const prediction = await analyse(picture, false);
+      if (mine !== batch) return;
+      const answer = answerOf(picture, prediction, network.rules.threshold);
+      const [largest] = answer.regions;
+      const result = largest ? "lesion found" : answer.segmented.suggestion.length
+        ? "unsure: look at it" : "no lesion found";
+      const stem = unused(file.name.replace(/\.[^.]*$/, "") || file.name, used);
+      const made = filesOf(picture, prediction, answer);
+      mine.files[`masks/${stem}.png`] = made.mask()[2];
+      mine.files[`overlays/${stem}.png`] = made.overlay()[2];
+      const peak = prediction.p8.reduce((a, b) => Math.max(a, b), 0) / 255;
+      mine.lines.push([stem, file.name, result, answer.regions.length, largest?.area_px ?? "",
+        largest ? largest.longest_px.toFixed(1) : "", largest ? largest.share.toFixed(4) : "",
+        peak.toFixed(3), prediction.confidence ?? ""]);
+      line.append(cell(file.name), cell(result), cell(answer.regions.length || ""),
+        cell(largest ? `${largest.longest_px.toFixed(0)} × ${largest.perpendicular_px.toFixed(0)} px` : ""),
+        cell(prediction.familiar === false ? "low: unfamiliar" : prediction.confidence || ""));
+      line.tabIndex = 0;
+      line.addEventListener("click", () => open(file));
+      line.addEventListener("keydown", (event) => event.key === "Enter" && open(file));
+    } catch (error) {
+      const reason = error.message.replace(`${file.name}: `, "");
+      mine.lines.push(["", file.name, `not read: ${reason}`, "", "", "", "", "", ""]);
+      line.append(cell(file.name), cell(`not read: ${reason}`), cell(""), cell(""), cell(""));
+    }
+    find("#rows").append(line);
+  }
+  find("#zip").disabled = Object.keys(mine.files).length === 0;
+  ready(mine.stopped ? "stopped" : "ready");
+}
+
+find("#zip").addEventListener("click", () => {
+  const table = batch.lines.map((line) => `${line.map(quoted).join(",")}\n`).join("");
+  const files = { ...batch.files, "results.csv": new TextEncoder().encode(table) };
+  save("results.zip", "application/zip", zipSync(files, { level: 0 }));
+});
+find("#stop").addEventListener("click", () => { if (batch) batch.stopped = true; });
+
+// ---- the controls -----------------------------------------------------------------------------
+
+find("#upload").addEventListener("change", ({ target }) => {
+  give([...target.files]);
+  target.value = "";
+});
+find("#truth").addEventListener("change", ({ target }) => compare(target.files[0]));
+find("#frame").addEventListener("change", ({ target }) => {
+  open(shown.file, { frame: Number(target.value) - 1 });
+});
+const chooser = find("#network");
+for (const { name, label } of config.networks) chooser.add(new Option(label, name));
+chooser.addEventListener("change", () => choose(chooser.value));
+for (const example of config.examples) {
+  const button = document.createElement("button");
+  button.append(Object.assign(new Image(), { src: example.image, alt: "" }), example.caption);
+  button.addEventListener("click", async () => {
+    const [image, truth] = await Promise.all([example.image, example.truth].map(async (address) =>
+      new File([await (await fetch(address)).blob()], `${example.caption}.png`)));
+    open(image, { truth: (await readFile(truth)).grey, generated: true });
+  });
+  find("#examples").append(button);
+}
+find("#viewer [data-download=report]").hidden = true; // a PDF takes the page with a server
+choose(network.name);
+
+if (!config.runtime.single && "serviceWorker" in navigator && location.protocol !== "file:") {
+  navigator.serviceWorker.register("sw.js");
+}
+window.site = { open, many, get shown() { return shown; }, get network() { return network; } };

@@ -1,0 +1,98 @@
+// Uncompressed DICOM. Nothing of the patient is read.
+
+import dicomParser from "dicom-parser";
+
+const UNCOMPRESSED = ["1.2.840.10008.1.2", "1.2.840.10008.1.2.1"];
+const CENTIMETRES = 3, TWO_DIMENSIONAL = 1;
+
+export function readDicom(bytes, frame, maxPixels, name) {
+  let dataset;
+  try {
+    dataset = dicomParser.parseDicom(bytes);
+  } catch {
+    throw new Error(`${name}: a DICOM file that is damaged or of an unknown kind. Export it as `
+      + "uncompressed DICOM or PNG.");
+  }
+  const syntax = dataset.string("x00020010");
+  if (!UNCOMPRESSED.includes(syntax)) {
+    throw new Error(`${name}: its pixels are compressed (${syntax}), which this page does not read. `
+      + "Export it as uncompressed DICOM or PNG.");
+  }
+  const width = dataset.uint16("x00280011"), height = dataset.uint16("x00280010");
+  const element = dataset.elements.x7fe00010;
+  if (!element || !width || !height) {
+    throw new Error(`${name}: a DICOM file without an image. Choose one that holds pixels.`);
+  }
+  if (width * height > maxPixels) throw new Error(`${name}: too large; at most 16 megapixels.`);
+  const frames = dataset.intString("x00280008") || 1;
+  const samples = dataset.uint16("x00280002") || 1;
+  const wide = dataset.uint16("x00280100") > 8 ? 2 : 1;
+  const length = width * height * samples;
+  const start = element.dataOffset + frame * length * wide;
+  if (element.length < frames * length * wide || start + length * wide > bytes.length) {
+    throw new Error(`${name}: its picture is cut off. Export it again.`);
+  }
+  const kind = dataset.string("x00280004") || "";
+  if (samples === 3 ? kind !== "RGB" : !kind.startsWith("MONOCHROME")) {
+    throw new Error(`${name}: colours of the kind ${kind} are not read here. Export it as PNG.`);
+  }
+  const content = bytes.slice(start, start + length * wide);
+  const rgba = samples === 3 ? colour(content, dataset, width * height)
+    : grey(content, dataset, wide, kind === "MONOCHROME1");
+  return { rgba, width, height, frames, spacing: spacingOf(dataset) };
+}
+
+function colour(content, dataset, pixels) {
+  const planar = dataset.uint16("x00280006") === 1;
+  const rgba = new Uint8ClampedArray(4 * pixels).fill(255);
+  for (let i = 0; i < pixels; i++) {
+    for (let c = 0; c < 3; c++) rgba[4 * i + c] = content[planar ? c * pixels + i : 3 * i + c];
+  }
+  return rgba;
+}
+
+// Modality and VOI transformation, scaled by the values' possible range, as unet/images/dicom.py.
+function grey(content, dataset, wide, inverted) {
+  const signed = dataset.uint16("x00280103") === 1, bits = dataset.uint16("x00280101");
+  const Kind = wide === 2 ? (signed ? Int16Array : Uint16Array) : signed ? Int8Array : Uint8Array;
+  const values = new Kind(content.buffer);
+  const slope = dataset.floatString("x00281053") ?? 1;
+  const intercept = dataset.floatString("x00281052") ?? 0;
+  const ends = (signed ? [-(2 ** (bits - 1)), 2 ** (bits - 1) - 1] : [0, 2 ** bits - 1])
+    .map((v) => v * slope + intercept);
+  const low = Math.min(...ends), high = Math.max(...ends);
+  const centre = dataset.floatString("x00281050"), width = dataset.floatString("x00281051");
+  const windowed = (v) => {
+    if (centre === undefined || width === undefined) return v;
+    const at = v - (centre - 0.5);
+    if (at <= -(width - 1) / 2) return low;
+    if (at > (width - 1) / 2) return high;
+    return (at / (width - 1) + 0.5) * (high - low) + low; // PS3.3, C.11.2.1.2
+  };
+  const rgba = new Uint8ClampedArray(4 * values.length).fill(255);
+  for (let i = 0; i < values.length; i++) {
+    const share = Math.min(Math.max((windowed(values[i] * slope + intercept) - low)
+      / (high - low), 0), 1);
+    const level = Math.round(share * 255);
+    rgba.fill(inverted ? 255 - level : level, 4 * i, 4 * i + 3);
+  }
+  return rgba;
+}
+
+// Height and width of a pixel in mm: of the largest B-mode region, or PixelSpacing.
+function spacingOf(dataset) {
+  const items = dataset.elements.x00186011 ? dataset.elements.x00186011.items : [];
+  const regions = items.map((item) => item.dataSet).filter((r) => r.uint16("x00186024") === CENTIMETRES
+    && r.uint16("x00186026") === CENTIMETRES
+    && (r.uint16("x00186012") ?? TWO_DIMENSIONAL) === TWO_DIMENSIONAL);
+  const area = (r) => (r.uint32("x0018601c") - r.uint32("x00186018"))
+    * (r.uint32("x0018601e") - r.uint32("x0018601a"));
+  let spacing = null;
+  if (regions.length) {
+    const largest = regions.reduce((a, b) => (area(b) > area(a) ? b : a));
+    spacing = [Math.abs(largest.double("x0018602e")) * 10, Math.abs(largest.double("x0018602c")) * 10];
+  } else if (dataset.string("x00280030")) {
+    spacing = dataset.string("x00280030").split("\\").map(Number);
+  }
+  return spacing && Math.min(...spacing) > 0 ? spacing : null;
+}

@@ -1,0 +1,140 @@
+// What people take home, the same as unet/page/exports.py writes it.
+
+import { zlibSync } from "fflate";
+
+const CRC = Uint32Array.from({ length: 256 }, (_, n) => {
+  let c = n;
+  for (let k = 0; k < 8; k++) c = c & 1 ? 0xedb88320 ^ (c >>> 1) : c >>> 1;
+  return c;
+});
+
+function crcOf(bytes) {
+  let c = 0xffffffff;
+  for (const byte of bytes) c = CRC[(c ^ byte) & 255] ^ (c >>> 8);
+  return (c ^ 0xffffffff) >>> 0;
+}
+
+// A PNG of 1 (grey) or 3 (RGB) bytes a pixel, with nothing but pixels in it.
+export function png(pixels, width, height, channels) {
+  const rows = new Uint8Array(height * (width * channels + 1));
+  for (let y = 0; y < height; y++) {
+    const row = pixels.subarray(y * width * channels, (y + 1) * width * channels);
+    rows.set(row, y * (width * channels + 1) + 1);
+  }
+  const header = new Uint8Array(13), view = new DataView(header.buffer);
+  view.setUint32(0, width);
+  view.setUint32(4, height);
+  header.set([8, channels === 1 ? 0 : 2], 8);
+  const chunk = (name, content) => {
+    const bytes = new Uint8Array(content.length + 12), at = new DataView(bytes.buffer);
+    at.setUint32(0, content.length);
+    bytes.set([...name].map((c) => c.charCodeAt(0)), 4);
+    bytes.set(content, 8);
+    at.setUint32(content.length + 8, crcOf(bytes.subarray(4, content.length + 8)));
+    return bytes;
+  };
+  const parts = [Uint8Array.of(137, 80, 78, 71, 13, 10, 26, 10), chunk("IHDR", header),
+    chunk("IDAT", zlibSync(rows)), chunk("IEND", new Uint8Array(0))];
+  const file = new Uint8Array(parts.reduce((n, part) => n + part.length, 0));
+  parts.reduce((at, part) => { file.set(part, at); return at + part.length; }, 0);
+  return file;
+}
+
+// uint8 of width × height, 1 where the runs of a segmented map are.
+export function maskOf(segmented, width, height) {
+  const mask = new Uint8Array(width * height);
+  for (const run of segmented.runs) mask.fill(1, run.y * width + run.x0, run.y * width + run.x1);
+  return mask;
+}
+
+// The image with the mask laid over it (0.35) and outlined, about 1/250 of the longer side wide.
+export function overlay(rgba, mask, width, height, colour = [255, 176, 0], opacity = 0.35) {
+  const pixels = new Uint8Array(3 * mask.length);
+  const tint = colour.map((v) => Math.fround(v * Math.fround(opacity))); // as NumPy's float32
+  let inner = mask;
+  for (let n = Math.max(1, Math.round(Math.max(width, height) / 250)); n > 0; n--) {
+    const next = new Uint8Array(mask.length);
+    for (let y = 1; y < height - 1; y++) {
+      for (let x = 1, i = y * width + 1; x < width - 1; x++, i++) {
+        next[i] = inner[i] & inner[i - 1] & inner[i + 1] & inner[i - width] & inner[i + width];
+      }
+    }
+    inner = next;
+  }
+  for (let i = 0; i < mask.length; i++) {
+    for (let c = 0; c < 3; c++) {
+      const v = rgba[4 * i + c];
+      pixels[3 * i + c] = !mask[i] ? v : !inner[i] ? colour[c]
+        : Math.floor(v * (1 - opacity) + tint[c] + 0.5);
+    }
+  }
+  return pixels;
+}
+
+// Closed polygons along pixel edges, corners only, the mask on the right-hand side.
+export function outlines(mask, width, height) {
+  const at = (x, y) => x >= 0 && y >= 0 && x < width && y < height && mask[y * width + x];
+  const leaving = new Map(); // corner → directions [dx, dy]
+  const add = (x, y, dx, dy) => {
+    const key = y * (width + 1) + x;
+    if (!leaving.has(key)) leaving.set(key, []);
+    leaving.get(key).push([dx, dy]);
+  };
+  for (let y = 0; y < height; y++) {
+    for (let x = 0; x < width; x++) {
+      if (!at(x, y)) continue;
+      if (!at(x, y - 1)) add(x, y, 1, 0);
+      if (!at(x + 1, y)) add(x + 1, y, 0, 1);
+      if (!at(x, y + 1)) add(x + 1, y + 1, -1, 0);
+      if (!at(x - 1, y)) add(x, y + 1, 0, -1);
+    }
+  }
+  const found = [];
+  while (leaving.size) {
+    const start = leaving.keys().next().value;
+    let corner = start, step = null;
+    const outline = [];
+    while (step === null || corner !== start || leaving.has(corner)) {
+      const choices = leaving.get(corner);
+      if (!choices) break;
+      // Where two outlines touch at a corner, turn left: regions joined by a corner are one.
+      const left = step && choices.findIndex(([dx, dy]) => dx === step[1] && dy === -step[0]);
+      const [out] = choices.splice(step && choices.length > 1 && left >= 0 ? left : 0, 1);
+      if (!choices.length) leaving.delete(corner);
+      if (!step || out[0] !== step[0] || out[1] !== step[1]) {
+        outline.push([corner % (width + 1), Math.floor(corner / (width + 1))]);
+      }
+      step = out;
+      corner += step[1] * (width + 1) + step[0];
+    }
+    found.push(outline);
+  }
+  return found;
+}
+
+// The findings as JSON values.
+export function findings(shown, answer, network, notice) {
+  const { width, height } = shown;
+  return {
+    image_size_px: [width, height], lesion_found: answer.regions.length > 0,
+    regions: answer.regions, confidence: answer.confidence, reason_for_no_mask: answer.reason,
+    unsure: answer.suggested.length > 0, regions_to_look_at: answer.suggested, lesion_presence: shown.presence,
+    looks_like_breast_ultrasound: shown.familiar, threshold: answer.threshold,
+    network, notice,
+  };
+}
+
+const COLUMNS = ["area_px", "share", "longest_px", "perpendicular_px", "mean_probability",
+  "peak_probability", "area_mm2", "longest_mm", "perpendicular_mm"];
+
+// The regions as CSV, a row each.
+export function csv(answer, network) {
+  const boxes = ["box_left_px", "box_top_px", "box_width_px", "box_height_px"];
+  const lines = [["region", ...COLUMNS, ...boxes, "threshold", "network", "sha256"]];
+  answer.regions.forEach((r, i) => lines.push([i + 1, ...COLUMNS.map((name) => r[name] ?? ""),
+    ...r.box_px, answer.threshold, network.name, network.sha256]));
+  return lines.map((line) => `${line.map(quoted).join(",")}\n`).join("");
+}
+
+export const quoted = (value) => (/[",\n]/.test(`${value}`)
+  ? `"${`${value}`.replaceAll('"', '""')}"` : `${value}`);

@@ -1,0 +1,2 @@
+import "./runtime_single.js";
+import "./worker.js";
