@@ -116,4 +116,8 @@ if __name__ == "__main__":
         sys.exit(f"app.py: {error}")
     if os.environ.get("UNET_REPO"):
         here.follow_hub(os.environ["UNET_REPO"], os.environ.get("UNET_REVISION"))
+    if os.environ.get("SPACES_ZERO_GPU"):  # such a Space must hold one function that asks for a GPU
+        import spaces
+
+        spaces.GPU(lambda: None)
     build_page(here).launch(**LAUNCH)

@@ -17,6 +17,7 @@ import argparse
 import dataclasses
 import os
 import sys
+import tempfile
 from pathlib import Path
 
 # Read when TensorFlow is imported; oneDNN's kernels more than halve a training step on a CPU.
@@ -101,6 +102,10 @@ def parser() -> argparse.ArgumentParser:
 
     deploy = commands.add_parser("deploy", help="put the page on a Hugging Face Space")
     deploy.add_argument("--repo", required=True, help="the Space, USER/NAME")
+    deploy.add_argument(
+        "--kind", default="static", choices=["static", "gradio", "zerogpu"],
+        help="static: no server, free for everyone (default); gradio, zerogpu: with a server",
+    )  # fmt: skip
     deploy.add_argument("--private", action="store_true", help="make a new Space private")
     deploy.add_argument("--preload", metavar="USER/NAME", help="model repository to run on")
 
@@ -210,7 +215,22 @@ def _ablate(arguments: argparse.Namespace) -> None:
 def _deploy(arguments: argparse.Namespace) -> None:
     from unet.publishing.space import deploy
 
-    print(deploy(arguments.repo, private=arguments.private, preload=arguments.preload))
+    options = {"private": arguments.private, "preload": arguments.preload}
+    if arguments.kind != "static" or arguments.preload:
+        print(deploy(arguments.repo, arguments.kind, **options))
+        return
+    from unet.inference.bundle import bundles_in
+    from unet.inference.hub import check_name
+    from unet.page.site import build_site
+    from unet.publishing.readme import best_first
+
+    check_name(arguments.repo)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary) / "site"
+        build_site(best_first(bundles_in(Path("weights"))), folder)
+        paths = (path for path in sorted(folder.rglob("*")) if path.is_file())
+        files = {path.relative_to(folder).as_posix(): path for path in paths}
+        print(deploy(arguments.repo, "static", files=files, **options))
 
 
 def _site(arguments: argparse.Namespace) -> None:

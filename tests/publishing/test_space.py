@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from huggingface_hub import SpaceCardData
 
+from tests.browser.site import needs_npm
 from tests.inference.test_hub import run
 from unet.publishing.space import page_files, with_preload
 
@@ -17,7 +18,41 @@ ROOT = Path(__file__).parents[2]
 
 
 def deploy(environment, *options: str):
-    return run(environment, "train.py", "deploy", "--repo", "user/page", *options)
+    words = ("--repo", "user/page", "--kind", "gradio")
+    return run(environment, "train.py", "deploy", *words, *options)
+
+
+@needs_npm
+def test_a_static_page_is_uploaded_with_the_headers_that_threads_need(hub, environment, tmp_path):
+    done = deploy(environment, "--kind", "static")
+    assert done.returncode == 0, done.stderr
+    space = hub[1].repositories["spaces/user/page"]
+    assert space.sdk == "static"
+    files = space.commits[-1][1]
+    card = front_matter(files["README.md"].content.decode())
+    assert (card.sdk, card.app_file) == ("static", "index.html")
+    assert set(card.to_dict()["custom_headers"]) == {
+        "cross-origin-embedder-policy", "cross-origin-opener-policy",
+        "cross-origin-resource-policy",
+    }  # fmt: skip
+    page = files["index.html"].content.decode()
+    assets = {name for name in files if name.startswith("assets/")}
+    assert any(name.endswith(".onnx") for name in assets)
+    for name in assets:
+        assert name in page or name in files["manifest.webmanifest"].content.decode()
+    assert "app.py" not in files
+    done = deploy(environment, "--kind", "static", "--preload", "user/unet")
+    assert "a static page carries its networks" in done.stderr
+
+
+def test_on_zerogpu_the_page_brings_what_that_wants(hub, environment):
+    done = deploy(environment, "--kind", "zerogpu")
+    assert done.returncode == 0, done.stderr
+    files = hub[1].repositories["spaces/user/page"].commits[-1][1]
+    card = front_matter(files["README.md"].content.decode())
+    assert (card.sdk, card.python_version) == ("gradio", "3.12.12")
+    assert "\nspaces==" in files["requirements.txt"].content.decode()
+    assert "spaces.GPU" in files["app.py"].content.decode()
 
 
 def test_one_commit_holds_what_the_page_needs_and_no_more(hub, environment):
@@ -73,6 +108,7 @@ def test_a_plan_that_is_asked_for_is_said_in_words(hub, environment):
     assert done.returncode == 1
     assert "a new account needs PRO for a Gradio Space" in done.stderr
     assert "python app.py" in done.stderr
+    assert "--kind static" in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -99,6 +135,6 @@ def test_preloading_is_written_into_the_front_matter():
 
 @pytest.mark.parametrize("name", ["page", "a/b/c"])
 def test_a_name_that_cannot_be_is_said_in_words(environment, name):
-    done = run(environment, "train.py", "deploy", "--repo", name)
+    done = run(environment, "train.py", "deploy", "--kind", "gradio", "--repo", name)
     assert done.returncode == 1
     assert "is not a repository's name" in done.stderr

@@ -184,13 +184,13 @@ def _needed(repo: str, name: str, commit: str) -> str:
         ) from None
 
 
-def check_ours(repo: str, there: set[str], mark: str) -> None:
-    """Raise HubError where a repository holds files, yet not `mark`, which all of ours have.
+def check_ours(repo: str, there: set[str], *marks: str) -> None:
+    """Raise HubError where a repository holds files, yet none of `marks`, which ours have.
 
     What is pushed replaces everything: another's work is not deleted by a slip in a name.
     """
     foreign = sorted(there - {".gitattributes", "README.md"})
-    if foreign and mark not in there:
+    if foreign and not there & set(marks):
         raise HubError(
             f"{repo} holds something else ({', '.join(foreign[:3])}…), which would be deleted. "
             "Choose a new name, or empty that repository first."

@@ -17,6 +17,31 @@ from unet.inference.graph import GRAPH
 from unet.inference.hub import HubError, check_name, check_ours, explained
 
 ROOT = Path(__file__).parents[2]
+KINDS = ("static", "gradio", "zerogpu")
+"""A page without a server, free for everyone; one with, on CPUs; one with, on ZeroGPU."""
+SPACES = "0.51.3"
+"""Version of the package that ZeroGPU wants beside Gradio."""
+EDITED = ("README.md", "requirements.txt")
+STATIC_README = """---
+title: Breast ultrasound segmentation
+emoji: 🩺
+colorFrom: blue
+colorTo: gray
+sdk: static
+app_file: index.html
+license: mit
+short_description: Outlines lesions in breast ultrasound, in the browser
+custom_headers:
+  cross-origin-embedder-policy: require-corp
+  cross-origin-opener-policy: same-origin
+  cross-origin-resource-policy: cross-origin
+---
+
+# Breast ultrasound segmentation
+
+The network runs in the browser: no image leaves the device. A research demonstration, not a medical
+device.
+"""
 TRAINING_ROOMS = ("data", "evaluation", "training")
 """Rooms of `unet/` that the page does not enter."""
 
@@ -40,36 +65,58 @@ def page_files(root: Path = ROOT) -> dict[str, Path]:
     return {path.relative_to(root).as_posix(): path for path in files}
 
 
-def deploy(repo: str, *, private: bool = False, preload: str | None = None) -> str:
+def deploy(
+    repo: str,
+    kind: str = "gradio",
+    *,
+    files: dict[str, Path] | None = None,
+    private: bool = False,
+    preload: str | None = None,
+) -> str:
     """Create the Space if needed and upload the page in one commit; gives its address.
 
     Args:
         repo: "USER/NAME".
+        kind: One of `KINDS`.
+        files: What is uploaded, by its path in the Space; `page_files()` if None.
         private: Whether a new Space is private.
-        preload: A model repository "USER/NAME" that the Space fetches while it is built and the
-            page runs on (its `preload_from_hub` and `UNET_REPO`).
+        preload: A model repository "USER/NAME" that a Space with a server fetches while it is built
+            and the page runs on (its `preload_from_hub` and `UNET_REPO`).
 
     Raises:
-        HubError: The Hub refused or could not be reached.
+        HubError: The Hub refused or could not be reached, or a static page is to preload something.
         BundleError: A bundle in `weights/` is not whole.
     """
     check_name(repo)
-    files = page_files()
+    if kind == "static" and preload is not None:
+        raise HubError(
+            "a static page carries its networks: leave out --preload, or add --kind gradio"
+        )
+    content = {
+        name: path.read_bytes() if name in EDITED else path
+        for name, path in (page_files() if files is None else files).items()
+    }
+    if kind == "static":
+        content["README.md"] = STATIC_README.encode()
+    if kind == "zerogpu":
+        content["README.md"] = _with_python(content["README.md"])
+        content["requirements.txt"] += f"spaces=={SPACES}\n".encode()
+    if preload is not None:
+        content["README.md"] = with_preload(content["README.md"].decode(), preload).encode()
     api = HfApi()
 
     def upload() -> str:
-        _create(api, repo, private)
+        _create(api, repo, kind, private)
         before = api.space_info(repo)
         there = {file.rfilename for file in before.siblings or []}
-        check_ours(repo, there, "unet/__init__.py")
-        gone = sorted(there - set(files) - {".gitattributes"})
-        additions = {name: CommitOperationAdd(name, path) for name, path in files.items()}
-        if preload is not None:
-            readme = with_preload(files["README.md"].read_text(), preload)
-            additions["README.md"] = CommitOperationAdd("README.md", readme.encode())
+        check_ours(repo, there, "unet/__init__.py", "site.json")
+        gone = sorted(there - set(content) - {".gitattributes"})
         api.create_commit(
             repo,
-            [*additions.values(), *(CommitOperationDelete(name) for name in gone)],
+            [
+                *(CommitOperationAdd(name, each) for name, each in content.items()),
+                *(CommitOperationDelete(name) for name in gone),
+            ],
             commit_message="The page",
             repo_type="space",
             parent_commit=before.sha,
@@ -81,6 +128,13 @@ def deploy(repo: str, *, private: bool = False, preload: str | None = None) -> s
     return explained(repo, upload)
 
 
+def _with_python(readme: bytes) -> bytes:
+    """The README with the Python that ZeroGPU offers in its front matter."""
+    return re.sub(
+        rb"^python_version: .*$", b'python_version: "3.12.12"', readme, count=1, flags=re.MULTILINE
+    )
+
+
 def with_preload(readme: str, model: str) -> str:
     """The README with `preload_from_hub` for the model's weights in its front matter."""
     line = f"preload_from_hub:\n  - {model} unet.json,{GRAPH}\n"
@@ -90,17 +144,22 @@ def with_preload(readme: str, model: str) -> str:
     return f"{head}\n{line}---\n{rest}"
 
 
-def _create(api: HfApi, repo: str, private: bool) -> None:
+def _create(api: HfApi, repo: str, kind: str, private: bool) -> None:
+    sdk = "static" if kind == "static" else "gradio"
+    hardware = {"space_hardware": "zero-a10g"} if kind == "zerogpu" else {}
     try:
-        api.create_repo(repo, repo_type="space", space_sdk="gradio", private=private, exist_ok=True)
+        api.create_repo(
+            repo, repo_type="space", space_sdk=sdk, private=private, exist_ok=True, **hardware
+        )
     except HfHubHTTPError as error:
         if error.response.status_code != 402:
             raise
         raise HubError(
             "The Hub answers 402: since July 2026 a new account needs PRO for a Gradio Space on "
-            "free hardware. What still works: an account or organisation with a plan, a Space "
-            f"that already exists under {repo}, or the page on your own machine with "
-            "'python app.py'."
+            "free hardware. What works without: 'train.py deploy --kind static', the page that "
+            "needs no server, free for everyone; '--kind zerogpu', of which a personal account may "
+            f"have two; a Space that already exists under {repo}; or the page on your own machine "
+            "with 'python app.py'."
         ) from None
 
 

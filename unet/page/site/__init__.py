@@ -203,7 +203,7 @@ def _one_file(bundle: Path, info: BundleInfo, scripts: dict[str, bytes]) -> str:
         for name, content in packed.items()
     )
     script = (
-        f'{inside}\n'
+        f"{inside}\n"
         f'<script id="worker" type="text/plain">{_in_html(scripts["worker.js"])}</script>\n'
         f'<script type="module">{_in_html(scripts["app.js"])}</script>'
     )

@@ -8,7 +8,8 @@ function answerOf(prediction, threshold, spacing = null) {
   const own = segmented.level === levelOf(rules.threshold);
   const measured = (runs) => measureRegions({ runs }, p8, width, height, spacing);
   return { threshold, segmented, regions: measured(segmented.runs),
-    suggested: measured(segmented.suggestion), confidence: own ? prediction.confidence : null, reason: reasonOf(segmented, peak) };
+    suggested: measured(segmented.suggestion), confidence: own ? prediction.confidence : null,
+    reason: reasonOf(segmented, peak) };
 }
 
 // Why there is no mask: "presence", "peak", "threshold" or "area"; null where there is one.
