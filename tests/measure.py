@@ -2,7 +2,8 @@
 
     python -m tests.measure feed       images a second: the input pipeline against constant tensors
     python -m tests.measure onednn     a training step and a prediction, with oneDNN and without
-    python -m tests.measure page       peak memory of the page, and how long it takes to start
+    python -m tests.measure page       how long the page takes to start, and its peak memory
+    python -m tests.measure peers      milliseconds an image beside other engines on the same weights
     python -m tests.measure unfamiliar --weights weights/NAME --data DIR
                                        the share of the data set's images, and of other pictures,
                                        warned of as unlike a breast ultrasound (scikit-image,
@@ -19,6 +20,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -118,45 +120,114 @@ def onednn(precision: str, rounds: int) -> None:
               f"prediction {spread(list(predictions), 'ms/image')}")  # fmt: skip
 
 
-def page() -> None:
-    """Seconds until the page answers, and its peak memory after it segmented some images."""
-    from urllib.request import urlopen
-
-    from gradio_client import Client, handle_file
+def page(rounds: int) -> None:
+    """Seconds from the command until the page answers and gives a first mask, and its memory."""
     from PIL import Image
 
     from unet.images.phantom import make_phantom
 
+    with tempfile.TemporaryDirectory() as folder:
+        image = Path(folder) / "measured.png"
+        Image.fromarray(make_phantom(1, "benign", 719, 1048).image).save(image)
+        found = [_one_start(image.read_bytes(), 7960 + turn) for turn in range(rounds)]
+    answers, masks, later, memory = zip(*found)
+    print(
+        f"answers after {spread(list(answers), 's')}, first mask after {spread(list(masks), 's')}"
+    )
+    print(f"/segment on 1048 × 719: {spread([t for times in later for t in times], 'ms')}")
+    print(f"peak memory: {spread(list(memory), 'MiB')}")
+
+
+def _one_start(image: bytes, port: int) -> tuple[float, float, list[float], float]:
+    """Seconds to an answer and to a mask, milliseconds of later masks, MiB."""
+    import httpx2
+
+    address = f"http://127.0.0.1:{port}"
+
+    def segment(client: httpx2.Client) -> None:
+        (path,) = client.post(f"{address}/gradio_api/upload",
+                              files=[("files", ("scan.png", image))]).json()  # fmt: skip
+        data = [{"path": path, "meta": {"_type": "gradio.FileData"}}, None]
+        event = client.post(f"{address}/gradio_api/call/segment", json={"data": data}).json()
+        answer = client.get(f"{address}/gradio_api/call/segment/{event['event_id']}")
+        assert "event: complete" in answer.text, answer.text[:200]
+
     started = time.perf_counter()
     process = subprocess.Popen(
-        [sys.executable, "app.py"], cwd=ROOT, env=os.environ | {"GRADIO_SERVER_PORT": "7997"},
+        [sys.executable, "app.py"], cwd=ROOT, env=os.environ | {"GRADIO_SERVER_PORT": str(port)},
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:
-        while True:
-            try:
-                urlopen("http://127.0.0.1:7997").read()
-                break
-            except OSError:
-                time.sleep(0.1)
-        print(f"started in {time.perf_counter() - started:.1f} s")
-        client = Client("http://127.0.0.1:7997", verbose=False)
-        image = ROOT / "runs" / "measured.png"
-        image.parent.mkdir(exist_ok=True)
-        Image.fromarray(make_phantom(1, "benign", 719, 1048).image).save(image)
-        times = []
-        for _ in range(20):
-            begun = time.perf_counter()
-            client.predict(handle_file(image), None, api_name="/segment")
-            times.append(1000 * (time.perf_counter() - begun))
-        image.unlink()
+        with httpx2.Client(timeout=60) as client:
+            while True:
+                try:
+                    client.get(address)
+                    break
+                except httpx2.TransportError:
+                    time.sleep(0.03)
+            answers = time.perf_counter() - started
+            segment(client)
+            first = time.perf_counter() - started
+            later = []
+            for _ in range(10):
+                begun = time.perf_counter()
+                segment(client)
+                later.append(1000 * (time.perf_counter() - begun))
         status = Path(f"/proc/{process.pid}/status").read_text()
         peak = next(line for line in status.splitlines() if line.startswith("VmHWM"))
-        print(f"/segment on 1048 × 719: {spread(times, 'ms')}")
-        print(f"peak memory: {int(peak.split()[1]) / 1024:.0f} MiB")
+        return answers, first, later, int(peak.split()[1]) / 1024
     finally:
         process.kill()
         process.wait()
+
+
+def peers(weights: Path, rounds: int) -> None:
+    """Milliseconds an image on the same weights: `Segmenter`, and engines bare, taking turns."""
+    import onnxruntime
+    import tensorflow as tf
+
+    from unet import Segmenter
+    from unet.inference.bundle import read_info
+    from unet.inference.graph import GRAPH, usable_cores
+    from unet.inference.keras_network import load_network, with_features
+    from unet.inference.preprocessing import to_input
+
+    info = read_info(weights)
+    size, flip = info.model.input_size, info.model.flip_averaging
+    image = np.random.default_rng(0).integers(0, 256, (size, size), np.uint8)
+    x = to_input(image, size)[None]
+    batch = np.concatenate([x, x[:, :, ::-1]]) if flip else x
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = usable_cores()
+    session = onnxruntime.InferenceSession(weights / GRAPH, options)
+    network = with_features(load_network(weights, info), info.layers)
+    graph = tf.function(
+        lambda x: network(x, training=False),
+        input_signature=[tf.TensorSpec(batch.shape, tf.float32)],
+    )
+    segmenter = Segmenter.load(weights)
+    runs = {
+        "Segmenter": lambda: segmenter.views_of_input(x[0]),
+        "ONNX Runtime": lambda: session.run(None, {session.get_inputs()[0].name: batch}),
+        "TensorFlow graph": lambda: graph(batch),
+    }
+    try:
+        import openvino
+    except ImportError:
+        print("OpenVINO is not installed, and left out")
+    else:
+        compiled = openvino.compile_model(weights / GRAPH, "CPU")
+        runs["OpenVINO"] = lambda: compiled(batch)
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    for turn in range(rounds + 3):
+        for name, run in runs.items():
+            begun = time.perf_counter()
+            run()
+            if turn >= 3:
+                times[name].append(1000 * (time.perf_counter() - begun))
+    for name, values in times.items():
+        ratios = [a / b for a, b in zip(values, times["ONNX Runtime"])]
+        print(f"{name}: {spread(values, 'ms')}, {spread(ratios, '× ONNX Runtime')}")
 
 
 def other_pictures() -> dict[str, np.ndarray]:
@@ -216,7 +287,7 @@ def unfamiliar(weights: Path, data: Path) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=["feed", "onednn", "page", "unfamiliar"])
+    parser.add_argument("what", choices=["feed", "onednn", "page", "peers", "unfamiliar"])
     parser.add_argument("--precision", default="mixed_bfloat16")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--weights", type=Path, default=ROOT / "weights" / "efficientnet-unet")
@@ -225,7 +296,9 @@ if __name__ == "__main__":
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     if chosen.what == "page":
-        page()
+        page(chosen.rounds)
+    elif chosen.what == "peers":
+        peers(chosen.weights, 4 * chosen.rounds)
     elif chosen.what == "unfamiliar":
         if chosen.data is None:
             parser.error("unfamiliar needs --data, the BUSI folder")

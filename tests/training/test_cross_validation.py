@@ -165,7 +165,7 @@ def test_the_card_shows_the_scores_and_the_command(validated, tiny_bundle):
     _, summary, _ = validated
     metrics = json.loads((tiny_bundle / "metrics.json").read_text())
     text = card.model_card(read_info(tiny_bundle), metrics, summary)
-    assert "| 3-fold cross-validation, 18 images |" in text
+    assert ", 3-fold cross-validation, 18 images |" in text
     assert interval(summary["final"]["lesion_images"]["dice"]) in text
     assert f"`{summary['command']}` made `cross_validation.json`" in text
     assert summary["command"].endswith("--folds 3")

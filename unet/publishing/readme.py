@@ -33,15 +33,22 @@ def readme_results(bundles: list[Path]) -> str:
 
 
 def _sentence(name: str, validated: dict[str, Any]) -> str:
-    final = validated["final"]
-    normal = final["normal_images_with_mask"]
+    found = [
+        f"on {dataset}, {_found(part['final'])}" for dataset, part in by_dataset(validated).items()
+    ]
     return (
         f"{validated['folds']}-fold cross-validation of {name}, each of the {validated['cases']} "
-        "images scored by a network that had not seen it or its near-duplicates: Dice of lesion "
-        f"images {interval(final['lesion_images']['dice'])}, of all images "
-        f"{interval(final['all_images']['dice'])}; {normal['count']} of {normal['of']} normal "
-        "images given a mask."
+        "images scored by a network that had not seen it or its near-duplicates: "
+        f"{'; '.join(found)}."
     )
+
+
+def _found(final: dict[str, Any]) -> str:
+    words = f"Dice of lesion images {interval(final['lesion_images']['dice'])}"
+    if normal := final.get("normal_images_with_mask"):
+        words += f", of all images {interval(final['all_images']['dice'])}, "
+        words += f"{normal['count']} of {normal['of']} normal images given a mask"
+    return words
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -147,7 +147,9 @@ def confidence_table(name: str, by_confidence: dict[str, Any]) -> str:
 
 def cross_validation_table(summary: dict[str, Any]) -> str:
     """The scores of all cases, each from a network that had not seen it."""
-    return split_table(f"{summary['folds']}-fold cross-validation", {"": summary})
+    name = f"{summary['folds']}-fold cross-validation"
+    parts = by_dataset(summary)
+    return "\n\n".join(split_table(f"{data}, {name}", {"": part}) for data, part in parts.items())
 
 
 def ablation_tables(ablation: dict[str, Any]) -> str:
