@@ -3,7 +3,7 @@
     python -m tests.measure feed       images a second: the input pipeline against constant tensors
     python -m tests.measure onednn     a training step and a prediction, with oneDNN and without
     python -m tests.measure page       how long the page takes to start, and its peak memory
-    python -m tests.measure peers      milliseconds an image beside other engines on the same weights
+    python -m tests.measure peers      milliseconds an image beside other engines, same weights
     python -m tests.measure unfamiliar --weights weights/NAME --data DIR
                                        the share of the data set's images, and of other pictures,
                                        warned of as unlike a breast ultrasound (scikit-image,
