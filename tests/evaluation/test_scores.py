@@ -278,11 +278,15 @@ def test_confidence_is_scored_by_its_words():
     results = []
     for inside, agreement in ((200, 0.9), (200, 0.3), (100, 0.9)):
         m = lesion_map(inside, 0)
-        prediction = replace(m.prediction, agreement=agreement)
+        limits = Confidence(low=0.5, high=0.8)
+        prediction = replace(m.prediction, agreement=agreement, limits=limits)
         results.append(score_map(replace(m, prediction=prediction), "test", PostProcessing()))
-    found = dice_by_confidence(results, Confidence(low=0.5, high=0.8))
+    found = dice_by_confidence(results)
     # The third has no mask, and nothing in its map beyond 100 of 255: sure, and wrong.
-    assert found == {"high": {"images": 2, "dice": 0.5}, "low": {"images": 1, "dice": 1.0}}
+    assert found == {
+        "high": {"images": 2, "dice": 0.5, "missed": 1},
+        "low": {"images": 1, "dice": 1.0, "missed": 0},
+    }
 
 
 def test_rules_are_chosen_anew_with_other_data_sets_and_these_are_scored(

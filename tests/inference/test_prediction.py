@@ -80,5 +80,6 @@ def test_other_rules_are_another_prediction():
 def test_what_a_gate_keeps_back_is_unsure_unless_a_lesion_is_very_unlikely(rules, presence, unsure):
     answer = lesion(rules, presence=presence).answer()
     assert answer.unsure == unsure
+    assert not unsure or answer.confidence == "low"
     assert [region.area_px for region in answer.suggested_regions] == [24] * unsure
     assert not (answer.mask & answer.suggestion).any()

@@ -113,7 +113,7 @@ def _summary(
     summary["operating_curve"] = operating_curve(maps, segmenter.threshold)
     summary["calibration"] = calibration_curve(maps)
     if segmenter.confidence:
-        summary["by_confidence"] = dice_by_confidence(results, segmenter.confidence)
+        summary["by_confidence"] = dice_by_confidence(results)
     for name, part in by_dataset(summary).items():
         part["calibration"] = calibration_curve([m for m in maps if m.case.dataset == name])
         kept = [r for r in results if r.id in curated and r.dataset == name]

@@ -47,7 +47,7 @@ class CaseResult:
     """One case: who it is, its peak probability, its scores under each reading.
 
     `seconds` is the time from the image to its probability map; `agreement`
-    and `presence` as in `Map`; `diagnosis` says what is wrong with the final mask.
+    and `presence` as in `Map`; `confidence` is the answer's word; `diagnosis` says what is wrong with the final mask.
     """
 
     id: str
@@ -64,6 +64,7 @@ class CaseResult:
     diagnosis: str = ""
     dataset: str = ""
     scanner: str = ""
+    confidence: str | None = None
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,9 @@ def probability_maps(segmenter: Segmenter, cases: Iterable[Case]) -> list[Map]:
 def score_map(m: Map, split: str, rules: PostProcessing) -> CaseResult:
     """Score a case's map under each reading."""
     probability = from_output(m.square, *m.truth.shape)  # (H, W)
-    mask, prediction = m.mask(rules), m.prediction
+    prediction = replace(m.prediction, rules=rules)
+    answer = prediction.answer()
+    mask = answer.mask
     loss = cross_entropy(probability, m.truth)
     square_truth = mask_to_input(m.truth, m.square.shape[0])[:, :, 0]
     scores = {
@@ -128,9 +131,10 @@ def score_map(m: Map, split: str, rules: PostProcessing) -> CaseResult:
         scores,
         prediction.agreement,
         prediction.presence,
-        diagnose(mask, m.truth, replace(prediction, rules=rules)),
+        diagnose(mask, m.truth, prediction),
         m.case.dataset,
         m.case.scanner,
+        answer.confidence,
     )
 
 
@@ -174,6 +178,7 @@ def case_row(result: CaseResult) -> dict[str, Any]:
         "height": result.height,
         "peak": round(result.peak, 4),
         "presence": "" if result.presence is None else round(result.presence, 4),
+        "confidence": result.confidence or "",
         "agreement": "" if result.agreement is None else round(result.agreement, 4),
         "hausdorff_95_px": round(final.hausdorff_95_px, 3),
     }

@@ -11,7 +11,6 @@ import numpy as np
 
 from unet.evaluation.metrics import Confusion, ratio_interval
 from unet.evaluation.scores import READINGS, CaseResult, Score
-from unet.inference.confidence import Confidence
 
 
 def summarise(results: list[CaseResult]) -> dict[str, Any]:
@@ -51,15 +50,20 @@ def _by(results: list[CaseResult], key: Callable[[CaseResult], str]) -> dict[str
     }
 
 
-def dice_by_confidence(results: list[CaseResult], confidence: Confidence) -> dict[str, Any]:
-    """For each word: how many images, and their mean Dice."""
-    dice: dict[str, list[float]] = {}
+def dice_by_confidence(results: list[CaseResult]) -> dict[str, Any]:
+    """For each word: how many images, their mean Dice, and how many lesions without a mask."""
+    by_word: dict[str, list[CaseResult]] = {}
     for result in results:
-        final = result.scores["final"].confusion
-        found = final.true_positive + final.false_positive > 0
-        word = confidence.word(result.agreement, result.peak, found)
-        dice.setdefault(word, []).append(final.dice)
-    return {word: {"images": len(d), "dice": float(np.mean(d))} for word, d in dice.items()}
+        if result.confidence:
+            by_word.setdefault(result.confidence, []).append(result)
+    return {
+        word: {
+            "images": len(part),
+            "dice": float(np.mean([r.scores["final"].confusion.dice for r in part])),
+            "missed": sum(_has_lesion(r) and not _is_given(r.scores["final"]) for r in part),
+        }
+        for word, part in by_word.items()
+    }
 
 
 def _summarise_reading(results: list[CaseResult], reading: str) -> dict[str, Any]:

@@ -86,13 +86,13 @@ class Prediction:
         threshold = own if threshold is None else threshold
         mask = segment(self.p8, self.rules, threshold, self.presence)
         found = bool(mask.any())
+        unsure = suggestion(self.p8, self.rules, threshold, self.presence)
         confidence = None
         if self.limits and level(threshold) == level(own):
             confidence = self.limits.word(self.agreement, self.peak, found)
-            # Of a picture unlike those it knows a network is not sure, whatever it says.
-            confidence = "low" if self.familiar is False else confidence
+            # Nor is a network sure of a picture unlike those it knows, whatever it says.
+            confidence = "low" if self.familiar is False or unsure.any() else confidence
         reason = None if found else self._reason(threshold)
-        unsure = suggestion(self.p8, self.rules, threshold, self.presence)
         return Answer(mask, threshold, confidence, reason, self.p8, spacing_mm, unsure)
 
     def _reason(self, threshold: float) -> str:

@@ -137,11 +137,15 @@ def paper_table(metrics: dict[str, dict[str, Any]]) -> str:
 
 def confidence_table(name: str, by_confidence: dict[str, Any]) -> str:
     """Mean Dice for each word of confidence."""
-    lines = [f"| confidence, {name} split | images | mean Dice |", "|---|---|---|"]
+    lines = [
+        f"| confidence, {name} split | images | mean Dice | lesions answered with no lesion |",
+        "|---|---|---|---|",
+    ]
     for word in ("high", "medium", "low"):
         if word in by_confidence:
             row = by_confidence[word]
-            lines.append(f"| {word} | {row['images']} | {row['dice']:.3f} |")
+            missed = row.get("missed", "–")
+            lines.append(f"| {word} | {row['images']} | {row['dice']:.3f} | {missed} |")
     return "\n".join(lines)
 
 
