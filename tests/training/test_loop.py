@@ -211,7 +211,12 @@ def test_a_run_begun_before_there_was_a_setting_is_resumed(data, tmp_path):
     state = json.loads(path.read_text())
     for name in ("pieces", "normals", "presence"):
         del state["settings"]["train"][name]
+    state["settings"]["train"]["annotations"] = False  # a setting that is gone, and was not used
     path.write_text(json.dumps(state))
     assert len(train(TINY, one, *data, tmp_path, resume=True).history) == 1
     with pytest.raises(RunError, match=r"train\.presence: False then, True now"):
         train(TINY, replace(one, presence=True), *data, tmp_path, resume=True)
+    state["settings"]["train"]["annotations"] = True
+    path.write_text(json.dumps(state))
+    with pytest.raises(RunError, match=r"train\.annotations: True then, and there is no such"):
+        train(TINY, one, *data, tmp_path, resume=True)

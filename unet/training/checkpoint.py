@@ -67,6 +67,11 @@ class Checkpoint:
                 for name, value in self.settings[part].items()
                 if before.get(name) != value
             ]
+            differing += [
+                f"{part}.{name}: {value!r} then, and there is no such setting now"
+                for name, value in then[part].items()
+                if name not in self.settings[part] and value
+            ]
         if differing:
             raise RunError(
                 f"{self.run_dir} holds a run with other settings ({'; '.join(differing)}). Resume "
