@@ -33,8 +33,8 @@ class GraphError(UserError):
 class Graph:
     """An ONNX graph, ready to run. One batch runs at a time, on all cores; see `Segmenter`."""
 
-    def __init__(self, content: bytes):
-        """Check a graph and make it ready.
+    def __init__(self, source: bytes | Path):
+        """Check a graph, given as a file or its content, and make it ready.
 
         Raises:
             GraphError: No ONNX graph, one of other than standard operators or with files beside
@@ -42,13 +42,14 @@ class Graph:
         """
         import onnxruntime
 
-        check(content)
+        # From a file the runtime reads itself: a copy of all weights less in memory.
+        check(source.read_bytes() if isinstance(source, Path) else source)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = usable_cores()
         options.log_severity_level = 3  # errors alone
         try:
             self._session = onnxruntime.InferenceSession(
-                content, options, providers=["CPUExecutionProvider"]
+                source, options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # the runtime's own kinds have no common base
             raise GraphError(f"{GRAPH} cannot be run: {str(error)[:200]}") from None
@@ -115,8 +116,3 @@ def usable_cores() -> int:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # not on macOS
         return os.cpu_count() or 1
-
-
-def read_graph(folder: Path) -> Graph:
-    """The graph in a bundle's folder; GraphError as in `Graph`."""
-    return Graph((folder / GRAPH).read_bytes())

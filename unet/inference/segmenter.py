@@ -223,10 +223,7 @@ def graph_of(folder: str | Path, info: BundleInfo) -> Graph:
     """
     folder = Path(folder)
     try:
-        if GRAPH in info.sha256:
-            graph = Graph((folder / GRAPH).read_bytes())
-        else:
-            graph = Graph(_made(folder, info))
+        graph = Graph(folder / GRAPH) if GRAPH in info.sha256 else Graph(_made(folder, info))
     except GraphError as error:
         raise BundleError(f"{folder}: {error}") from error
     if graph.size != info.model.input_size:
