@@ -160,6 +160,7 @@ def test_low_confidence_absence_and_an_unfamiliar_picture_are_said(page, scan):
     give_scene(page, confidence="low", warning="Not like a breast ultrasound.")
     expect(page.locator("#viewer .warning")).to_have_text("Not like a breast ultrasound.")
     rules = {"threshold": 0.5, "min_area": 0.0, "min_peak": 0.0, "min_presence": 0.3}
+    rules["unsure_presence"] = 0.2
     give_scene(page, confidence="high", warning=None, presence=0.12, rules=rules)
     expect(answer.locator("strong")).to_have_text("No lesion found.")
     expect(answer).to_contain_text("there is a lesion at all, 0.120, stays under 0.3")

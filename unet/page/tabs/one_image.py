@@ -132,7 +132,7 @@ def add(networks: Networks, chooser: gr.Dropdown, local_examples: Path) -> None:
             upload = gr.File(label="Ultrasound image", height=160, elem_id="upload")
             frame = gr.Slider(1, 2, 1, step=1, label="Frame", visible=False, elem_id="frame")
             gallery = gr.Gallery(
-                lambda: [(example.picture.pixels, example.caption) for example in examples()],
+                [(example.picture.pixels, example.caption) for example in examples()],
                 label="Examples (generated phantoms)",
                 columns=2,
                 height=300,
