@@ -65,7 +65,7 @@ class Checkpoint:
             differing += [
                 f"{part}.{name}: {before.get(name)!r} then, {value!r} now"
                 for name, value in self.settings[part].items()
-                if before.get(name) != value
+                if before.get(name) != value and name != "name"  # which changes no training
             ]
             differing += [
                 f"{part}.{name}: {value!r} then, and there is no such setting now"
