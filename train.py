@@ -216,33 +216,35 @@ def _deploy(arguments: argparse.Namespace) -> None:
     from unet.publishing.space import deploy
 
     options = {"private": arguments.private, "preload": arguments.preload}
-    if arguments.kind != "static" or arguments.preload:
-        print(deploy(arguments.repo, arguments.kind, **options))
-        return
-    from unet.inference.bundle import bundles_in
-    from unet.inference.hub import check_name
-    from unet.page.site import build_site
-    from unet.publishing.readme import best_first
-
-    check_name(arguments.repo)
     with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary) / "site"
-        build_site(best_first(bundles_in(Path("weights"))), folder)
-        paths = (path for path in sorted(folder.rglob("*")) if path.is_file())
-        files = {path.relative_to(folder).as_posix(): path for path in paths}
-        print(deploy(arguments.repo, "static", files=files, **options))
+        if arguments.kind == "static":
+            from unet.inference.hub import check_name
+            from unet.page.site import build_site
+
+            check_name(arguments.repo)  # before anything is built
+            folder = Path(temporary) / "site"
+            build_site(_shipped(), folder)
+            paths = (path for path in sorted(folder.rglob("*")) if path.is_file())
+            options["files"] = {path.relative_to(folder).as_posix(): path for path in paths}
+        print(deploy(arguments.repo, arguments.kind, **options))
 
 
 def _site(arguments: argparse.Namespace) -> None:
-    from unet.inference.bundle import bundles_in
     from unet.page.site import build_site
+
+    build_site(arguments.weights or _shipped(), arguments.out, single_file=arguments.single_file)
+    print(f"wrote {arguments.out}")
+
+
+def _shipped() -> list[Path]:
+    """The bundles in `weights/`, the best on validation first."""
+    from unet.inference.bundle import bundles_in
     from unet.publishing.readme import best_first
 
-    bundles = arguments.weights or best_first(bundles_in(Path("weights")))
+    bundles = best_first(bundles_in(Path("weights")))
     if not bundles:
         raise UserError("weights/ holds no bundle. Run train.py fit first.")
-    build_site(bundles, arguments.out, single_file=arguments.single_file)
-    print(f"wrote {arguments.out}")
+    return bundles
 
 
 def _cards(arguments: argparse.Namespace) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -47,9 +48,9 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture
-def open_page(browser, address) -> Iterator:
-    """Opens the page in a window; afterwards, nothing may have failed or gone elsewhere."""
+@contextmanager
+def windows(browser: Browser, address: str) -> Iterator[Callable[..., Page]]:
+    """Opens an address in windows; afterwards, nothing may have failed or gone elsewhere."""
     contexts, problems, elsewhere = [], [], []
 
     def open_it(width: int = 1280, height: int = 900, **options) -> Page:
@@ -61,8 +62,6 @@ def open_page(browser, address) -> Iterator:
         local = (address, "data:", "blob:")
         page.on("request", lambda r: None if r.url.startswith(local) else elsewhere.append(r.url))
         page.goto(address)
-        page.wait_for_selector("#viewer canvas")
-        page.wait_for_selector("#upload input[type=file]", state="attached")
         return page
 
     yield open_it
@@ -70,6 +69,20 @@ def open_page(browser, address) -> Iterator:
         context.close()
     assert problems == []
     assert elsewhere == []
+
+
+@pytest.fixture
+def open_page(browser, address) -> Iterator:
+    """Opens the page in a window, as `windows` does."""
+    with windows(browser, address) as open_it:
+
+        def open_ready(*size: int, **options) -> Page:
+            page = open_it(*size, **options)
+            page.wait_for_selector("#viewer canvas")
+            page.wait_for_selector("#upload input[type=file]", state="attached")
+            return page
+
+        yield open_ready
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 import app
+from tests.browser.conftest import windows
 from tests.browser.site import needs_npm, served
 from tests.browser.steps import VIEWER, painted_mask
 from unet.images.phantom import make_phantom
@@ -43,26 +44,15 @@ def site_address(folder):
 
 @pytest.fixture
 def open_site(browser, site_address):
-    """Opens the site in a window; afterwards nothing may have failed or gone to another host."""
-    contexts, problems, elsewhere = [], [], []
+    """Opens the site in a window, as `windows` does."""
+    with windows(browser, site_address) as open_it:
 
-    def open_it(url: str = site_address, **options) -> Page:
-        context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}} | options)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("pageerror", lambda error: problems.append(str(error)))
-        page.on("console", lambda m: problems.append(m.text) if m.type == "error" else None)
-        local = (url, "data:", "blob:")
-        page.on("request", lambda r: None if r.url.startswith(local) else elsewhere.append(r.url))
-        page.goto(url)
-        ready(page)
-        return page
+        def open_ready(*size: int, **options) -> Page:
+            page = open_it(*size, **options)
+            ready(page)
+            return page
 
-    yield open_it
-    for context in contexts:
-        context.close()
-    assert problems == []
-    assert elsewhere == []
+        yield open_ready
 
 
 def ready(page: Page) -> None:
@@ -230,7 +220,7 @@ def test_after_a_first_visit_it_works_without_a_connection(open_site, scan):
 
 
 def test_it_fits_a_phone(open_site, scan):
-    page = open_site(viewport={"width": 360, "height": 740}, has_touch=True)
+    page = open_site(360, 740, has_touch=True)
     give(page, scan)
     assert page.evaluate("document.documentElement.scrollWidth") == 360
 

@@ -60,16 +60,27 @@ def choose_postprocessing(maps: list[Map]) -> PostProcessing:
             tried.append((masked, rules))
     best = min(masked for masked, _ in tried)
     chosen = next(rules for masked, rules in tried if masked <= best + TOLERANCE)
-    shown = (largest > 0) & (largest >= chosen.min_area)
+    nothing = (largest == 0) | (largest < chosen.min_area)
     gated = (peak < level(chosen.min_peak)) | (presence < chosen.min_presence)
-    allowed = np.maximum(_by_set(~shown, of, lesion), MAX_UNNOTICED)
+    unsure = _unsure_presence(nothing, gated, presence, of, lesion)
+    return replace(chosen, unsure_presence=min(unsure, chosen.min_presence))
 
-    def unnoticed(unsure_presence: float) -> np.ndarray:
-        """Lesions that are answered with a plain none, by set."""
-        return _by_set(~shown | (gated & (presence < unsure_presence)), of, lesion)
 
-    good = [value for value in MIN_PRESENCES if (unnoticed(value) <= allowed).all()]
-    return replace(chosen, unsure_presence=min(max(good), chosen.min_presence))
+def _unsure_presence(
+    nothing: np.ndarray, gated: np.ndarray, presence: np.ndarray, of: np.ndarray, lesion: np.ndarray
+) -> float:
+    """The highest presence below which a gate may give a plain none: to few lesions of each set.
+
+    Args:
+        nothing, gated: bool `(N,)`, whether the map shows nothing, and whether a gate is closed.
+        presence, of, lesion: For each image, as in `choose_postprocessing`.
+    """
+    allowed = np.maximum(_by_set(nothing, of, lesion), MAX_UNNOTICED)
+
+    def unnoticed(value: float) -> np.ndarray:
+        return _by_set(nothing | (gated & (presence < value)), of, lesion)
+
+    return max(value for value in MIN_PRESENCES if (unnoticed(value) <= allowed).all())
 
 
 def _threshold(maps: list[Map], of: np.ndarray, lesion: np.ndarray) -> float:

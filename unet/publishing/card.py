@@ -259,6 +259,7 @@ def _rules(rules: PostProcessing) -> str:
         words.append(f"no mask where the peak probability stays under {rules.min_peak}")
     if rules.min_presence:
         words.append(f"no mask where a lesion at all is less likely than {rules.min_presence}")
+        words.append(f"but from {rules.unsure_presence} on called unsure and outlined dashed")
     return ", ".join(words)
 
 

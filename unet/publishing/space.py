@@ -50,8 +50,10 @@ def page_files(root: Path = ROOT) -> dict[str, Path]:
     """What the page needs, by its path in the Space."""
     files = [root / name for name in ("app.py", "requirements.txt", "README.md", "LICENSE")]
     for path in sorted((root / "unet").rglob("*")):
-        room = path.relative_to(root / "unet").parts[0]
-        if path.suffix in (".py", ".js", ".css", ".html") and room not in TRAINING_ROOMS:
+        parts = path.relative_to(root / "unet").parts
+        if path.suffix not in (".py", ".js", ".css", ".html") or parts[0] in TRAINING_ROOMS:
+            continue
+        if parts[:2] != ("page", "site"):  # the page without a server, and its packages
             files.append(path)
     for bundle in bundles_in(root / "weights"):
         if GRAPH not in verify(bundle).sha256:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import secrets
-from functools import cache
 from pathlib import Path
 
 import gradio as gr
@@ -36,10 +35,7 @@ SAVE = """watch("value", () => {
 
 def add(networks: Networks, chooser: gr.Dropdown, local_examples: Path) -> None:
     """Add the tab's components; images in `local_examples` are offered beside the phantoms."""
-
-    @cache
-    def examples() -> list[analysis.Example]:  # made when the first page asks, not before
-        return analysis.example_images(local_examples)
+    examples = analysis.example_images(local_examples)
 
     kept = Kept()
 
@@ -80,7 +76,7 @@ def add(networks: Networks, chooser: gr.Dropdown, local_examples: Path) -> None:
         return *opened(visitor, series, network, picture), None
 
     def analyse_example(network: str, event: gr.SelectData, request: gr.Request):
-        example = examples()[event.index]
+        example = examples[event.index]
         visitor, series = request.session_hash, secrets.token_hex(8)
         kept.open(visitor, series)
         generated = example.truth is not None
@@ -132,7 +128,7 @@ def add(networks: Networks, chooser: gr.Dropdown, local_examples: Path) -> None:
             upload = gr.File(label="Ultrasound image", height=160, elem_id="upload")
             frame = gr.Slider(1, 2, 1, step=1, label="Frame", visible=False, elem_id="frame")
             gallery = gr.Gallery(
-                [(example.picture.pixels, example.caption) for example in examples()],
+                [(example.picture.pixels, example.caption) for example in examples],
                 label="Examples (generated phantoms)",
                 columns=2,
                 height=300,
