@@ -19,4 +19,6 @@ def test_the_findings_name_the_network_and_why_there_is_no_mask():
         assert not found["lesion_found"]
         assert found["reason_for_no_mask"] == "presence"
         assert found["network"] == {"name": "net", "sha256": "", "revision": None}
-    assert findings_of(prediction, analysed.answer())["confidence"] == "medium"
+    found = findings_of(prediction, analysed.answer())
+    assert (found["unsure"], found["confidence"]) == (True, "low")
+    assert [region["area_px"] for region in found["regions_to_look_at"]] == [24]
