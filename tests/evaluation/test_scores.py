@@ -289,6 +289,17 @@ def test_confidence_is_scored_by_its_words():
     }
 
 
+def test_four_of_five_lesions_without_a_mask_are_said_with_low_confidence():
+    from unet.training.learnt import choose_confidence
+
+    found = with_presence(lesion_map(200, 0), 0.9)
+    found = replace(found, prediction=replace(found.prediction, agreement=0.9))
+    missed = [with_presence(lesion_map(50, 0), value) for value in (0.05, 0.12, 0.2, 0.3, 0.4)]
+    limits = choose_confidence([found, *missed], PostProcessing())
+    assert limits.none == 0.12
+    assert choose_confidence([found], PostProcessing()).none == 1.0
+
+
 def test_rules_are_chosen_anew_with_other_data_sets_and_these_are_scored(
     tiny_bundle, phantoms, tmp_path
 ):

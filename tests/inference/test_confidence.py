@@ -40,3 +40,11 @@ def test_no_mask_is_the_surer_the_less_there_is_in_the_map():
     confidence = Confidence(low=0.5, high=0.8)
     words = [confidence.word(0.1, peak, False) for peak in (0.02, 0.49, 0.5, 0.84, 0.85, 1)]
     assert words == ["high", "high", "medium", "medium", "low", "low"]
+
+
+def test_no_mask_is_not_sure_where_a_lesion_is_not_unlikely():
+    confidence = Confidence(low=0.5, high=0.8, none=0.1)
+    assert [confidence.word(1, 0, False, value) for value in (0.05, 0.1, None)] == [
+        "high", "low", "high",
+    ]  # fmt: skip
+    assert confidence.word(1, 0.99, True, 0.5) == "high"  # of a mask it says nothing

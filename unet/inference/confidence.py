@@ -1,7 +1,8 @@
 """How sure a network is of an image, in a word.
 
 Of a mask, from how well the views it averages agree: where the outlines for an image and for its
-mirror image differ, at most one is right. Of no mask, from how little there is in the map.
+mirror image differ, at most one is right. Of no mask, from how little there is in the map, and from
+how unlikely a lesion at all is.
 """
 
 from __future__ import annotations
@@ -22,19 +23,26 @@ class Confidence:
     Attributes:
         low: Below this agreement confidence is "low".
         high: From this agreement on it is "high".
+        none: From this probability of a lesion at all on, an answer without a mask is "low".
     """
 
     low: float = 0.0
     high: float = 1.0
+    none: float = 1.0
 
-    def word(self, agreement: float, peak: float, found: bool) -> str:
+    def word(
+        self, agreement: float, peak: float, found: bool, presence: float | None = None
+    ) -> str:
         """One of `WORDS`.
 
         Args:
             agreement: Of the views, in [0, 1].
             peak: The map's highest probability, in [0, 1].
             found: Whether a mask is given.
+            presence: How likely there is a lesion at all, in [0, 1]; None if unknown.
         """
+        if not found and presence is not None and presence >= self.none:
+            return WORDS[0]
         if not found:
             return WORDS[(peak < MUCH) + (peak < SOMETHING)]
         return WORDS[(agreement >= self.low) + (agreement >= self.high)]

@@ -89,7 +89,7 @@ class Prediction:
         unsure = suggestion(self.p8, self.rules, threshold, self.presence)
         confidence = None
         if self.limits and level(threshold) == level(own):
-            confidence = self.limits.word(self.agreement, self.peak, found)
+            confidence = self.limits.word(self.agreement, self.peak, found, self.presence)
             # Nor is a network sure of a picture unlike those it knows, whatever it says.
             confidence = "low" if self.familiar is False or unsure.any() else confidence
         reason = None if found else self._reason(threshold)

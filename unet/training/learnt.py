@@ -26,6 +26,8 @@ from unet.training.loop import Examples, Trained
 LOW_SHARE, MEDIUM_SHARE = 0.15, 0.4
 """Shares of the validation images with a mask, those whose views agree least, that get "low" and at
 most "medium"."""
+WRONG_LOW = 0.8
+"""Share of the validation lesions without a mask whose answer is to be of "low" confidence."""
 PENALTY = 1e-3
 """Weight of the squared coefficients of standardised features beside the mean loss."""
 MAX_STEPS = 5000
@@ -161,9 +163,19 @@ def pooled_features(network: keras.Model, layers: list[str], images: np.ndarray)
 
 
 def choose_confidence(maps: list[Map], rules: PostProcessing) -> Confidence | None:
-    """Limits of agreement that give the least agreeing validation masks "low" and "medium"."""
-    agreements = [m.prediction.agreement for m in maps if m.mask(rules).any()]
+    """Limits that give the least agreeing validation masks "low" and "medium".
+
+    And "low" to at least `WRONG_LOW` of the lesions without a mask, where the network tells how
+    likely a lesion is.
+    """
+    found = [m.mask(rules).any() for m in maps]
+    agreements = [m.prediction.agreement for m, has in zip(maps, found) if has]
     if not agreements or None in agreements:
         return None
     low, high = np.quantile(agreements, [LOW_SHARE, MEDIUM_SHARE])
-    return Confidence(round(float(low), 3), round(float(high), 3))
+    wrong = [m.prediction.presence for m, has in zip(maps, found) if m.truth.any() and not has]
+    none = 1.0
+    if wrong and None not in wrong:
+        spared = int(len(wrong) * (1 - WRONG_LOW) + 1e-9)  # so many may be thought sure
+        none = np.floor(100 * sorted(wrong)[spared]) / 100
+    return Confidence(round(float(low), 3), round(float(high), 3), float(none))

@@ -78,6 +78,7 @@ function wordOf({ p8, width, height, rules, agreement, presence, familiar }, lim
   const peak = p8.reduce((a, b) => Math.max(a, b), 0);
   const own = viewer.segmentMap(p8, width, height, rules, rules.threshold, peak, presence);
   if (own.suggestion.length) return "low";
+  if (!own.pixels && presence !== null && presence >= limits.none) return "low";
   const level = own.pixels ? (agreement >= limits.low) + (agreement >= limits.high)
     : (peak / 255 < 0.85) + (peak / 255 < 0.5);
   return ["low", "medium", "high"][level];

@@ -29,7 +29,9 @@ function notesOf(answer, scene) {
   } else if (answer.confidence === "low" && !scene.warning) {
     notes.push(regions.length ? "The network answers differently for this image and its mirror "
       + "image: look at the uncertainty map, and do not rely on the outline."
-      : "The map does show something: look at the heat map, and do not rely on this answer.");
+      : peak >= levelOf(0.5)
+        ? "The map does show something: look at the heat map, and do not rely on this answer."
+        : "The network does not rule a lesion out: do not rely on this answer.");
   }
   if (reason === "presence") {
     notes.push(`The probability that there is a lesion at all, ${presence.toFixed(3)}, stays `
