@@ -24,10 +24,10 @@ def test_the_papers_network_is_shipped():
 
 @pytest.mark.parametrize("bundle", BUNDLES, ids=lambda path: path.name)
 class TestBundle:
-    def test_it_is_whole_and_was_trained_on_busi_from_a_commit(self, bundle):
+    def test_it_is_whole_and_was_trained_from_a_commit(self, bundle):
         info = verify(bundle)
         assert info.model.name == bundle.name
-        assert info.training["data"] == "BUSI"
+        assert "BUSI" in info.training["data"].split(" + ")
         assert len(info.commit) == 40  # no "-dirty"
 
     def test_its_card_is_what_its_numbers_make(self, bundle):
@@ -50,8 +50,11 @@ class TestBundle:
             assert str(Path.home()) not in text
 
 
-def test_all_were_trained_and_scored_on_the_same_split():
-    first, *others = [verify(bundle).split for bundle in BUNDLES]
+def test_all_have_the_same_busi_split():
+    first, *others = [
+        {name: {case for case in ids if not case.startswith("BUS-BRA/")} for name, ids in s.items()}
+        for s in (verify(bundle).split for bundle in BUNDLES)
+    ]
     assert others
     assert all(split == first for split in others)
 
