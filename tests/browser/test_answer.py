@@ -240,3 +240,25 @@ def test_a_ground_truth_is_scored_as_the_evaluation_scores_it(page, scan, segmen
     assert len(curve) == 101
     mask = segmenter.segment(pixels(scan), 0.5)
     assert curve[50] == pytest.approx(Confusion.of(mask, truth).dice)
+
+
+def test_what_a_gate_keeps_back_is_outlined_dashed_and_not_filled(page, scan):
+    upload(page, scan)
+
+    def amber() -> int:
+        colours = canvas(page)[:, :, :3].reshape(-1, 3).astype(int)
+        return int((np.abs(colours - (255, 176, 0)).sum(axis=1) < 40).sum())
+
+    page.locator("#viewer [data-mode=contour]").click()
+    solid = amber()
+    rules = {"threshold": 0.5, "min_area": 0.0, "min_peak": 0.0, "min_presence": 0.5}
+    unsure = {"presence": 0.3, "confidence": "low", "warning": None, "series": "gated"}
+    give_scene(page, **unsure, rules=rules | {"unsure_presence": 0.2})
+    expect(page.locator("#viewer .answer strong")).to_have_text(
+        "Unsure: look at the dashed outline."
+    )
+    page.locator("#viewer [data-mode=contour]").click()
+    assert 0.25 * solid < amber() < 0.75 * solid
+    give_scene(page, **unsure, rules=rules | {"unsure_presence": 0.4})
+    expect(page.locator("#viewer .answer strong")).to_have_text("No lesion found.")
+    assert amber() == 0

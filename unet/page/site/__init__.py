@@ -150,7 +150,7 @@ def _folder(infos: dict[Path, BundleInfo], scripts: dict[str, bytes]) -> Site:
         for bundle, info in infos.items()
     ]
     examples = [
-        {"caption": example.caption}
+        {"caption": example.caption, "spacing": example.picture.spacing_mm}
         | {
             name: site.asset(f"{example.caption}-{number}-{name}.png", content)
             for name, content in _pictures(example).items()
@@ -190,7 +190,7 @@ def _one_file(bundle: Path, info: BundleInfo, scripts: dict[str, bytes]) -> str:
     runtime = {"single": True, "wasm": {"inside": "wasm"}}
     networks = [_network(bundle, info) | {"graph": {"inside": "graph"}}]
     examples = [
-        {"caption": example.caption}
+        {"caption": example.caption, "spacing": example.picture.spacing_mm}
         | {
             name: f"data:image/png;base64,{base64.b64encode(content).decode()}"
             for name, content in _pictures(example).items()

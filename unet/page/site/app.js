@@ -1,7 +1,7 @@
 // The page without a server: reads files, asks the worker, shows the answer, hands out downloads.
 
 import { zipSync } from "fflate";
-import { csv, findings, maskOf, outlines, overlay, png, quoted } from "./downloads.js";
+import { csv, findings, overlay, png, quoted } from "./downloads.js";
 import { readFile } from "./read.js";
 import { mountViewer } from "viewer";
 
@@ -112,12 +112,13 @@ function give(files) {
 }
 
 let newest = 0; // an answer that arrives late must not replace a newer one
-async function open(file, { truth = null, generated = false, frame = 0 } = {}) {
+async function open(file, { truth = null, generated = false, spacing = null, frame = 0 } = {}) {
   if (!file) return;
   const mine = ++newest;
   try {
     say(`Reading ${file.name}…`);
     const picture = await readFile(file, frame);
+    picture.spacing ??= spacing;
     const prediction = await analyse(picture, generated);
     if (mine !== newest) return;
     const again = frame > 0 && shown ? shown.id : ++series;
@@ -181,14 +182,14 @@ function rgbaOf({ bitmap, width, height }) {
 
 function filesOf(picture, prediction, answer) {
   const { width, height } = picture;
-  const mask = maskOf(answer.segmented, width, height);
+  const mask = viewer.maskOf(answer.segmented.runs, width, height);
   const identity = { name: network.name, sha256: network.sha256, revision: null };
   return {
     mask: () => ["mask.png", "image/png", png(mask.map((v) => 255 * v), width, height, 1)],
     overlay: () => ["overlay.png", "image/png",
       png(overlay(rgbaOf(picture), mask, width, height), width, height, 3)],
     contours: () => ["contours.json", "application/json", JSON.stringify({
-      image_size_px: [width, height], contours: outlines(mask, width, height),
+      image_size_px: [width, height], contours: viewer.outlines(mask, width, height),
       threshold: answer.threshold, network: identity })],
     json: () => ["findings.json", "application/json", JSON.stringify(
       findings({ ...prediction, width, height }, answer, identity, config.notice), null, 1)],
@@ -300,7 +301,8 @@ for (const example of config.examples) {
   button.addEventListener("click", async () => {
     const [image, truth] = await Promise.all([example.image, example.truth].map(async (address) =>
       new File([await (await fetch(address)).blob()], `${example.caption}.png`)));
-    open(image, { truth: (await readFile(truth)).grey, generated: true });
+    const { grey } = await readFile(truth);
+    open(image, { truth: grey, generated: true, spacing: example.spacing });
   });
   find("#examples").append(button);
 }

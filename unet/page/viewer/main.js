@@ -10,7 +10,7 @@ let laterTimer = null;
 
 const stage = new Stage(find(".stage"), (step) => setThreshold(Number(thresholdInput.value) + step),
   (number) => setMode(MODES[number]));
-host.viewer = { stage, segmentMap, measureRegions, answerOf, hausdorff95, show, value: () => props.value };
+host.viewer = { stage, segmentMap, measureRegions, answerOf, maskOf, outlines, hausdorff95, show, value: () => props.value };
 
 async function bytesOf(base64) {
   const binary = atob(base64);

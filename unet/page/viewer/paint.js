@@ -72,6 +72,17 @@ function outlinePath(runs) {
   return path;
 }
 
+// The same as closed polygons, so that dashes run along it.
+function dashablePath(runs, width, height) {
+  const path = new Path2D();
+  if (!runs.length) return path;
+  for (const corners of outlines(maskOf(runs, width, height), width, height)) {
+    corners.forEach(([x, y], i) => (i ? path.lineTo(x, y) : path.moveTo(x, y)));
+    path.closePath();
+  }
+  return path;
+}
+
 // A round length in millimetres that takes about a quarter of the stage.
 function scaleBar(stageWidth, pixelsPerMm) {
   const wanted = stageWidth / 4 / pixelsPerMm;

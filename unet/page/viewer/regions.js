@@ -74,6 +74,54 @@ function segmentMap(p8, width, height, rules, threshold, peak, presence = null) 
   return { runs: [], suggestion: unsure ? kept : [], pixels: 0, dropped: 0, gated, absent, level };
 }
 
+// uint8 of width × height, 1 where the runs are.
+function maskOf(runs, width, height) {
+  const mask = new Uint8Array(width * height);
+  for (const run of runs) mask.fill(1, run.y * width + run.x0, run.y * width + run.x1);
+  return mask;
+}
+
+// Closed polygons along pixel edges, corners only, the mask on the right-hand side.
+function outlines(mask, width, height) {
+  const at = (x, y) => x >= 0 && y >= 0 && x < width && y < height && mask[y * width + x];
+  const leaving = new Map(); // corner → directions [dx, dy]
+  const add = (x, y, dx, dy) => {
+    const key = y * (width + 1) + x;
+    if (!leaving.has(key)) leaving.set(key, []);
+    leaving.get(key).push([dx, dy]);
+  };
+  for (let y = 0; y < height; y++) {
+    for (let x = 0; x < width; x++) {
+      if (!at(x, y)) continue;
+      if (!at(x, y - 1)) add(x, y, 1, 0);
+      if (!at(x + 1, y)) add(x + 1, y, 0, 1);
+      if (!at(x, y + 1)) add(x + 1, y + 1, -1, 0);
+      if (!at(x - 1, y)) add(x, y + 1, 0, -1);
+    }
+  }
+  const found = [];
+  while (leaving.size) {
+    const start = leaving.keys().next().value;
+    let corner = start, step = null;
+    const outline = [];
+    while (step === null || corner !== start || leaving.has(corner)) {
+      const choices = leaving.get(corner);
+      if (!choices) break;
+      // Where two outlines touch at a corner, turn left: regions joined by a corner are one.
+      const left = step && choices.findIndex(([dx, dy]) => dx === step[1] && dy === -step[0]);
+      const [out] = choices.splice(step && choices.length > 1 && left >= 0 ? left : 0, 1);
+      if (!choices.length) leaving.delete(corner);
+      if (!step || out[0] !== step[0] || out[1] !== step[1]) {
+        outline.push([corner % (width + 1), Math.floor(corner / (width + 1))]);
+      }
+      step = out;
+      corner += step[1] * (width + 1) + step[0];
+    }
+    found.push(outline);
+  }
+  return found;
+}
+
 // Area, extent and probability of each region, largest first.
 function measureRegions(segmented, p8, width, height, spacing) {
   const regions = new Map();

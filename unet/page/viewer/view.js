@@ -97,7 +97,7 @@ class Stage {
       paintLayer(this.pixels, mode, scene);
       this.layerContext.putImageData(this.data, 0, 0);
       this.outline = outlinePath(scene.segmented.runs);
-      this.suggestion = outlinePath(scene.segmented.suggestion);
+      this.suggestion = dashablePath(scene.segmented.suggestion, scene.width, scene.height);
       this.stale = false;
     }
     context.setTransform(this.scale, 0, 0, this.scale, this.x, this.y);
@@ -113,7 +113,8 @@ class Stage {
       context.lineWidth = (mode === "contour" ? 2 : 1.5) * ratio / this.scale;
       context.strokeStyle = mode === "heat" || mode === "uncertainty" ? "#fff" : `rgb(${LESION})`;
       context.stroke(this.outline);
-      context.setLineDash([6 * ratio / this.scale, 5 * ratio / this.scale]);
+      context.setLineDash([8 * ratio / this.scale, 7 * ratio / this.scale]);
+      context.lineWidth = 2 * ratio / this.scale;
       context.stroke(this.suggestion);
       context.setLineDash([]);
     }
