@@ -51,9 +51,11 @@ def build_page(networks: Networks) -> gr.Blocks:
         gr.Markdown(f"# Breast ultrasound segmentation\n{NOTICE}")
         with gr.Row(equal_height=True):
             chooser = gr.Dropdown(
-                _choices(networks), value=networks.default, label="Network", elem_id="network"
-            )
-            status = gr.Markdown(elem_id="status", container=True)
+                _choices(networks), value=networks.default, label="Network", elem_id="network",
+                scale=3,
+            )  # fmt: skip
+            with gr.Column(scale=2, min_width=260):
+                status = gr.Markdown(elem_id="status", container=True)
         _tell_status(page, networks, chooser, status)
         if os.environ.get("UNET_REPO"):
             _follow_hub(networks, chooser, status)

@@ -39,16 +39,16 @@ The same tools are served over the Model Context Protocol at `ADDRESS/gradio_api
 
 
 def label(name: str, bundle: Path) -> str:
-    """A network's name with its Dice on test lesions and its speed, for the chooser."""
+    """A network's name with its Dice on test lesions, for the chooser."""
     try:
         test = metrics_of(bundle)["splits"]["test"]
         parts = by_dataset(test)
         dice = ", ".join(
             f"{part['final']['lesion_images']['dice']['value']:.2f}"
-            + (f" on {dataset}" if len(parts) > 1 else "")
+            + (f" {dataset}" if len(parts) > 1 else "")
             for dataset, part in parts.items()
         )
-        return f"{name}: lesion Dice {dice}; {test['milliseconds_per_image']} ms an image"
+        return f"{name}: lesion Dice {dice}"
     except (KeyError, TypeError, ValueError):  # what came from the Hub may hold anything
         return name
 
