@@ -16,6 +16,7 @@ from tests.browser.steps import VIEWER, painted_mask, upload
 from tests.images.test_dicom import region, write
 from unet.images.phantom import KINDS, make_phantom
 from unet.page import about
+from unet.publishing.tables import by_dataset
 
 
 @pytest.fixture(scope="module")
@@ -99,8 +100,10 @@ def test_about_tells_the_numbers_of_the_bundle(page, networks):
     page.get_by_role("tab", name="About this network").click()
     folder = networks.sources[networks.default].folder
     expect(page.locator("#card")).to_contain_text("Results")
-    dice = about.metrics_of(folder)["splits"]["test"]["final"]["lesion_images"]["dice"]["value"]
-    expect(page.locator("#card")).to_contain_text(f"{dice:.3f}")
+    for name, part in by_dataset(about.metrics_of(folder)["splits"]["test"]).items():
+        dice = part["final"]["lesion_images"]["dice"]["value"]
+        expect(page.locator("#card")).to_contain_text(f"{name}, test split")
+        expect(page.locator("#card")).to_contain_text(f"{dice:.3f}")
     expect(page.locator("#figures img")).to_have_count(len(about.figures(folder)))
     page.locator("#figures").scroll_into_view_if_needed()  # pictures load when they are seen
     page.wait_for_function(
