@@ -19,9 +19,10 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 
 import app
+from tests.make_phantoms import SHOWN, phantoms
 from unet.inference.postprocessing import quantise
 from unet.page import about
-from unet.page.analysis import PHANTOMS, example_images
+from unet.page.analysis import example_images, read_examples
 from unet.page.served import Networks
 
 
@@ -150,9 +151,32 @@ def test_examples_are_phantoms_and_the_images_of_a_local_folder(tmp_path, capsys
     (tmp_path / "notes.txt").write_text("not for the page")
     examples = example_images(tmp_path)
     captions = [example.caption for example in examples]
-    assert captions == [kind for kind, _ in PHANTOMS] + ["mine"]
-    assert examples[-1].picture.pixels.shape == (20, 30)
+    assert captions == ["mine", *[kind for kind, _ in SHOWN]]
+    assert examples[0].picture.pixels.shape == (20, 30)
+    assert [example.generated for example in examples] == [False, True, True, True, True]
     assert "broken.png: not an image" in capsys.readouterr().out
+
+
+def test_a_local_example_has_its_truth_and_what_the_list_says(tmp_path):
+    Image.new("L", (30, 20), 50).save(tmp_path / "a.png")
+    Image.new("L", (30, 20), 50).save(tmp_path / "b.png")
+    Image.new("1", (30, 20), 1).save(tmp_path / "b_mask.png")
+    (tmp_path / "examples.csv").write_text(
+        "file,caption,spacing_mm,source\nb.png,A cyst,0.05,Them 2024\ngone.png,Gone,,\n"
+    )
+    first, second = read_examples(tmp_path)
+    assert (first.caption, first.source, second.caption) == ("A cyst", "Them 2024", "a")
+    assert first.picture.spacing_mm == (0.05, 0.05)
+    assert first.truth.all()
+    assert second.truth is None
+
+
+def test_the_phantoms_shown_are_those_that_are_made():
+    for example, (_, phantom) in zip(example_images(Path("none")), phantoms(), strict=True):
+        assert example.caption == phantom.kind
+        assert (example.truth == phantom.mask).mean() > 0.999  # other versions round otherwise
+        difference = example.picture.pixels.astype(int) - phantom.image
+        assert np.abs(difference).mean() < 1
 
 
 def raw_call(address: str, data: list) -> str:

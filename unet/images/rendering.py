@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import ndimage
 
 LESION = (255, 176, 0)
 """Amber: apart from grey tissue, and from blue, for colour-blind readers too."""
@@ -37,6 +36,8 @@ def agreement(image: np.ndarray, mask: np.ndarray, truth: np.ndarray) -> np.ndar
 
 def outline(mask: np.ndarray) -> np.ndarray:
     """The mask's edge, about 1/250 of the image's longer side wide: bool `(H, W)`."""
+    from scipy import ndimage  # here: it takes a third of a second, and the page starts without
+
     width = max(1, round(max(mask.shape) / 250))
     return mask & ~ndimage.binary_erosion(mask, iterations=width)
 

@@ -6,9 +6,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from scipy import ndimage
-from scipy.spatial import ConvexHull
-from scipy.spatial.distance import pdist, squareform
 
 from unet.inference.postprocessing import EIGHT_NEIGHBOURS
 
@@ -55,6 +52,8 @@ def find_regions(
     """
     if mask.shape != p8.shape:
         raise ValueError(f"mask and p8 must have one shape. Received: {mask.shape}, {p8.shape}")
+    from scipy import ndimage  # here: it takes a third of a second, and the page starts without
+
     labels, _ = ndimage.label(mask, EIGHT_NEIGHBOURS)
     regions = [
         _measure(labels[box] == number, p8[box], box, mask.size, spacing_mm)
@@ -125,6 +124,8 @@ def _measure(
 
 def _corners(inside: np.ndarray) -> np.ndarray:
     """The corners of a region's pixels on its convex hull: float `(n, 2)` as row, column."""
+    from scipy.spatial import ConvexHull
+
     first = inside.argmax(axis=1)
     last = inside.shape[1] - inside[:, ::-1].argmax(axis=1)  # one past the row's last pixel
     rows = np.flatnonzero(inside.any(axis=1))
@@ -140,6 +141,8 @@ def _corners(inside: np.ndarray) -> np.ndarray:
 
 def _diameters(corners: np.ndarray) -> tuple[float, float]:
     """The longest distance between two corners, and the extent across it."""
+    from scipy.spatial.distance import pdist, squareform
+
     distances = squareform(pdist(corners))
     i, j = np.unravel_index(distances.argmax(), distances.shape)
     longest = distances[i, j]

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.special import expit
 
 
 @dataclass(frozen=True)
@@ -41,4 +40,8 @@ class Presence:
 
     def probability(self, features: np.ndarray) -> float:
         """Probability of a lesion from the features of V views, float `(V, D)`: their mean."""
+        from scipy.special import (
+            expit,  # here: it takes a third of a second, and the page starts without
+        )
+
         return float(expit(features @ self.weights + self.bias).mean())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import secrets
 import time
 from dataclasses import dataclass, replace
@@ -10,14 +11,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from unet.images.phantom import SPACING_MM, make_phantom
 from unet.images.reading import ImageError, Picture, read_image
 from unet.inference.prediction import Answer, Prediction
 
 if TYPE_CHECKING:
     from unet.inference.segmenter import Segmenter
 
-PHANTOMS = (("benign", 1), ("malignant", 2), ("benign", 5), ("normal", 1))
+PHANTOMS = Path(__file__).parent / "phantoms"
+"""Made once by `python -m tests.make_phantoms`; made at every start they would cost a second."""
+MASK = "_mask"
+LIST = "examples.csv"
 
 
 @dataclass(frozen=True)
@@ -51,11 +54,21 @@ class Analysed:
 
 @dataclass(frozen=True)
 class Example:
-    """An image the page offers, with its truth if that is known."""
+    """An image the page offers.
+
+    Attributes:
+        picture: The image.
+        caption: Under its thumbnail.
+        truth: bool `(H, W)`, if known.
+        source: Whose image it is, as its owners want to be named.
+        generated: Whether it is a phantom of this project.
+    """
 
     picture: Picture
     caption: str
     truth: np.ndarray | None = None
+    source: str = ""
+    generated: bool = False
 
 
 def analyse(
@@ -114,15 +127,36 @@ def read_truth(path: str | Path, shape: tuple[int, int]) -> np.ndarray:
 
 
 def example_images(folder: Path) -> list[Example]:
-    """Generated phantoms, then the images in a local folder, if there is one."""
+    """The images in a local folder, if there is one, then the phantoms."""
+    phantoms = [replace(example, generated=True) for example in read_examples(PHANTOMS)]
+    return read_examples(folder) + phantoms
+
+
+def read_examples(folder: Path) -> list[Example]:
+    """The images in a folder by name; what is none is told of and left out.
+
+    `NAME_mask.png` is the truth of `NAME.png`. `examples.csv`, where there is one, gives the order
+    and more of each: columns file, caption, spacing_mm (height and width of a pixel) and source.
+    """
+    rows = {}
+    if (folder / LIST).exists():
+        with (folder / LIST).open(newline="", encoding="utf-8") as file:
+            rows = {row["file"]: row for row in csv.DictReader(file)}
+    paths = [path for path in sorted(folder.glob("*")) if not path.stem.endswith(MASK)]
+    listed = [folder / name for name in rows]
     examples = []
-    for kind, seed in PHANTOMS:
-        phantom = make_phantom(seed, kind)
-        picture = Picture(phantom.image, (SPACING_MM, SPACING_MM))
-        examples.append(Example(picture, kind, phantom.mask))
-    for path in sorted(folder.glob("*")):
+    for path in listed + [path for path in paths if path.name not in {LIST, *rows}]:
+        row = rows.get(path.name, {})
         try:
-            examples.append(Example(Picture(read_image(path)), path.stem))
-        except ImageError as error:
+            picture, truth = Picture(read_image(path)), None
+            if spacing := row.get("spacing_mm"):
+                picture = replace(picture, spacing_mm=(float(spacing), float(spacing)))
+            mask = path.with_name(f"{path.stem}{MASK}.png")
+            if mask.exists():
+                truth = read_truth(mask, picture.pixels.shape[:2])
+        except (ImageError, ValueError) as error:
             print(f"{folder.name}/{error}")
+            continue
+        caption = row.get("caption") or path.stem
+        examples.append(Example(picture, caption, truth, row.get("source") or ""))
     return examples

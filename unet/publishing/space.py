@@ -44,6 +44,7 @@ device.
 """
 TRAINING_ROOMS = ("data", "evaluation", "training")
 """Rooms of `unet/` that the page does not enter."""
+PAGE_SUFFIXES = (".py", ".js", ".css", ".html", ".png", ".csv")
 
 
 def page_files(root: Path = ROOT) -> dict[str, Path]:
@@ -51,7 +52,7 @@ def page_files(root: Path = ROOT) -> dict[str, Path]:
     files = [root / name for name in ("app.py", "requirements.txt", "README.md", "LICENSE")]
     for path in sorted((root / "unet").rglob("*")):
         parts = path.relative_to(root / "unet").parts
-        if path.suffix not in (".py", ".js", ".css", ".html") or parts[0] in TRAINING_ROOMS:
+        if path.suffix not in PAGE_SUFFIXES or parts[0] in TRAINING_ROOMS:
             continue
         if parts[:2] != ("page", "site"):  # the page without a server, and its packages
             files.append(path)

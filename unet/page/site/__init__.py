@@ -28,7 +28,7 @@ from unet.inference.bundle import BundleInfo, replacing, verify
 from unet.inference.familiarity import SLACK
 from unet.inference.graph import GRAPH
 from unet.page import about
-from unet.page.analysis import Example, example_images
+from unet.page.analysis import PHANTOMS, Example, read_examples
 from unet.page.exports import UNFAMILIAR
 from unet.page.viewer import HERE as VIEWER
 from unet.page.viewer import SCRIPTS
@@ -269,7 +269,7 @@ def _network(bundle: Path, info: BundleInfo) -> dict[str, Any]:
 
 
 def _examples() -> list[Example]:
-    return example_images(HERE / "none")  # the phantoms alone: a site is for everybody
+    return read_examples(PHANTOMS)  # alone: a site is for everybody
 
 
 def _pictures(example: Example) -> dict[str, bytes]:

@@ -79,10 +79,10 @@ def add(networks: Networks, chooser: gr.Dropdown, local_examples: Path) -> None:
         example = examples[event.index]
         visitor, series = request.session_hash, secrets.token_hex(8)
         kept.open(visitor, series)
-        generated = example.truth is not None
         told = opened(
-            visitor, series, network, example.picture, truth=example.truth, generated=generated
-        )
+            visitor, series, network, example.picture,
+            truth=example.truth, generated=example.generated,
+        )  # fmt: skip
         return *told, None, None, gr.Slider(visible=False)
 
     def bring_up_to_date(
