@@ -73,3 +73,32 @@ def test_the_split_is_the_one_it_has_always_been(busi):
             assert ids[name] == sorted(i for i in shipped[name] if not i.startswith("BUS-BRA"))
     found = hashlib.sha256(json.dumps([ids["test"], ids["validation"]]).encode()).hexdigest()
     assert found == HASH
+
+
+@pytest.mark.parametrize("bundle", BUNDLES, ids=lambda path: path.name)
+def test_the_graph_that_is_served_says_what_keras_says(bundle):
+    from unet import Segmenter
+    from unet.data.cases import read_grey
+    from unet.data.sets import find_cases
+    from unet.images.phantom import KINDS, make_phantom
+    from unet.inference.keras_network import load_network, runner_of
+
+    info = read_info(bundle)
+    served = Segmenter.load(bundle)
+    size, rules = info.model.input_size, info.postprocessing
+    run = runner_of(load_network(bundle, info), info.layers)
+    keras = Segmenter(
+        run, size, served.network, rules, flip=info.model.flip_averaging,
+        familiarity=info.familiarity, presence=info.presence, confidence=info.confidence,
+    )  # fmt: skip
+    cases = {case.id: case for case in find_cases(Path(os.environ["BUSI_DIR"]))[0]}
+    test = [name for name in info.split["test"] if name in cases]
+    assert len(test) == 78
+    pictures, apart = [read_grey(cases[name]) for name in test], 0
+    for picture in pictures + [make_phantom(seed, kind).image for seed in (1, 2) for kind in KINDS]:
+        ours, theirs = served.views(picture), keras.views(picture)
+        np.testing.assert_allclose(ours.probability, theirs.probability, atol=1e-4)
+        found, expected = served.examine(picture), keras.examine(picture)
+        apart += int((found.answer().mask != expected.answer().mask).sum())
+        assert found.answer().confidence == expected.answer().confidence
+    assert apart <= 2  # sums in another order: a probability may lie beyond half a level of the 255
