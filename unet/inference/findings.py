@@ -20,9 +20,12 @@ class Region:
         box_px: Left, top, width, height of its bounding box in pixels.
         longest_px: Longest diameter (maximum caliper) between its pixels' corners, in pixels.
         perpendicular_px: Its extent across that diameter, in pixels.
+        depth_px: From the top of the picture down to its nearest pixel, in pixels.
+        height_to_width: Height by width of its bounding box, in true lengths where a pixel's are
+            known; above 1 it is taller than wide.
         mean_probability: Mean probability of its pixels, in [0, 1].
         peak_probability: Highest probability of its pixels, in [0, 1].
-        area_mm2, longest_mm, perpendicular_mm: The same in millimetres; None if unknown.
+        area_mm2, longest_mm, perpendicular_mm, depth_mm: The same in millimetres; None if unknown.
     """
 
     area_px: int
@@ -30,11 +33,14 @@ class Region:
     box_px: tuple[int, int, int, int]
     longest_px: float
     perpendicular_px: float
+    depth_px: int
+    height_to_width: float
     mean_probability: float
     peak_probability: float
     area_mm2: float | None = None
     longest_mm: float | None = None
     perpendicular_mm: float | None = None
+    depth_mm: float | None = None
 
 
 def find_regions(
@@ -109,13 +115,18 @@ def _measure(
             "area_mm2": area * spacing_mm[0] * spacing_mm[1],
             "longest_mm": longest_mm,
             "perpendicular_mm": perpendicular_mm,
+            "depth_mm": rows.start * spacing_mm[0],
         }
+    height, width = rows.stop - rows.start, columns.stop - columns.start
+    tall, wide = (1, 1) if spacing_mm is None else spacing_mm
     return Region(
         area_px=area,
         share=area / image_pixels,
-        box_px=(columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start),
+        box_px=(columns.start, rows.start, width, height),
         longest_px=longest,
         perpendicular_px=perpendicular,
+        depth_px=rows.start,
+        height_to_width=height * tall / (width * wide),
         mean_probability=float(values.mean() / 255),
         peak_probability=float(values.max() / 255),
         **millimetres,

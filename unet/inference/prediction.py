@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -17,9 +17,9 @@ from unet.inference.postprocessing import (
     suggestion,
 )
 
-REASONS = ("presence", "peak", "threshold", "area")
+REASONS = ("presence", "peak", "threshold", "area", "hand")
 """Why there is no mask: a lesion at all thought unlikely; no place sure enough; nothing reaches the
-threshold; all regions too small."""
+threshold; all regions too small; a person erased it."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +113,8 @@ class Answer:
         p8: uint8 `(H, W)`, the probability that the regions are measured on.
         spacing_mm: Height and width of a pixel in millimetres; None if unknown.
         suggestion: bool `(H, W)`, what a gate keeps back that is still to be looked at.
+        calibrated: Whether a person measured `spacing_mm` out on the picture.
+        network_answer: What the network said, where a person has corrected the mask since.
     """
 
     mask: np.ndarray
@@ -122,6 +124,18 @@ class Answer:
     p8: np.ndarray
     spacing_mm: tuple[float, float] | None = None
     suggestion: np.ndarray | None = None
+    calibrated: bool = False
+    network_answer: Answer | None = None
+
+    def edited(self, mask: np.ndarray) -> Answer:
+        """The same with a mask that a person has corrected, bool `(H, W)`.
+
+        How sure the network was says nothing of it.
+        """
+        reason = None if mask.any() else "hand"
+        return replace(
+            self, mask=mask, confidence=None, reason=reason, suggestion=None, network_answer=self
+        )
 
     @property
     def unsure(self) -> bool:

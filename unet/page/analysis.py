@@ -47,9 +47,24 @@ class Analysed:
     truth: np.ndarray | None = None
     truth_path: str | None = None
 
-    def answer(self, threshold: float | None = None) -> Answer:
-        """Mask and findings at a threshold in [0, 1]; the network's own if None."""
-        return self.prediction.answer(threshold, self.picture.spacing_mm)
+    def answer(
+        self,
+        threshold: float | None = None,
+        *,
+        edited: np.ndarray | None = None,
+        calibrated_mm: tuple[float, float] | None = None,
+    ) -> Answer:
+        """Mask and findings at a threshold in [0, 1]; the network's own if None.
+
+        Args:
+            threshold: From which probability on a pixel counts as lesion.
+            edited: bool `(H, W)`, the mask as a person has corrected it.
+            calibrated_mm: Height and width of a pixel in millimetres as a person has measured
+                them out; they go before the picture's own.
+        """
+        answer = self.prediction.answer(threshold, calibrated_mm or self.picture.spacing_mm)
+        answer = replace(answer, calibrated=calibrated_mm is not None)
+        return answer if edited is None else answer.edited(edited)
 
 
 @dataclass(frozen=True)

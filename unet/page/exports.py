@@ -34,8 +34,11 @@ UNFAMILIAR = (
 NOTHING = {
     "presence": "No lesion found: the network thinks a lesion at all unlikely.",
     "peak": "No lesion found: the network is not sure enough of any place.",
+    "hand": "No lesion is marked: all was erased by hand.",
 }
 """What is said where there is no mask, by its reason; else the findings' own sentence."""
+BY_HAND = "The mask was edited by hand."
+CALIBRATED = "Millimetres were calibrated by hand."
 UNSURE = "Unsure: no lesion is marked, but the map shows a place to look at."
 
 
@@ -71,6 +74,7 @@ def findings_of(prediction: Prediction, answer: Answer) -> dict[str, Any]:
     """The findings as JSON values, with how sure the network is of them and which it was."""
     return (
         findings.to_json(answer.regions, answer.mask)
+        | by_hand(answer)
         | {
             "confidence": answer.confidence,
             "reason_for_no_mask": answer.reason,
@@ -86,6 +90,23 @@ def findings_of(prediction: Prediction, answer: Answer) -> dict[str, Any]:
     )
 
 
+def by_hand(answer: Answer) -> dict[str, Any]:
+    """What a person did as JSON values, with the network's own answer beside."""
+    own, compared = answer.network_answer, None
+    if own is not None:
+        both = int(answer.mask.sum()) + int(own.mask.sum())
+        compared = findings.to_json(own.regions, own.mask) | {
+            "confidence": own.confidence,
+            "dice_with_edited": 2 * int((answer.mask & own.mask).sum()) / both if both else 1.0,
+        }
+    return {
+        "edited_by_hand": own is not None,
+        "network_answer": compared,
+        "millimetres_calibrated_by_hand": answer.calibrated,
+        "pixel_spacing_mm": answer.spacing_mm and list(answer.spacing_mm),
+    }
+
+
 def made_by(prediction: Prediction, answer: Answer) -> dict[str, Any]:
     """Threshold and network as JSON values: `name`, `sha256` and `revision`."""
     return {"threshold": answer.threshold, "network": asdict(prediction.network)}
@@ -94,7 +115,11 @@ def made_by(prediction: Prediction, answer: Answer) -> dict[str, Any]:
 def findings_csv(analysed: Analysed, answer: Answer) -> bytes:
     """The regions as CSV, a row each."""
     network = analysed.prediction.network
-    ends = {"threshold": answer.threshold, "network": network.name, "sha256": network.sha256}
+    ends = {
+        "threshold": answer.threshold, "network": network.name, "sha256": network.sha256,
+        "edited_by_hand": answer.network_answer is not None,
+        "millimetres_calibrated_by_hand": answer.calibrated,
+    }  # fmt: skip
     boxes = ("box_left_px", "box_top_px", "box_width_px", "box_height_px")
     names = ["region"] + [name for name in findings.Region.__dataclass_fields__ if name != "box_px"]
     text = io.StringIO()
@@ -138,12 +163,53 @@ def report_pdf(analysed: Analysed, answer: Answer) -> bytes:
         f"Network: {network}. Threshold: {answer.threshold:.2f}. Image: {width} x {height} "
         f"pixels. Made on {date.today().isoformat()}."
     )
+    if answer.calibrated:
+        facts = f"{CALIBRATED} {facts}"
+    if answer.network_answer is not None:
+        own = findings.sentence(answer.network_answer.regions)
+        facts = f"{BY_HAND} The network's own answer: {own} {facts}"
     if answer.confidence:
         facts = f"Confidence: {answer.confidence}. {facts}"
     if analysed.prediction.familiar is False:
         facts = f"{UNFAMILIAR} {facts}"
     pdf.multi_cell(0, 5, _plain(facts))
     return bytes(pdf.output())
+
+
+def spacing_of(lengths: Any) -> tuple[float, float] | None:
+    """Height and width of a pixel in millimetres as a browser sent them; None for none.
+
+    Raises:
+        ValueError: They are no such lengths.
+    """
+    if lengths is None:
+        return None
+    height, width = map(float, lengths)
+    if not (0 < height < 100 and 0 < width < 100):
+        raise ValueError(f"a pixel of {height} × {width} mm")
+    return height, width
+
+
+def mask_of_runs(runs: Any, shape: tuple[int, int]) -> np.ndarray | None:
+    """The mask in lengths of runs, row after row: as many pixels without, with, without…
+
+    Args:
+        runs: What a browser sent; None for no mask.
+        shape: Height and width in pixels.
+
+    Returns:
+        bool `(H, W)`, or None.
+
+    Raises:
+        ValueError: They are no such runs, or of another size.
+    """
+    if runs is None:
+        return None
+    height, width = shape
+    whole = isinstance(runs, list) and all(type(n) is int and n >= 0 for n in runs)
+    if not whole or sum(runs) != height * width:
+        raise ValueError(f"expected runs that fill {width} × {height} pixels")
+    return np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(shape)
 
 
 def trace_outlines(mask: np.ndarray) -> list[list[list[int]]]:

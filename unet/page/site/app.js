@@ -95,7 +95,7 @@ async function analyse(picture, generated) {
 function show() {
   const { picture, prediction, truth, id, name } = shown;
   props.value = {
-    id: `${id} ${network.name} ${truth ? "truth" : ""}`, series: `${id} ${network.name}`,
+    id: `${id} ${network.name} ${truth ? "truth" : ""}`, picture: id, series: `${id} ${network.name}`,
     pixels: { bitmap: picture.bitmap, p8: prediction.p8, u8: prediction.u8, truth,
       width: picture.width, height: picture.height },
     confidence: prediction.confidence, presence: prediction.presence,
@@ -197,15 +197,21 @@ function filesOf(picture, prediction, answer) {
   };
 }
 
-function answerOf(picture, prediction, threshold) {
-  const { p8, width, height } = prediction;
-  const peak = p8.reduce((a, b) => Math.max(a, b), 0);
-  return viewer.answerOf({ ...prediction, p8, width, height, peak }, threshold, picture.spacing);
+// What is said at a threshold, of the mask as a person has corrected it and in the millimetres that
+// they have calibrated, if they have.
+function answerOf(picture, prediction, threshold, edited = null, calibrated = null) {
+  const peak = prediction.p8.reduce((a, b) => Math.max(a, b), 0);
+  const said = { ...prediction, peak }, spacing = calibrated || picture.spacing;
+  const own = viewer.answerOf(said, threshold, spacing);
+  const answer = edited ? viewer.answerByHand(edited, said, threshold, spacing, own) : own;
+  return { ...answer, spacing, calibrated: calibrated !== null };
 }
 
-function download({ kind, threshold }) {
+function download({ kind, threshold, edited, calibrated_mm }) {
   const { picture, prediction } = shown;
-  save(...filesOf(picture, prediction, answerOf(picture, prediction, threshold))[kind]());
+  const mask = edited && viewer.maskOfRuns(edited, prediction.p8.length);
+  const answer = answerOf(picture, prediction, threshold, mask, calibrated_mm);
+  save(...filesOf(picture, prediction, answer)[kind]());
 }
 
 function save(name, type, content) {

@@ -69,22 +69,36 @@ export function findings(shown, answer, network, notice) {
   const { width, height } = shown;
   return {
     image_size_px: [width, height], lesion_found: answer.regions.length > 0,
-    regions: answer.regions, confidence: answer.confidence, reason_for_no_mask: answer.reason,
+    regions: answer.regions, ...byHand(answer, width, height), confidence: answer.confidence, reason_for_no_mask: answer.reason,
     unsure: answer.suggested.length > 0, regions_to_look_at: answer.suggested, lesion_presence: shown.presence,
     looks_like_breast_ultrasound: shown.familiar, threshold: answer.threshold,
     network, notice,
   };
 }
 
-const COLUMNS = ["area_px", "share", "longest_px", "perpendicular_px", "mean_probability",
-  "peak_probability", "area_mm2", "longest_mm", "perpendicular_mm"];
+// What a person did, with the network's own answer beside.
+function byHand({ own, dice, calibrated, spacing }, width, height) {
+  return {
+    edited_by_hand: Boolean(own),
+    network_answer: own ? { image_size_px: [width, height], lesion_found: own.regions.length > 0,
+      regions: own.regions, confidence: own.confidence, dice_with_edited: dice } : null,
+    millimetres_calibrated_by_hand: Boolean(calibrated), pixel_spacing_mm: spacing || null,
+  };
+}
+
+const COLUMNS = ["area_px", "share", "longest_px", "perpendicular_px", "depth_px",
+  "height_to_width", "mean_probability", "peak_probability", "area_mm2", "longest_mm",
+  "perpendicular_mm", "depth_mm"];
 
 // The regions as CSV, a row each.
 export function csv(answer, network) {
   const boxes = ["box_left_px", "box_top_px", "box_width_px", "box_height_px"];
-  const lines = [["region", ...COLUMNS, ...boxes, "threshold", "network", "sha256"]];
+  const lines = [["region", ...COLUMNS, ...boxes, "threshold", "network", "sha256",
+    "edited_by_hand", "millimetres_calibrated_by_hand"]];
+  const said = (value) => (value ? "True" : "False"); // as Python writes it
   answer.regions.forEach((r, i) => lines.push([i + 1, ...COLUMNS.map((name) => r[name] ?? ""),
-    ...r.box_px, answer.threshold, network.name, network.sha256]));
+    ...r.box_px, answer.threshold, network.name, network.sha256, said(answer.own),
+    said(answer.calibrated)]));
   return lines.map((line) => `${line.map(quoted).join(",")}\n`).join("");
 }
 

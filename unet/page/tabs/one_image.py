@@ -119,7 +119,15 @@ def add(networks: Networks, chooser: gr.Dropdown, local_examples: Path) -> None:
         if analysed is None or event.kind not in DOWNLOADS:
             raise gr.Error("There is nothing to download any more. Choose the image again.")
         name, media_type, make = DOWNLOADS[event.kind]
-        content = make(analysed, analysed.answer(float(event.threshold)))
+        try:
+            answer = analysed.answer(
+                float(event.threshold),
+                edited=exports.mask_of_runs(event.edited, analysed.prediction.p8.shape),
+                calibrated_mm=exports.spacing_of(event.calibrated_mm),
+            )
+        except (AttributeError, TypeError, ValueError) as error:
+            raise gr.Error(f"The page sent what cannot be meant: {error}. Reload it.") from None
+        content = make(analysed, answer)
         return {"name": name, "type": media_type, "content": base64.b64encode(content).decode()}
 
     current = gr.Textbox(visible=False, elem_id="current")

@@ -17,7 +17,10 @@ from unet.page.analysis import Analysed
 from unet.page.exports import UNFAMILIAR
 
 HERE = Path(__file__).parent
-SCRIPTS = ("regions.js", "prediction.js", "paint.js", "view.js", "answer.js", "main.js")
+SCRIPTS = (
+    "regions.js", "prediction.js", "paint.js", "view.js", "answer.js", "edit.js", "hand.js",
+    "main.js", "tools.js",
+)  # fmt: skip
 
 
 def build_viewer(upload_id: str) -> gr.HTML:
@@ -49,6 +52,7 @@ def scene(analysed: Analysed) -> dict[str, Any]:
     truth, spacing = analysed.truth, analysed.picture.spacing_mm
     return {
         "id": analysed.id,
+        "picture": analysed.series,
         "series": f"{analysed.series} {prediction.network}",
         "image": _png(analysed.picture.pixels),
         "probability": _png(prediction.p8),

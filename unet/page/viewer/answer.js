@@ -5,13 +5,10 @@ function showAnswer(root, answer, scene) {
   const { spacing } = scene;
   const find = (selector) => root.querySelector(selector);
   const unsure = answer.segmented.suggestion.length > 0;
-  root.dataset.state = regions.length ? "found" : unsure ? "unsure" : "clear";
-  const size = (r) => (spacing ? `${r.longest_mm.toFixed(1)} × ${r.perpendicular_mm.toFixed(1)} mm`
-    : `${r.longest_px.toFixed(0)} × ${r.perpendicular_px.toFixed(0)} pixels`);
+  root.dataset.state = answer.own ? "edited" : regions.length ? "found" : unsure ? "unsure" : "clear";
   find(".answer strong").textContent = unsure ? "Unsure: look at the dashed outline."
-    : !regions.length ? "No lesion found."
-    : regions.length === 1 ? `1 region, ${size(regions[0])}.`
-      : `${regions.length} regions, the largest ${size(regions[0])}.`;
+    : answer.own ? `Edited by hand: ${regions.length ? countOf(regions, spacing) : "nothing marked"}.`
+    : !regions.length ? "No lesion found." : `${countOf(regions, spacing)}.`;
   root.dataset.confidence = confidence || "";
   find(".confidence").hidden = !confidence;
   find(".confidence").textContent = confidence ? `${confidence} confidence` : "";
@@ -19,11 +16,24 @@ function showAnswer(root, answer, scene) {
   showRegions(root, regions, spacing);
 }
 
+function countOf(regions, spacing) {
+  const [r] = regions;
+  const size = spacing ? `${r.longest_mm.toFixed(1)} × ${r.perpendicular_mm.toFixed(1)} mm`
+    : `${r.longest_px.toFixed(0)} × ${r.perpendicular_px.toFixed(0)} pixels`;
+  return regions.length === 1 ? `1 region, ${size}` : `${regions.length} regions, the largest ${size}`;
+}
+
 // Why the answer is not to be relied on, what kept it back, and how long it took.
 function notesOf(answer, scene) {
   const { regions, segmented, reason } = answer;
   const { rules, presence, peak } = scene.prediction;
   const notes = [];
+  if (answer.own) {
+    const own = answer.own.regions;
+    notes.push(`The network: ${own.length ? countOf(own, scene.spacing) : "no lesion"}; Dice of the `
+      + `two ${answer.dice.toFixed(3)}.`);
+    return notes;
+  }
   if (segmented.suggestion.length) {
     notes.push("No lesion is marked, but the map shows something there.");
   } else if (answer.confidence === "low" && !scene.warning) {
@@ -52,6 +62,7 @@ function showRegions(root, regions, spacing) {
     spacing ? `${r.area_mm2.toFixed(1)} mm²` : `${r.area_px} px`,
     spacing ? `${r.longest_mm.toFixed(1)} mm` : `${r.longest_px.toFixed(1)} px`,
     spacing ? `${r.perpendicular_mm.toFixed(1)} mm` : `${r.perpendicular_px.toFixed(1)} px`,
+    spacing ? `${r.depth_mm.toFixed(1)} mm` : `${r.depth_px} px`, r.height_to_width.toFixed(2),
     r.box_px.join(", "), r.mean_probability.toFixed(2), r.peak_probability.toFixed(2),
     `${(r.share * 100).toFixed(1)} %`]);
   root.querySelector(".regions tbody").replaceChildren(...rows.map((cells) => {

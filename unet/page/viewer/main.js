@@ -1,5 +1,9 @@
 // Ties the parts together. Gradio runs this once with `element`, `props`, `trigger` and `watch`.
 
+// What a person has done to the picture that is shown, kept while that one is: masks corrected, by
+// frame and network, and the size of a pixel.
+let work = { picture: null, editors: new Map(), calibrated: null };
+
 const MODES = ["overlay", "contour", "heat", "original", "mask", "agreement", "uncertainty"];
 const host = element.querySelector(".viewer");
 const find = (selector) => host.querySelector(selector);
@@ -10,7 +14,8 @@ let laterTimer = null;
 
 const stage = new Stage(find(".stage"), (step) => setThreshold(Number(thresholdInput.value) + step),
   (number) => setMode(MODES[number]));
-host.viewer = { stage, segmentMap, measureRegions, answerOf, maskOf, outlines, hausdorff95, show, value: () => props.value };
+const hand = new Hand(stage, { editor: startEditing, changed: () => later(), chosen: showTool });
+host.viewer = { stage, hand, runsOf, maskOfRuns, segmentMap, measureRegions, answerOf, answerByHand, maskOf, outlines, hausdorff95, show, value: () => props.value };
 
 async function bytesOf(base64) {
   const binary = atob(base64);
@@ -79,12 +84,17 @@ async function show(value) {
   const prediction = { p8, width, height, rules: value.rules, presence: value.presence,
     confidence: value.confidence, peak: p8.reduce((a, b) => Math.max(a, b), 0) };
   const scene = { series: value.series, width, height, bitmap, p8, prediction,
-    spacing: value.spacing_mm, truth: truth ? truthOf(truth, width) : null,
+    own_spacing: value.spacing_mm, truth: truth ? truthOf(truth, width) : null,
     u8, warning: value.warning, seconds: value.seconds };
+  if (work.picture !== value.picture) {
+    work = { picture: value.picture, editors: new Map(), calibrated: null };
+  }
+  scene.frame = `${value.series} ${p8.reduce((a, b) => (a * 31 + b) | 0, 0)}`;
+  scene.editor = work.editors.get(scene.frame) || null;
   const kept = stage.scene && stage.scene.series === value.series;
   const hadTruth = kept && stage.scene.truth;
   if (!kept) thresholdInput.value = value.rules.threshold;
-  thresholdInput.disabled = false;
+  if (scene.editor && scene.editor.edited) thresholdInput.value = scene.editor.threshold;
   scene.segmented = answerOf(prediction, Number(thresholdInput.value)).segmented;
   stage.show(scene);
   find("[data-mode=agreement]").disabled = !scene.truth;
@@ -96,6 +106,7 @@ async function show(value) {
   find(".warning").textContent = value.warning || "";
   find(".truth").hidden = !scene.truth;
   find(".downloads").hidden = false;
+  showScale();
   update();
   if (scene.truth) {
     diceByThreshold(scene, () => mine === generation).then((points) => {
@@ -113,15 +124,30 @@ function clear() {
   stage.ruler = [];
   find(".readout").textContent = "";
   stage.invalidate();
+  work = { picture: null, editors: new Map(), calibrated: null };
+  hand.choose(null);
   thresholdInput.disabled = true;
   host.dataset.state = "empty";
   host.dataset.loaded = "";
-  for (const name of ["truth", "downloads", "regions", "warning"]) find(`.${name}`).hidden = true;
+  for (const name of ["truth", "downloads", "regions", "warning", "editing", "calibration"]) find(`.${name}`).hidden = true;
 }
 
 function setThreshold(value) {
+  if (thresholdInput.disabled) return;
   thresholdInput.value = Math.min(1, Math.max(0, value));
-  update();
+  thresholdInput.dispatchEvent(new Event("input"));
+}
+
+let updating = false;
+
+// Once a frame, however often the hand moves.
+function later() {
+  if (updating) return;
+  updating = true;
+  requestAnimationFrame(() => {
+    updating = false;
+    update();
+  });
 }
 
 // Everything that follows the threshold. No request leaves the page.
@@ -132,7 +158,18 @@ function update() {
   if (!scene) return;
   const started = performance.now();
   const { width, height } = scene;
-  const answer = answerOf(scene.prediction, threshold, scene.spacing);
+  scene.spacing = work.calibrated || scene.own_spacing;
+  const edited = Boolean(scene.editor && scene.editor.edited);
+  let answer;
+  if (edited) {
+    // What the network says does not change while a mask is corrected: the threshold is held.
+    scene.own ??= answerOf(scene.prediction, threshold, scene.spacing);
+    answer = answerByHand(scene.editor.mask, scene.prediction, threshold, scene.spacing, scene.own);
+  } else {
+    scene.own = null;
+    answer = answerOf(scene.prediction, threshold, scene.spacing);
+  }
+  showEdited(edited);
   Object.assign(scene, { segmented: answer.segmented, regions: answer.regions });
   showAnswer(host, answer, scene);
   if (scene.truth) {
@@ -175,7 +212,13 @@ find(".modes").addEventListener("keydown", (event) => {
   setMode(next);
   find(`[data-mode=${next}]`).focus();
 });
-thresholdInput.addEventListener("input", update);
+thresholdInput.addEventListener("input", () => {
+  if (stage.scene && stage.scene.editor) { // not edited any more: what could be redone is gone
+    work.editors.delete(stage.scene.frame);
+    stage.scene.editor = null;
+  }
+  update();
+});
 opacityInput.addEventListener("input", () => {
   stage.opacity = Number(opacityInput.value);
   find("[data-out=opacity]").textContent = stage.opacity.toFixed(2);
@@ -185,13 +228,7 @@ find("[data-out=opacity]").textContent = Number(opacityInput.value).toFixed(2);
 find("[data-tool=in]").addEventListener("click", () => stage.zoom(1.5));
 find("[data-tool=out]").addEventListener("click", () => stage.zoom(1 / 1.5));
 find("[data-tool=fit]").addEventListener("click", () => stage.fit());
-find("[data-tool=ruler]").addEventListener("click", (event) => {
-  stage.measuring = !stage.measuring;
-  event.currentTarget.setAttribute("aria-pressed", stage.measuring);
-  host.classList.toggle("measuring", stage.measuring);
-  if (!stage.measuring) stage.ruler = [];
-  stage.invalidate();
-});
+find("[data-tool=ruler]").addEventListener("click", () => measure(!stage.measuring));
 const compare = find("[data-tool=compare]");
 for (const name of ["pointerdown", "keydown"]) {
   compare.addEventListener(name, (event) => {
@@ -204,11 +241,17 @@ for (const name of ["pointerup", "pointerleave", "pointercancel", "keyup", "blur
 stage.root.addEventListener("readout", (event) => {
   find(".readout").textContent = event.detail || stage.rulerText();
 });
-stage.root.addEventListener("ruler", (event) => { find(".readout").textContent = event.detail; });
+stage.root.addEventListener("ruler", (event) => {
+  find(".readout").textContent = event.detail;
+  showScale();
+});
 for (const button of host.querySelectorAll("[data-download]")) {
-  button.addEventListener("click", () => trigger("download",
-    { id: host.dataset.loaded, kind: button.dataset.download,
-      threshold: Number(thresholdInput.value) }));
+  button.addEventListener("click", () => {
+    const { editor } = stage.scene;
+    trigger("download", { id: host.dataset.loaded, kind: button.dataset.download,
+      threshold: Number(thresholdInput.value), calibrated_mm: work.calibrated,
+      edited: editor && editor.edited ? runsOf(editor.mask) : null });
+  });
 }
 
 // A file dropped on the picture or pasted anywhere goes the way of a chosen one.

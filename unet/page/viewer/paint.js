@@ -111,3 +111,13 @@ function drawLine(context, points, ratio, colour) {
     context.stroke();
   }
 }
+
+function drawCircle(context, x, y, radius, ratio, colour) {
+  for (const [width, style] of [[4, "rgba(0, 0, 0, 0.8)"], [2, colour]]) {
+    context.lineWidth = width * ratio;
+    context.strokeStyle = style;
+    context.beginPath();
+    context.arc(x, y, radius, 0, 2 * Math.PI);
+    context.stroke();
+  }
+}

@@ -12,6 +12,25 @@ function answerOf(prediction, threshold, spacing = null) {
     reason: reasonOf(segmented, peak) };
 }
 
+// What a mask means that a person has corrected; `own` is what the network says at that threshold.
+function answerByHand(mask, prediction, threshold, spacing, own) {
+  const { p8, width, height } = prediction;
+  const found = labelRuns(mask, width, height, 1);
+  const runs = found.row.map((y, i) => (
+    { y, x0: found.start[i], x1: found.end[i], label: found.label[i] }));
+  const pixels = runs.reduce((sum, run) => sum + run.x1 - run.x0, 0);
+  const segmented = { runs, suggestion: [], pixels, dropped: 0, gated: false, absent: false,
+    level: own.segmented.level };
+  let both = 0;
+  for (const run of own.segmented.runs) {
+    for (let i = run.y * width + run.x0; i < run.y * width + run.x1; i++) both += mask[i];
+  }
+  const sum = pixels + own.segmented.pixels;
+  return { threshold, segmented, regions: measureRegions({ runs }, p8, width, height, spacing),
+    suggested: [], confidence: null, reason: runs.length ? null : "hand", own,
+    dice: sum ? 2 * both / sum : 1 };
+}
+
 // Why there is no mask: "presence", "peak", "threshold" or "area"; null where there is one.
 function reasonOf(segmented, peak) {
   if (segmented.runs.length) return null;

@@ -149,14 +149,17 @@ function measureRegions(segmented, p8, width, height, spacing) {
       area_px: r.area, share: r.area / (width * height),
       box_px: [r.left, r.top, r.right - r.left, r.bottom - r.top],
       longest_px: longest, perpendicular_px: perpendicular,
+      depth_px: r.top, height_to_width: (r.bottom - r.top) / (r.right - r.left),
       mean_probability: r.sum / r.area / 255, peak_probability: r.peak / 255,
-      area_mm2: null, longest_mm: null, perpendicular_mm: null,
+      area_mm2: null, longest_mm: null, perpendicular_mm: null, depth_mm: null,
     };
     if (spacing) {
       const [height_mm, width_mm] = spacing;
       const scaled = hull.map(([x, y]) => [x * width_mm, y * height_mm]);
       region.area_mm2 = r.area * height_mm * width_mm;
       [region.longest_mm, region.perpendicular_mm] = diameters(scaled);
+      region.depth_mm = r.top * height_mm;
+      region.height_to_width = (r.bottom - r.top) * height_mm / ((r.right - r.left) * width_mm);
     }
     return region;
   });

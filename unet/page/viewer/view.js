@@ -12,6 +12,7 @@ class Stage {
     this.comparing = false;
     this.measuring = false;
     this.ruler = [];
+    this.hand = null; // see hand.js
     this.pointers = new Map();
     this.frames = []; // milliseconds of the last repaints
     this.onThreshold = onThreshold;
@@ -32,6 +33,7 @@ class Stage {
     this.data = this.layerContext.createImageData(scene.width, scene.height);
     this.pixels = new Uint32Array(this.data.data.buffer);
     this.ruler = [];
+    this.hand.points = [];
     if (!sameSize) this.fitted = true;
     this.resize();
   }
@@ -129,6 +131,7 @@ class Stage {
     context.setTransform(1, 0, 0, 1, 0, 0);
     context.lineCap = "butt";
     const toScreen = ([x, y]) => [x * this.scale + this.x, y * this.scale + this.y];
+    if (this.hand.tool) this.hand.draw(context, toScreen, this.scale, ratio);
     if (scene.spacing) {
       const bar = scaleBar(canvas.width, this.scale / scene.spacing[1]);
       const x = 16 * ratio, y = canvas.height - 18 * ratio;
@@ -162,22 +165,37 @@ class Stage {
     canvas.addEventListener("wheel", (event) => {
       if (!this.scene) return;
       event.preventDefault();
+      // A pinch on a touchpad comes as a turned wheel with Ctrl.
+      if (this.hand.paints && !event.ctrlKey) return this.hand.resize(event.deltaY < 0 ? 1.1 : 1 / 1.1);
       const { x, y } = this.place(event);
       this.zoom(Math.exp(-event.deltaY * (event.deltaMode ? 0.05 : 0.0015)), x, y);
     }, { passive: false });
-    canvas.addEventListener("dblclick", () => !this.measuring && this.fit());
+    canvas.addEventListener("dblclick", () => {
+      if (this.hand.tool === "polygon") this.hand.close();
+      else if (!this.measuring && !this.hand.tool) this.fit();
+    });
     canvas.addEventListener("pointerdown", (event) => this.down(event));
     canvas.addEventListener("pointermove", (event) => this.move(event));
     for (const name of ["pointerup", "pointercancel"]) {
-      canvas.addEventListener(name, (event) => this.pointers.delete(event.pointerId));
+      canvas.addEventListener(name, (event) => {
+        this.pointers.delete(event.pointerId);
+        if (name === "pointerup") this.hand.up();
+        else this.hand.cancel();
+      });
     }
-    canvas.addEventListener("pointerleave", () => this.readout(null));
+    canvas.addEventListener("pointerleave", () => {
+      this.readout(null);
+      if (this.hand.tool && !this.hand.stroke) this.hand.at = null;
+      this.invalidate();
+    });
     this.root.addEventListener("keydown", (event) => this.key(event));
     this.root.addEventListener("keyup", (event) => event.key === "c" && this.compare(false));
   }
 
   down(event) {
-    if (!this.scene || event.button !== 0) return;
+    const moves = event.button === 1 && this.hand.tool; // the wheel's button, while another draws
+    if (!this.scene || (event.button !== 0 && !moves)) return;
+    if (moves) event.preventDefault();
     this.root.focus({ preventScroll: true });
     const place = this.place(event);
     if (this.measuring) {
@@ -189,6 +207,9 @@ class Stage {
     }
     this.canvas.setPointerCapture(event.pointerId);
     this.pointers.set(event.pointerId, place);
+    if (!this.hand.tool || moves) return;
+    if (this.pointers.size > 1) this.hand.cancel(); // two fingers move the picture
+    else this.hand.down(place);
   }
 
   move(event) {
@@ -196,7 +217,9 @@ class Stage {
     const place = this.place(event);
     this.readout(place);
     const before = this.pointers.get(event.pointerId);
-    if (!before) return;
+    const drawing = this.hand.tool && this.pointers.size < 2 && !(event.buttons & 4);
+    if (drawing && (this.hand.stroke || !before)) return this.hand.move(place);
+    if (!before || drawing) return;
     if (this.pointers.size === 2) {
       const other = [...this.pointers].find(([id]) => id !== event.pointerId)[1];
       const apart = (p) => Math.hypot(p.x - other.x, p.y - other.y);
@@ -231,6 +254,7 @@ class Stage {
 
   key(event) {
     if (!this.scene || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (this.hand.tool && this.hand.key(event)) return event.preventDefault();
     const step = event.shiftKey ? 0.05 : 0.01;
     const actions = {
       ArrowRight: () => this.onThreshold(step),
