@@ -62,6 +62,11 @@ def test_the_page_is_built_without_keras_or_tensorflow():
     assert not {"keras", "tensorflow", "h5py", "sklearn"} & loaded
 
 
+def test_what_people_take_home_is_imported_when_they_take_it():
+    loaded = modules_loaded_by("import unet.page.dicom_exports, unet.page.annotators")
+    assert not {"highdicom", "pydicom", "scipy"} & loaded
+
+
 def test_a_segmenter_needs_neither_keras_nor_tensorflow():
     weights = ROOT / "weights" / "unet"
     loaded = modules_loaded_by(f"from unet import Segmenter; Segmenter.load({str(weights)!r})")

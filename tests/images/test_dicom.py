@@ -227,3 +227,21 @@ def test_run_lengths_that_inflate_beyond_the_image_are_not_decoded(tmp_path):
     honest = header + b"\x9d\x07"  # a run of 100
     picture = read_picture(encapsulated(tmp_path / "honest", honest, RLELossless, 10, 10))
     assert (picture.pixels == 7).all()
+
+
+def test_the_header_is_kept_without_pixels_and_private_elements_and_shown_nowhere(tmp_path):
+    raw = Dataset()
+    raw.add_new(0x00090010, "LO", "ACME")
+    raw.add_new(0x00091001, "OB", b"\0" * 1000)
+    path = write(tmp_path / "scan.dcm", RAMP)
+    dataset = dcmread(path)
+    dataset.SpecificCharacterSet = "ISO_IR 100"
+    dataset.PatientName = "Müller^Änne"
+    dataset.update(raw)
+    dataset.save_as(path)
+    picture = read_picture(path)
+    assert str(picture.header.PatientName) == "Müller^Änne"
+    assert "PixelData" not in picture.header
+    assert not [element for element in picture.header if element.tag.is_private]
+    assert "Änne" not in repr(picture)
+    assert picture.frame == 0

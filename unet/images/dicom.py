@@ -1,6 +1,7 @@
-"""One frame of a DICOM file, and how large its pixels are.
+"""One frame of a DICOM file, how large its pixels are, and the header that came with it.
 
-pydicom decodes; nothing of the patient is read.
+pydicom decodes. The header names the patient; it is kept for files that must name the same one,
+and nothing else here looks at it.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ CENTIMETRES = 3
 """Physical units code of an ultrasound region (PS3.3, C.8.5.5.1.15)."""
 START_OF_FRAME = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
 """Markers of a JPEG or JPEG-LS frame header (ITU-T T.81, table B.1; T.87)."""
+HEADER = slice(0x00080000, 0x00300000)
+"""Tags of patient, study, series, equipment and image; not of pixels, overlays or raw data."""
 TWO_DIMENSIONAL = 1
 """Spatial format code of a B-mode region (PS3.3, C.8.5.5.1.1)."""
 
@@ -29,7 +32,7 @@ class DicomError(ValueError):
 
 def read_frame(
     path: Path, frame: int, max_pixels: int
-) -> tuple[np.ndarray, tuple[float, float] | None, int]:
+) -> tuple[np.ndarray, tuple[float, float] | None, int, pydicom.Dataset]:
     """Read a frame, from 0.
 
     Grey values go through the file's modality and VOI transformation and are scaled by their
@@ -37,7 +40,7 @@ def read_frame(
 
     Returns:
         Pixels as uint8 `(H, W)` or `(H, W, 3)` in [0, 255]; height and width of a pixel in
-        millimetres, or None; how many frames the file holds.
+        millimetres, or None; how many frames the file holds; its header, without private elements.
 
     Raises:
         DicomError: No image in it, no such frame, more than `max_pixels`, damaged or of a kind
@@ -50,7 +53,8 @@ def read_frame(
         dataset = pydicom.dcmread(path)
         _check(dataset, frame, max_pixels)
         _check_compressed(dataset, syntax, frame)
-        return _pixels(dataset, frame), _spacing_mm(dataset), _frames(dataset)
+        pixels = _pixels(dataset, frame)
+        return pixels, _spacing_mm(dataset), _frames(dataset), _header(dataset)
     except DicomError:
         raise
     except NotImplementedError:  # pydicom's word for a syntax that no decoder here reads
@@ -136,6 +140,13 @@ def _inflated(data: bytes) -> int:
 
 def _frames(dataset: pydicom.Dataset) -> int:
     return int(dataset.get("NumberOfFrames") or 1)
+
+
+def _header(dataset: pydicom.Dataset) -> pydicom.Dataset:
+    header = dataset[HEADER]
+    for tag in [tag for tag in header.keys() if tag.is_private]:  # noqa: SIM118 (values stay raw)
+        del header[tag]
+    return header
 
 
 def _pixels(dataset: pydicom.Dataset, frame: int) -> np.ndarray:

@@ -5,13 +5,17 @@ No TensorFlow here. A file is read whole, never trusted, and never partly shown.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from unet.errors import UserError
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
 
 MAX_PIXELS = 4096 * 4096
 """Largest picture opened, in pixels: far above any ultrasound, and what every browser can draw."""
@@ -41,11 +45,16 @@ class Picture:
         pixels: uint8 `(H, W)` for grey, `(H, W, 3)` RGB for colour, in [0, 255].
         spacing_mm: Height and width of a pixel in millimetres; None if the file does not say.
         frames: How many frames the file holds.
+        frame: Which of them this is, from 0.
+        header: What a DICOM file says besides its pixels, the patient's name among it; None for
+            other files. Only a DICOM file made of this picture may show it.
     """
 
     pixels: np.ndarray
     spacing_mm: tuple[float, float] | None = None
     frames: int = 1
+    frame: int = 0
+    header: Dataset | None = field(default=None, repr=False)
 
 
 def read_picture(path: str | Path, frame: int = 0) -> Picture:
@@ -67,9 +76,10 @@ def read_picture(path: str | Path, frame: int = 0) -> Picture:
     )
 
     try:
-        return Picture(*read_frame(path, frame, MAX_PIXELS))
+        pixels, spacing_mm, frames, header = read_frame(path, frame, MAX_PIXELS)
     except DicomError as error:
         raise ImageError(str(error), path.name) from None
+    return Picture(pixels, spacing_mm, frames, frame, header)
 
 
 def read_image(path: str | Path) -> np.ndarray:

@@ -7,7 +7,7 @@ import secrets
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -21,6 +21,9 @@ PHANTOMS = Path(__file__).parent / "phantoms"
 """Made once by `python -m tests.make_phantoms`; made at every start they would cost a second."""
 MASK = "_mask"
 LIST = "examples.csv"
+
+Drawn = Literal["AUTOMATIC", "SEMIAUTOMATIC", "MANUAL"]
+"""Who drew a mask, in DICOM's words: the network, a person after the network, or a person alone."""
 
 
 @dataclass(frozen=True)

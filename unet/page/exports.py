@@ -44,12 +44,12 @@ UNSURE = "Unsure: no lesion is marked, but the map shows a place to look at."
 
 def mask_png(analysed: Analysed, answer: Answer) -> bytes:
     """The mask as a grey PNG of the image's own size, only 0 and 255."""
-    return _png(answer.mask.astype(np.uint8) * 255)
+    return png(answer.mask.astype(np.uint8) * 255)
 
 
 def overlay_png(analysed: Analysed, answer: Answer) -> bytes:
     """The image with the mask laid over it, as PNG."""
-    return _png(rendering.overlay(analysed.picture.pixels, answer.mask))
+    return png(rendering.overlay(analysed.picture.pixels, answer.mask))
 
 
 def contours_json(analysed: Analysed, answer: Answer) -> bytes:
@@ -293,7 +293,8 @@ def _plain(text: str) -> str:
     return text.encode("latin-1", "replace").decode("latin-1")
 
 
-def _png(pixels: np.ndarray) -> bytes:
+def png(pixels: np.ndarray) -> bytes:
+    """Pixels as a PNG file that holds nothing else."""
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG")
     return buffer.getvalue()
