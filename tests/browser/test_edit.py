@@ -253,3 +253,86 @@ def test_the_threshold_moves_again_when_the_edits_are_taken_back(page, scan):
     page.locator("#viewer [data-step=undo]").click()
     set_threshold(page, 0.9)
     expect(page.locator("#viewer [data-step=redo]")).to_be_disabled()
+
+
+def drop(page: Page, *paths) -> None:
+    """Drop files on the picture."""
+    import base64
+
+    files = [(path.name, base64.b64encode(path.read_bytes()).decode()) for path in paths]
+    page.evaluate(
+        """(files) => {
+          const transfer = new DataTransfer();
+          for (const [name, content] of files) {
+            const bytes = Uint8Array.from(atob(content), (c) => c.charCodeAt(0));
+            transfer.items.add(new File([bytes], name));
+          }
+          document.querySelector("#viewer .stage").dispatchEvent(
+            new DragEvent("drop", { dataTransfer: transfer, bubbles: true, cancelable: true }));
+        }""",
+        files,
+    )
+
+
+def test_a_session_comes_back_with_its_picture(open_page, page, scan, tmp_path):
+    upload(page, scan)
+    set_threshold(page, 0.6)
+    start(page)
+    drag(page, (30, 350), (90, 350))
+    page.locator("#viewer [data-tool=ruler]").click()
+    page.mouse.click(*on_screen(page, 100, 100))
+    page.mouse.click(*on_screen(page, 300, 100))
+    page.locator("#viewer input[name=mm]").fill("10")
+    page.keyboard.press("Enter")
+    mask = edited(page)
+    path = tmp_path / "session.json"
+    path.write_bytes(download(page, "session"))
+    assert "scan" not in path.read_text()  # no file name
+
+    other = open_page()
+    drop(other, path)
+    expect(other.locator("#viewer .notice")).to_contain_text("waits for its picture")
+    drop(other, scan)
+    other.wait_for_function(f"{VIEWER}.dataset.loaded")
+    expect(other.locator("#viewer .notice")).to_contain_text("open again")
+    np.testing.assert_array_equal(edited(other), mask)
+    assert other.locator("#viewer input[name=threshold]").input_value() == "0.6"
+    expect(other.locator("#viewer [data-out=scale]")).to_contain_text("0.0500 mm")
+    path.write_text("{}")
+    drop(other, path)
+    expect(other.locator("#viewer .notice")).to_contain_text("is no session")
+    np.testing.assert_array_equal(edited(other), mask)
+
+
+def test_everything_comes_in_one_zip_without_what_names_the_patient(page, scan):
+    import zipfile
+
+    upload(page, scan)
+    archive = zipfile.ZipFile(io.BytesIO(download(page, "all")))
+    assert sorted(archive.namelist()) == [
+        "coco.json", "contours.json", "findings.csv", "findings.json", "image.json", "image.png",
+        "mask.png", "overlay.png", "report.pdf", "session.json",
+    ]  # fmt: skip
+    assert not page.locator("#viewer [data-download=seg]").is_visible()
+
+
+def test_a_dicom_picture_goes_back_as_dicom(page, tmp_path):
+    import pydicom
+    from pydicom.uid import UltrasoundImageStorage, generate_uid
+
+    from tests.images.test_dicom import write
+
+    path = write(
+        tmp_path / "scan.dcm", make_phantom(3, "benign").image, SOPClassUID=UltrasoundImageStorage,
+        SOPInstanceUID=generate_uid(), StudyInstanceUID=generate_uid(),
+        SeriesInstanceUID=generate_uid(),
+    )  # fmt: skip
+    upload(page, path)
+    page.wait_for_timeout(200)
+    mask = painted_mask(page, SHAPE)
+    (tmp_path / "seg.dcm").write_bytes(download(page, "seg"))
+    found = pydicom.dcmread(tmp_path / "seg.dcm")
+    np.testing.assert_array_equal(found.pixel_array.astype(bool), mask)
+    assert found.PatientName == pydicom.dcmread(path).PatientName
+    (tmp_path / "capture.dcm").write_bytes(download(page, "capture"))
+    assert pydicom.dcmread(tmp_path / "capture.dcm").pixel_array.shape == (*SHAPE, 3)

@@ -21,7 +21,7 @@ from tests.browser.steps import VIEWER, painted_mask
 from unet.images.phantom import make_phantom
 from unet.images.reading import read_picture
 from unet.inference.bundle import bundles_in
-from unet.page import exports
+from unet.page import downloads, exports
 from unet.page.analysis import analyse
 from unet.page.site import build_site
 from unet.publishing.readme import best_first
@@ -143,6 +143,35 @@ def test_what_is_taken_home_is_what_python_writes(open_site, scan, segmenter):
     assert rows[0] == exports.findings_csv(analysed, answer).decode().splitlines()[0].split(",")
     assert len(rows) == 1 + len(answer.regions)
     assert not page.locator("[data-download=report]").is_visible()
+
+
+def test_an_edited_mask_is_taken_home_as_python_writes_it(open_site, scan, segmenter):
+    page = open_site()
+    give(page, scan)
+    page.locator("#viewer [data-tool=edit]").click()
+    page.locator("#viewer .stage").focus()
+    for _ in range(12):
+        page.keyboard.press("Shift+ArrowLeft")
+    page.keyboard.press(" ")
+    page.locator("#viewer [data-whole=grow]").click()
+    page.evaluate("document.querySelector('#viewer .viewer').viewer.calibrate([0.07, 0.07])")
+    mask = painted_mask(page, (400, 500))
+    analysed = analyse(segmenter, read_picture(scan))
+    answer = analysed.answer(edited=mask, calibrated_mm=(0.07, 0.07))
+    found = json.loads(download(page, "[data-download=json]"))
+    expected = json.loads(exports.findings_json(analysed, answer))
+    for name in ("edited_by_hand", "millimetres_calibrated_by_hand", "pixel_spacing_mm",
+                 "confidence", "reason_for_no_mask"):  # fmt: skip
+        assert found[name] == expected[name], name
+    assert found["network_answer"]["dice_with_edited"] == pytest.approx(
+        expected["network_answer"]["dice_with_edited"]
+    )
+    for ours, theirs in zip(found["regions"], expected["regions"], strict=True):
+        known = {k: pytest.approx(v, rel=1e-6) for k, v in theirs.items() if v is not None}
+        assert ours == theirs | known
+    session = json.loads(download(page, "[data-download=session]"))
+    theirs = json.loads(downloads.session_json(analysed, answer))
+    assert session == theirs
 
 
 def test_a_truth_is_compared_and_one_of_another_size_refused(open_site, scan, tmp_path):

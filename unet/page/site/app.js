@@ -100,10 +100,16 @@ function show() {
       width: picture.width, height: picture.height },
     confidence: prediction.confidence, presence: prediction.presence,
     warning: prediction.familiar === false ? config.unfamiliar : null,
-    rules: prediction.rules, spacing_mm: picture.spacing, seconds: prediction.seconds,
+    image_sha256: picture.sha256, dicom: false, rules: prediction.rules, spacing_mm: picture.spacing, seconds: prediction.seconds,
     network: { name: network.name, sha256: network.sha256, revision: null }, name,
   };
   return follow();
+}
+
+async function hashOf(bytes) {
+  if (!crypto.subtle) return null;
+  const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
+  return [...hash].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
 function give(files) {
@@ -119,6 +125,7 @@ async function open(file, { truth = null, generated = false, spacing = null, fra
     say(`Reading ${file.name}…`);
     const picture = await readFile(file, frame);
     picture.spacing ??= spacing;
+    picture.sha256 = await hashOf(picture.grey);
     const prediction = await analyse(picture, generated);
     if (mine !== newest) return;
     const again = frame > 0 && shown ? shown.id : ++series;
@@ -193,6 +200,11 @@ function filesOf(picture, prediction, answer) {
       threshold: answer.threshold, network: identity })],
     json: () => ["findings.json", "application/json", JSON.stringify(
       findings({ ...prediction, width, height }, answer, identity, config.notice), null, 1)],
+    session: () => ["session.json", "application/json", JSON.stringify({ schema: 1,
+      image_sha256: picture.sha256, image_size_px: [width, height],
+      edited_runs: answer.own ? viewer.runsOf(mask) : null,
+      calibrated_mm: answer.calibrated ? answer.spacing : null,
+      threshold: answer.threshold, network: identity })],
     csv: () => ["findings.csv", "text/csv", csv(answer, identity)],
   };
 }
@@ -312,7 +324,10 @@ for (const example of config.examples) {
   });
   find("#examples").append(button);
 }
-find("#viewer [data-download=report]").hidden = true; // a PDF takes the page with a server
+for (const kind of ["report", "coco", "labelme", "all"]) { // these take the page with a server
+  find(`#viewer [data-download=${kind}]`).hidden = true;
+}
+if (!crypto.subtle) find("#viewer [data-download=session]").hidden = true; // not over plain HTTP
 choose(network.name);
 
 if (!config.runtime.single && "serviceWorker" in navigator && location.protocol !== "file:") {

@@ -9,21 +9,14 @@ from pathlib import Path
 import gradio as gr
 import numpy as np
 
+from unet.errors import UserError
 from unet.images.reading import ImageError
-from unet.page import analysis, exports, viewer
+from unet.page import analysis, downloads, exports, viewer
 from unet.page.analysis import Analysed
 from unet.page.kept import Kept
 from unet.page.served import Networks
 from unet.page.tabs import NETWORK, PRIVATE, check_threshold, read, threshold_input, told
 
-DOWNLOADS = {  # kind: file name, media type, maker
-    "mask": ("mask.png", "image/png", exports.mask_png),
-    "overlay": ("overlay.png", "image/png", exports.overlay_png),
-    "contours": ("contours.json", "application/json", exports.contours_json),
-    "json": ("findings.json", "application/json", exports.findings_json),
-    "csv": ("findings.csv", "text/csv", exports.findings_csv),
-    "report": ("report.pdf", "application/pdf", exports.report_pdf),
-}
 SAVE = """watch("value", () => {
   if (!props.value) return;
   const bytes = Uint8Array.from(atob(props.value.content), (c) => c.charCodeAt(0));
@@ -116,9 +109,8 @@ def add(networks: Networks, chooser: gr.Dropdown, local_examples: Path) -> None:
 
     def download(event: gr.EventData):
         analysed = kept.get(event.id)
-        if analysed is None or event.kind not in DOWNLOADS:
+        if analysed is None:
             raise gr.Error("There is nothing to download any more. Choose the image again.")
-        name, media_type, make = DOWNLOADS[event.kind]
         try:
             answer = analysed.answer(
                 float(event.threshold),
@@ -127,7 +119,10 @@ def add(networks: Networks, chooser: gr.Dropdown, local_examples: Path) -> None:
             )
         except (AttributeError, TypeError, ValueError) as error:
             raise gr.Error(f"The page sent what cannot be meant: {error}. Reload it.") from None
-        content = make(analysed, answer)
+        try:
+            name, media_type, content = downloads.make(str(event.kind), analysed, answer)
+        except UserError as error:
+            raise gr.Error(str(error)) from None
         return {"name": name, "type": media_type, "content": base64.b64encode(content).decode()}
 
     current = gr.Textbox(visible=False, elem_id="current")

@@ -14,12 +14,13 @@ from PIL import Image
 
 from unet.config import to_dict
 from unet.page.analysis import Analysed
+from unet.page.downloads import image_sha256
 from unet.page.exports import UNFAMILIAR
 
 HERE = Path(__file__).parent
 SCRIPTS = (
     "regions.js", "prediction.js", "paint.js", "view.js", "answer.js", "edit.js", "hand.js",
-    "main.js", "tools.js",
+    "main.js", "tools.js", "session.js",
 )  # fmt: skip
 
 
@@ -62,6 +63,8 @@ def scene(analysed: Analysed) -> dict[str, Any]:
         "presence": prediction.presence,
         "warning": UNFAMILIAR if prediction.familiar is False else None,
         "truth": None if truth is None else _png(truth.astype(np.uint8) * 255),
+        "image_sha256": image_sha256(analysed.picture.pixels),
+        "dicom": analysed.picture.header is not None,
         "rules": to_dict(prediction.rules),
         "network": asdict(prediction.network),
         "spacing_mm": spacing,

@@ -15,7 +15,7 @@ let laterTimer = null;
 const stage = new Stage(find(".stage"), (step) => setThreshold(Number(thresholdInput.value) + step),
   (number) => setMode(MODES[number]));
 const hand = new Hand(stage, { editor: startEditing, changed: () => later(), chosen: showTool });
-host.viewer = { stage, hand, runsOf, maskOfRuns, segmentMap, measureRegions, answerOf, answerByHand, maskOf, outlines, hausdorff95, show, value: () => props.value };
+host.viewer = { stage, hand, calibrate, runsOf, maskOfRuns, segmentMap, measureRegions, answerOf, answerByHand, maskOf, outlines, hausdorff95, show, value: () => props.value };
 
 async function bytesOf(base64) {
   const binary = atob(base64);
@@ -91,6 +91,7 @@ async function show(value) {
   }
   scene.frame = `${value.series} ${p8.reduce((a, b) => (a * 31 + b) | 0, 0)}`;
   scene.editor = work.editors.get(scene.frame) || null;
+  scene.sha256 = value.image_sha256;
   const kept = stage.scene && stage.scene.series === value.series;
   const hadTruth = kept && stage.scene.truth;
   if (!kept) thresholdInput.value = value.rules.threshold;
@@ -106,8 +107,13 @@ async function show(value) {
   find(".warning").textContent = value.warning || "";
   find(".truth").hidden = !scene.truth;
   find(".downloads").hidden = false;
+  for (const what of ["[data-download=seg]", "[data-download=capture]", ".identity"]) {
+    find(what).hidden = !value.dicom;
+  }
   showScale();
   update();
+  tell("");
+  if (session && session.image_sha256 === scene.sha256) restore();
   if (scene.truth) {
     diceByThreshold(scene, () => mine === generation).then((points) => {
       if (!points) return;
@@ -255,7 +261,10 @@ for (const button of host.querySelectorAll("[data-download]")) {
 }
 
 // A file dropped on the picture or pasted anywhere goes the way of a chosen one.
-async function give(files) {
+async function give(given) {
+  const sessions = [...given].filter((file) => /\.json$/i.test(file.name));
+  const files = [...given].filter((file) => !sessions.includes(file));
+  if (sessions.length) await openSession(sessions[0], files.length > 0);
   if (!files.length) return;
   if (props.give) return props.give(files); // the page without a server
   const box = document.querySelector(`#${props.upload_id}`);
