@@ -26,10 +26,15 @@ ROOT = Path(__file__).parent
 EXAMPLES = ROOT / "examples"
 THEME = gr.themes.Default(  # fonts of the system: the page asks no other host for one
     primary_hue="blue", font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
-)
+).set(body_text_color_subdued="#5b6470", button_primary_background_fill="*primary_600")
 STYLE = """<style>
 .gradio-container { max-width: 1240px !important; margin: 0 auto; }
+body:not(.dark) button[role=tab].selected { color: #1d4ed8; }
+body:not(.dark) .gradio-container .token { color: #2b3a00 !important; }
 #saver { display: none; }
+#examples .grid-wrap { padding-top: 30px; }
+#examples .caption-label { white-space: normal; font-size: 11px; line-height: 1.25; }
+#sources { font-size: 12px; opacity: 0.75; }
 #batch-gallery .grid-wrap { max-height: none; min-height: 0; height: auto; }
 @media (max-width: 640px) {
   .gradio-container .main { padding: 16px 12px !important; }

@@ -6,6 +6,7 @@
     python train.py ablate --weights weights/NAME --data DIR
     python train.py push --weights weights/NAME --repo USER/NAME [--private] [--tag v1]
     python train.py deploy --repo USER/PAGE [--preload USER/NAME]
+    python train.py examples --data DIR [--data DIR]
     python train.py cards
 
 `--data phantom` uses generated cases, so every command runs with no dataset.
@@ -107,6 +108,10 @@ def parser() -> argparse.ArgumentParser:
         help="static: no server, free for everyone (default); gradio, zerogpu: with a server",
     )  # fmt: skip
     deploy.add_argument("--private", action="store_true", help="make a new Space private")
+    deploy.add_argument(
+        "--examples", action="store_true",
+        help="take along those in examples/ whose licence lets others have them",
+    )  # fmt: skip
     deploy.add_argument("--preload", metavar="USER/NAME", help="model repository to run on")
 
     site = commands.add_parser("site", help="build the page that needs no server (needs Node)")
@@ -116,8 +121,20 @@ def parser() -> argparse.ArgumentParser:
         help="bundle folder; may be given several times (default: those in weights/)",
     )  # fmt: skip
     site.add_argument(
+        "--examples", type=Path, metavar="DIR",
+        help="offer the images there whose licence lets others have them beside the phantoms",
+    )  # fmt: skip
+    site.add_argument(
         "--single-file", action="store_true", help="one HTML file that opens from a disk"
     )
+
+    examples = commands.add_parser("examples", help="real examples for the page from your own data")
+    examples.add_argument(
+        "--data", type=Path, required=True, action="append", metavar="DIR",
+        help="a data set's folder; may be given several times",
+    )  # fmt: skip
+    examples.add_argument("--weights", type=Path, default=Path("weights/efficientnet-unet"))
+    examples.add_argument("--out", type=Path, default=Path("examples"))
 
     cards = commands.add_parser("cards", help="write model cards and the README's results anew")
     cards.add_argument("--readme", type=Path, default=Path("README.md"))
@@ -213,9 +230,10 @@ def _ablate(arguments: argparse.Namespace) -> None:
 
 
 def _deploy(arguments: argparse.Namespace) -> None:
-    from unet.publishing.space import deploy
+    from unet.publishing.space import deploy, page_files, shared_examples
 
     options = {"private": arguments.private, "preload": arguments.preload}
+    local = Path("examples") if arguments.examples else None
     with tempfile.TemporaryDirectory() as temporary:
         if arguments.kind == "static":
             from unet.inference.hub import check_name
@@ -223,16 +241,21 @@ def _deploy(arguments: argparse.Namespace) -> None:
 
             check_name(arguments.repo)  # before anything is built
             folder = Path(temporary) / "site"
-            build_site(_shipped(), folder)
+            build_site(_shipped(), folder, examples=local)
             paths = (path for path in sorted(folder.rglob("*")) if path.is_file())
             options["files"] = {path.relative_to(folder).as_posix(): path for path in paths}
+        elif local:
+            options["files"] = page_files() | shared_examples(local, Path(temporary))
         print(deploy(arguments.repo, arguments.kind, **options))
 
 
 def _site(arguments: argparse.Namespace) -> None:
     from unet.page.site import build_site
 
-    build_site(arguments.weights or _shipped(), arguments.out, single_file=arguments.single_file)
+    build_site(
+        arguments.weights or _shipped(), arguments.out,
+        single_file=arguments.single_file, examples=arguments.examples,
+    )  # fmt: skip
     print(f"wrote {arguments.out}")
 
 
@@ -245,6 +268,13 @@ def _shipped() -> list[Path]:
     if not bundles:
         raise UserError("weights/ holds no bundle. Run train.py fit first.")
     return bundles
+
+
+def _examples(arguments: argparse.Namespace) -> None:
+    from unet.publishing.examples import fill_examples
+
+    chosen = fill_examples(arguments.data, arguments.weights, arguments.out)
+    print(f"{len(chosen)} test cases in {arguments.out}: {', '.join(chosen)}")
 
 
 def _cards(arguments: argparse.Namespace) -> None:
@@ -262,6 +292,7 @@ COMMANDS = {
     "ablate": _ablate,
     "deploy": _deploy,
     "site": _site,
+    "examples": _examples,
     "cards": _cards,
 }
 

@@ -17,6 +17,7 @@ CITATION = (
     "ultrasound dataset for assessing computer-aided diagnosis systems. Medical Physics 51 (2024)."
 )
 LICENCE = "use, change and publication with citation"
+SHARED = True
 FOLDER, TABLE = "BUS-BRA", "bus_data.csv"
 
 

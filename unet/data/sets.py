@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from unet.data import busbra, busi, folder
 from unet.data.cases import Case, Dataset, load_cases
@@ -48,11 +49,17 @@ def load_datasets(roots: Sequence[str | Path], size: int) -> Dataset:
     return load_cases(cases, problems, size)
 
 
-def sources_of(cases: Sequence[Case]) -> list[dict[str, str]]:
-    """Name, citation and licence of each data set that cases come from, as they come first."""
+def sources_of(cases: Sequence[Case]) -> list[dict[str, Any]]:
+    """Name, citation and licence of each data set that cases come from, as they come first.
+
+    `shared` is there and true where the licence lets images be handed on.
+    """
     named = {reader.NAME: reader for reader in READERS}
     sources = []
     for name in dict.fromkeys(case.dataset for case in cases):
         reader = named.get(name, folder)
-        sources.append({"name": name, "citation": reader.CITATION, "licence": reader.LICENCE})
+        source = {"name": name, "citation": reader.CITATION, "licence": reader.LICENCE}
+        if getattr(reader, "SHARED", False):
+            source["shared"] = True
+        sources.append(source)
     return sources

@@ -21,6 +21,7 @@ PHANTOMS = Path(__file__).parent / "phantoms"
 """Made once by `python -m tests.make_phantoms`; made at every start they would cost a second."""
 MASK = "_mask"
 LIST = "examples.csv"
+COLUMNS = ("file", "caption", "spacing_mm", "source", "shared", "case")
 
 Drawn = Literal["AUTOMATIC", "SEMIAUTOMATIC", "MANUAL"]
 """Who drew a mask, in DICOM's words: the network, a person after the network, or a person alone."""
@@ -79,6 +80,7 @@ class Example:
         caption: Under its thumbnail.
         truth: bool `(H, W)`, if known.
         source: Whose image it is, as its owners want to be named.
+        shared: Whether its licence lets others have it, as on a page for everybody.
         generated: Whether it is a phantom of this project.
     """
 
@@ -86,6 +88,7 @@ class Example:
     caption: str
     truth: np.ndarray | None = None
     source: str = ""
+    shared: bool = False
     generated: bool = False
 
 
@@ -154,14 +157,15 @@ def read_examples(folder: Path) -> list[Example]:
     """The images in a folder by name; what is none is told of and left out.
 
     `NAME_mask.png` is the truth of `NAME.png`. `examples.csv`, where there is one, gives the order
-    and more of each: columns file, caption, spacing_mm (height and width of a pixel) and source.
+    and more of each, in columns: file, caption, spacing_mm (height and width of a pixel), source,
+    shared ("yes" where others may have it) and case (of a data set).
     """
     rows = {}
     if (folder / LIST).exists():
         with (folder / LIST).open(newline="", encoding="utf-8") as file:
             rows = {row["file"]: row for row in csv.DictReader(file)}
     paths = [path for path in sorted(folder.glob("*")) if not path.stem.endswith(MASK)]
-    listed = [folder / name for name in rows]
+    listed = [folder / Path(name).name for name in rows]
     examples = []
     for path in listed + [path for path in paths if path.name not in {LIST, *rows}]:
         row = rows.get(path.name, {})
@@ -176,5 +180,6 @@ def read_examples(folder: Path) -> list[Example]:
             print(f"{folder.name}/{error}")
             continue
         caption = row.get("caption") or path.stem
-        examples.append(Example(picture, caption, truth, row.get("source") or ""))
+        shared = row.get("shared") == "yes"
+        examples.append(Example(picture, caption, truth, row.get("source") or "", shared))
     return examples

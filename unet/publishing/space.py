@@ -6,6 +6,7 @@ README's front matter is what it reads.
 
 from __future__ import annotations
 
+import csv
 import re
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from huggingface_hub.errors import HfHubHTTPError
 from unet.inference.bundle import KERAS_FILES, bundles_in, verify
 from unet.inference.graph import GRAPH
 from unet.inference.hub import HubError, check_name, check_ours, explained
+from unet.page.analysis import COLUMNS, LIST, MASK
 
 ROOT = Path(__file__).parents[2]
 KINDS = ("static", "gradio", "zerogpu")
@@ -66,6 +68,32 @@ def page_files(root: Path = ROOT) -> dict[str, Path]:
         files += [path for path in everything if path.name not in KERAS_FILES]
     files += [root / path for path in _pictures(root / "README.md")]
     return {path.relative_to(root).as_posix(): path for path in files}
+
+
+def shared_examples(folder: Path, temporary: Path) -> dict[str, Path]:
+    """The examples in a folder that others may have, with a list of theirs, by path in the Space.
+
+    Args:
+        folder: As `unet.page.analysis.read_examples` reads it.
+        temporary: Where the list is written.
+    """
+    path = folder / LIST
+    if not path.exists():
+        raise HubError(f"{path}: expected a list of examples. Make one: python train.py examples")
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row.get("shared") == "yes"]
+    if not rows:
+        raise HubError(f"{path}: no example in it may be shared. Leave out --examples.")
+    with (temporary / LIST).open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    files = {f"examples/{LIST}": temporary / LIST}
+    for row in rows:
+        image = folder / Path(row["file"]).name
+        mask = image.with_name(f"{image.stem}{MASK}.png")
+        files |= {f"examples/{file.name}": file for file in (image, mask) if file.exists()}
+    return files
 
 
 def deploy(

@@ -15,7 +15,7 @@ import json
 import shutil
 import subprocess
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -56,13 +56,17 @@ class Site:
         return path
 
 
-def build_site(bundles: list[Path], out: Path, *, single_file: bool = False) -> None:
+def build_site(
+    bundles: list[Path], out: Path, *, single_file: bool = False, examples: Path | None = None
+) -> None:
     """Build the page.
 
     Args:
         bundles: The networks it offers, the first to begin with.
         out: A folder, replaced if it is such a site or empty; with `single_file` the one HTML file,
             with the first network alone.
+        single_file: Whether it is one file.
+        examples: A folder whose images are offered beside the phantoms, those that may be shared.
 
     Raises:
         BundleError: A bundle is not whole.
@@ -79,9 +83,11 @@ def build_site(bundles: list[Path], out: Path, *, single_file: bool = False) -> 
     if single_file:
         first = bundles[0]
         out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(_one_file(first, infos[first], scripts), encoding="utf-8")
+        out.write_text(
+            _one_file(first, infos[first], scripts, _examples(examples)), encoding="utf-8"
+        )
         return
-    site = _folder(infos, scripts)
+    site = _folder(infos, scripts, _examples(examples))
     with replacing(out) as new:
         for path, content in site.files.items():
             (new / path).parent.mkdir(parents=True, exist_ok=True)
@@ -136,7 +142,9 @@ def _bundled(folder: Path, single_file: bool) -> dict[str, bytes]:
     return {name: (folder / name).read_bytes() for name in ("app.js", "worker.js")}
 
 
-def _folder(infos: dict[Path, BundleInfo], scripts: dict[str, bytes]) -> Site:
+def _folder(
+    infos: dict[Path, BundleInfo], scripts: dict[str, bytes], offered: list[Example]
+) -> Site:
     site = Site()
     runtime = {
         "single": False,
@@ -150,12 +158,17 @@ def _folder(infos: dict[Path, BundleInfo], scripts: dict[str, bytes]) -> Site:
         for bundle, info in infos.items()
     ]
     examples = [
-        {"caption": example.caption, "spacing": example.picture.spacing_mm}
+        {
+            "caption": example.caption,
+            "spacing": example.picture.spacing_mm,
+            "source": example.source,
+            "generated": example.generated,
+        }
         | {
-            name: site.asset(f"{example.caption}-{number}-{name}.png", content)
+            name: site.asset(f"example-{number}-{name}.png", content)
             for name, content in _pictures(example).items()
         }
-        for number, example in enumerate(_examples(), start=1)
+        for number, example in enumerate(offered, start=1)
     ]
     style = site.asset("site.css", _style().encode())
     app = site.asset("app.js", scripts["app.js"])
@@ -185,17 +198,24 @@ def _folder(infos: dict[Path, BundleInfo], scripts: dict[str, bytes]) -> Site:
     return site
 
 
-def _one_file(bundle: Path, info: BundleInfo, scripts: dict[str, bytes]) -> str:
+def _one_file(
+    bundle: Path, info: BundleInfo, scripts: dict[str, bytes], offered: list[Example]
+) -> str:
     packed = {"graph": (bundle / GRAPH).read_bytes(), "wasm": _runtime(WASM)}
     runtime = {"single": True, "wasm": {"inside": "wasm"}}
     networks = [_network(bundle, info) | {"graph": {"inside": "graph"}}]
     examples = [
-        {"caption": example.caption, "spacing": example.picture.spacing_mm}
+        {
+            "caption": example.caption,
+            "spacing": example.picture.spacing_mm,
+            "source": example.source,
+            "generated": example.generated,
+        }
         | {
             name: f"data:image/png;base64,{base64.b64encode(content).decode()}"
             for name, content in _pictures(example).items()
         }
-        for example in _examples()
+        for example in offered
     ]
     inside = "\n".join(
         f'<script id="{name}" type="application/octet-stream">'
@@ -268,8 +288,11 @@ def _network(bundle: Path, info: BundleInfo) -> dict[str, Any]:
     }
 
 
-def _examples() -> list[Example]:
-    return read_examples(PHANTOMS)  # alone: a site is for everybody
+def _examples(folder: Path | None) -> list[Example]:
+    """What everybody may have: a site is for everybody."""
+    local = [] if folder is None else read_examples(folder)
+    shared = [example for example in local if example.shared and example.truth is not None]
+    return shared + [replace(example, generated=True) for example in read_examples(PHANTOMS)]
 
 
 def _pictures(example: Example) -> dict[str, bytes]:

@@ -315,12 +315,13 @@ for (const { name, label } of config.networks) chooser.add(new Option(label, nam
 chooser.addEventListener("change", () => choose(chooser.value));
 for (const example of config.examples) {
   const button = document.createElement("button");
+  button.title = example.source;
   button.append(Object.assign(new Image(), { src: example.image, alt: "" }), example.caption);
   button.addEventListener("click", async () => {
     const [image, truth] = await Promise.all([example.image, example.truth].map(async (address) =>
       new File([await (await fetch(address)).blob()], `${example.caption}.png`)));
     const { grey } = await readFile(truth);
-    open(image, { truth: grey, generated: true, spacing: example.spacing });
+    open(image, { truth: grey, generated: example.generated, spacing: example.spacing });
   });
   find("#examples").append(button);
 }

@@ -27,8 +27,9 @@ SAVE = """watch("value", () => {
 
 
 def add(networks: Networks, chooser: gr.Dropdown, local_examples: Path) -> None:
-    """Add the tab's components; images in `local_examples` are offered beside the phantoms."""
+    """Add the tab's components; images in `local_examples` are offered before the phantoms."""
     examples = analysis.example_images(local_examples)
+    local = [example for example in examples if not example.generated]
 
     kept = Kept()
 
@@ -132,7 +133,7 @@ def add(networks: Networks, chooser: gr.Dropdown, local_examples: Path) -> None:
             frame = gr.Slider(1, 2, 1, step=1, label="Frame", visible=False, elem_id="frame")
             gallery = gr.Gallery(
                 [(example.picture.pixels, example.caption) for example in examples],
-                label="Examples (generated phantoms)",
+                label="Examples" if local else "Examples (generated phantoms)",
                 columns=2,
                 height=300,
                 allow_preview=False,
@@ -141,6 +142,9 @@ def add(networks: Networks, chooser: gr.Dropdown, local_examples: Path) -> None:
                 buttons=[],
                 elem_id="examples",
             )
+            if local:
+                sources = dict.fromkeys(e.source for e in local if e.source)
+                gr.Markdown("\n\n".join(sources), elem_id="sources")
             truth = gr.File(label="Ground truth mask (optional)", height=160, elem_id="truth")
         with gr.Column(scale=3, min_width=320):
             view = viewer.build_viewer(upload_id="upload")
