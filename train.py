@@ -271,7 +271,7 @@ def _shipped() -> list[Path]:
 
 
 def _examples(arguments: argparse.Namespace) -> None:
-    from unet.publishing.examples import fill_examples
+    from unet.evaluation.real_examples import fill_examples
 
     chosen = fill_examples(arguments.data, arguments.weights, arguments.out)
     print(f"{len(chosen)} test cases in {arguments.out}: {', '.join(chosen)}")

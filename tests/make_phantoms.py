@@ -7,8 +7,9 @@ from collections.abc import Iterator
 
 from PIL import Image
 
+from unet.images.examples import LIST
 from unet.images.phantom import SPACING_MM, Phantom, make_phantom
-from unet.page.analysis import LIST, PHANTOMS
+from unet.page.analysis import PHANTOMS
 
 SHOWN = (("benign", 1), ("malignant", 2), ("benign", 5), ("normal", 1))
 

@@ -20,9 +20,10 @@ from PIL import Image
 
 import app
 from tests.make_phantoms import SHOWN, phantoms
+from unet.images.examples import read_examples
 from unet.inference.postprocessing import quantise
 from unet.page import about
-from unet.page.analysis import example_images, read_examples
+from unet.page.analysis import example_images
 from unet.page.served import Networks
 
 

@@ -15,7 +15,7 @@ ROOMS = {  # each may import those that it names, and `ANYWHERE`
     "networks": set(),
     "inference": {"images", "networks"},
     "data": {"images", "inference"},
-    "publishing": {"inference", "networks"},
+    "publishing": {"images", "inference", "networks"},
     "evaluation": {"data", "images", "inference", "publishing"},
     "page": {"images", "inference", "publishing"},
     "training": {

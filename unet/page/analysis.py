@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import secrets
 import time
 from dataclasses import dataclass, replace
@@ -11,7 +10,8 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from unet.images.reading import ImageError, Picture, read_image
+from unet.images.examples import Example, read_examples, read_truth
+from unet.images.reading import Picture
 from unet.inference.prediction import Answer, Prediction
 
 if TYPE_CHECKING:
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 
 PHANTOMS = Path(__file__).parent / "phantoms"
 """Made once by `python -m tests.make_phantoms`; made at every start they would cost a second."""
-MASK = "_mask"
-LIST = "examples.csv"
-COLUMNS = ("file", "caption", "spacing_mm", "source", "shared", "case")
 
 Drawn = Literal["AUTOMATIC", "SEMIAUTOMATIC", "MANUAL"]
 """Who drew a mask, in DICOM's words: the network, a person after the network, or a person alone."""
@@ -71,27 +68,6 @@ class Analysed:
         return answer if edited is None else answer.edited(edited)
 
 
-@dataclass(frozen=True)
-class Example:
-    """An image the page offers.
-
-    Attributes:
-        picture: The image.
-        caption: Under its thumbnail.
-        truth: bool `(H, W)`, if known.
-        source: Whose image it is, as its owners want to be named.
-        shared: Whether its licence lets others have it, as on a page for everybody.
-        generated: Whether it is a phantom of this project.
-    """
-
-    picture: Picture
-    caption: str
-    truth: np.ndarray | None = None
-    source: str = ""
-    shared: bool = False
-    generated: bool = False
-
-
 def analyse(
     segmenter: Segmenter,
     picture: Picture,
@@ -131,55 +107,7 @@ def with_truth(analysed: Analysed, path: str | None) -> Analysed:
     return replace(analysed, id=secrets.token_hex(8), truth=truth, truth_path=path)
 
 
-def read_truth(path: str | Path, shape: tuple[int, int]) -> np.ndarray:
-    """A ground-truth mask of that shape `(H, W)` from an image file: bool, true above mid-grey.
-
-    Raises:
-        ImageError: Unreadable, or of another size.
-    """
-    pixels = read_image(path)
-    mask = (pixels if pixels.ndim == 2 else pixels.max(axis=2)) > 127
-    if mask.shape != shape:
-        raise ImageError(
-            f"The mask is {mask.shape[1]} × {mask.shape[0]} pixels, the image {shape[1]} × "
-            f"{shape[0]}. Choose the mask that belongs to this image."
-        )
-    return mask
-
-
 def example_images(folder: Path) -> list[Example]:
     """The images in a local folder, if there is one, then the phantoms."""
     phantoms = [replace(example, generated=True) for example in read_examples(PHANTOMS)]
     return read_examples(folder) + phantoms
-
-
-def read_examples(folder: Path) -> list[Example]:
-    """The images in a folder by name; what is none is told of and left out.
-
-    `NAME_mask.png` is the truth of `NAME.png`. `examples.csv`, where there is one, gives the order
-    and more of each, in columns: file, caption, spacing_mm (height and width of a pixel), source,
-    shared ("yes" where others may have it) and case (of a data set).
-    """
-    rows = {}
-    if (folder / LIST).exists():
-        with (folder / LIST).open(newline="", encoding="utf-8") as file:
-            rows = {row["file"]: row for row in csv.DictReader(file)}
-    paths = [path for path in sorted(folder.glob("*")) if not path.stem.endswith(MASK)]
-    listed = [folder / Path(name).name for name in rows]
-    examples = []
-    for path in listed + [path for path in paths if path.name not in {LIST, *rows}]:
-        row = rows.get(path.name, {})
-        try:
-            picture, truth = Picture(read_image(path)), None
-            if spacing := row.get("spacing_mm"):
-                picture = replace(picture, spacing_mm=(float(spacing), float(spacing)))
-            mask = path.with_name(f"{path.stem}{MASK}.png")
-            if mask.exists():
-                truth = read_truth(mask, picture.pixels.shape[:2])
-        except (ImageError, ValueError) as error:
-            print(f"{folder.name}/{error}")
-            continue
-        caption = row.get("caption") or path.stem
-        shared = row.get("shared") == "yes"
-        examples.append(Example(picture, caption, truth, row.get("source") or "", shared))
-    return examples

@@ -13,10 +13,10 @@ from pathlib import Path
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 from huggingface_hub.errors import HfHubHTTPError
 
+from unet.images.examples import COLUMNS, LIST, MASK
 from unet.inference.bundle import KERAS_FILES, bundles_in, verify
 from unet.inference.graph import GRAPH
 from unet.inference.hub import HubError, check_name, check_ours, explained
-from unet.page.analysis import COLUMNS, LIST, MASK
 
 ROOT = Path(__file__).parents[2]
 KINDS = ("static", "gradio", "zerogpu")

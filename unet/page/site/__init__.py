@@ -24,11 +24,12 @@ from PIL import Image, ImageDraw
 
 from unet.config import to_dict
 from unet.errors import UserError
+from unet.images.examples import Example, read_examples
 from unet.inference.bundle import BundleInfo, replacing, verify
 from unet.inference.familiarity import SLACK
 from unet.inference.graph import GRAPH
 from unet.page import about
-from unet.page.analysis import PHANTOMS, Example, read_examples
+from unet.page.analysis import PHANTOMS
 from unet.page.exports import UNFAMILIAR
 from unet.page.viewer import HERE as VIEWER
 from unet.page.viewer import SCRIPTS

@@ -13,8 +13,8 @@ from PIL import Image
 from unet.data.cases import Case, DatasetError, read_grey, read_mask
 from unet.data.sets import find_cases, sources_of
 from unet.errors import UserError
+from unet.images.examples import COLUMNS, LIST, MASK
 from unet.inference.bundle import read_info
-from unet.page.analysis import COLUMNS, LIST, MASK
 
 SHOWN = {"good": 0.85, "typical": 0.5, "poor": 0.05}
 """Which of a class's cases are shown, by the share of the others that have a lower Dice."""

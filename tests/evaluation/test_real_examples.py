@@ -8,10 +8,11 @@ import pytest
 from PIL import Image
 
 from unet.data.cases import DatasetError
+from unet.evaluation import real_examples as examples
+from unet.images.examples import read_examples
 from unet.inference.bundle import read_info
 from unet.inference.hub import HubError
-from unet.page.analysis import read_examples
-from unet.publishing import examples, space
+from unet.publishing import space
 
 
 def test_test_cases_alone_are_taken_with_their_truth(tiny_bundle, phantoms, tmp_path):
