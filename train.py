@@ -42,20 +42,19 @@ def parser() -> argparse.ArgumentParser:
     fit.add_argument("--out", type=Path, help="bundle folder (default: weights/MODEL)")
     fit.add_argument("--run-dir", type=Path, help="checkpoints and logs (default: runs/OUT's name)")
     fit.add_argument("--resume", action="store_true", help="continue the run in the run folder")
+    fit.add_argument("--start", type=Path, metavar="DIR", help="bundle to start from (see --tune)")
     fit.add_argument("--push-to", metavar="USER/NAME", help="push the bundle to the Hub when done")
     fit.add_argument("--tensorboard", action="store_true", help="write TensorBoard logs")
     fit.add_argument("--folds", type=int, help="cross-validate in so many folds, --keep last")
     fit.add_argument(
         "--leave-out", metavar="NAME", help="train without a data set or scanner, and score it"
     )
-    sizes = ", ".join(f"{model.input_size} for {name}" for name, (model, _) in RECIPES.items())
-    fit.add_argument("--input-size", type=int, help=f"side of the input; default: {sizes}")
+    sizes = {name: model.input_size for name, (model, _) in RECIPES.items()}
+    fit.add_argument("--input-size", type=int, help=f"side of the input; {_defaults(sizes)}")
     for field in dataclasses.fields(TrainConfig):
         name = "--" + field.name.replace("_", "-")
         by_model = {model: getattr(config, field.name) for model, (_, config) in RECIPES.items()}
-        help_text = "default: " + ", ".join(f"{value} for {m}" for m, value in by_model.items())
-        if len(set(by_model.values())) == 1:
-            help_text = f"default: {field.default}"
+        help_text = _defaults(by_model)
         if isinstance(field.default, bool):
             fit.add_argument(name, action=argparse.BooleanOptionalAction, help=help_text)
         else:
@@ -124,6 +123,13 @@ def parser() -> argparse.ArgumentParser:
     return main
 
 
+def _defaults(by_model: dict[str, object]) -> str:
+    """The help's words on a setting's defaults: the first network's, and where others differ."""
+    first = next(iter(by_model.values()))
+    others = [f", {value} for {name}" for name, value in by_model.items() if value != first]
+    return f"default: {first}{''.join(others)}"
+
+
 def _fit(arguments: argparse.Namespace) -> None:
     from unet.training.workflow import cross_validate, fit, leave_out
 
@@ -149,6 +155,8 @@ def _fit(arguments: argparse.Namespace) -> None:
             f"{scored[0]} trains networks to be scored, none to keep: leave out --push-to and "
             f"--tensorboard, or run fit without {scored[0]} as well"
         )
+    if scored and arguments.start:
+        raise UserError(f"{scored[0]} trains from the beginning: leave out --start")
     if arguments.push_to:
         from unet.inference.hub import check_name
 
@@ -170,6 +178,7 @@ def _fit(arguments: argparse.Namespace) -> None:
         arguments.model,
         model,
         config,
+        start=arguments.start,
         tensorboard=arguments.tensorboard,
         **options,
     )
