@@ -4,6 +4,7 @@
     python train.py fit --data DIR --model efficientnet-unet --folds 5 [--resume]
     python train.py evaluate --weights weights/NAME --data DIR [--split test|validation|all]
     python train.py ablate --weights weights/NAME --data DIR
+    python train.py compare --data DIR [--names NAME ...] [--size 128] [--epochs N] [--resume]
     python train.py push --weights weights/NAME --repo USER/NAME [--private] [--tag v1]
     python train.py deploy --repo USER/PAGE [--preload USER/NAME]
     python train.py cards
@@ -24,7 +25,7 @@ from pathlib import Path
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-from unet.config import RECIPES, TrainConfig
+from unet.config import PRECISIONS, RECIPES, TrainConfig
 from unet.errors import UserError
 
 
@@ -98,6 +99,20 @@ def parser() -> argparse.ArgumentParser:
         help="the data it was trained on; may be given several times",
     )  # fmt: skip
     ablate.add_argument("--run-dir", type=Path, default=Path("runs/ablation"))
+
+    compare = commands.add_parser("compare", help="train and score networks side by side")
+    compare.add_argument(
+        "--data", required=True, action="append", metavar="DIR",
+        help="a data set's folder, or 'phantom'; the first is trained on, others are only scored",
+    )  # fmt: skip
+    compare.add_argument("--names", nargs="+", metavar="NAME", help="networks (default: all)")
+    compare.add_argument("--size", type=int, default=128, help="side of the input (default: 128)")
+    compare.add_argument("--epochs", type=int, default=40, help="of the recipe (default: 40)")
+    compare.add_argument("--seeds", type=int, default=3, help="trainings of each (default: 3)")
+    compare.add_argument("--precision", default="float32", choices=PRECISIONS)
+    compare.add_argument("--out", type=Path, default=Path("weights/comparison.json"))
+    compare.add_argument("--run-dir", type=Path, default=Path("runs/comparison"))
+    compare.add_argument("--resume", action="store_true", help="continue what is in the run folder")
 
     deploy = commands.add_parser("deploy", help="put the page on a Hugging Face Space")
     deploy.add_argument("--repo", required=True, help="the Space, USER/NAME")
@@ -221,6 +236,25 @@ def _ablate(arguments: argparse.Namespace) -> None:
     ablate(arguments.data, arguments.weights, arguments.run_dir)
 
 
+def _compare(arguments: argparse.Namespace) -> None:
+    from unet.training.comparison import NAMES, compare
+
+    for name in ("size", "epochs", "seeds"):
+        if getattr(arguments, name) < 1:
+            raise UserError(f"--{name} must be at least 1. Received: {getattr(arguments, name)}")
+    compare(
+        arguments.data,
+        arguments.names or list(NAMES),
+        size=arguments.size,
+        epochs=arguments.epochs,
+        seeds=arguments.seeds,
+        out=arguments.out,
+        run_dir=arguments.run_dir,
+        precision=arguments.precision,
+        resume=arguments.resume,
+    )
+
+
 def _deploy(arguments: argparse.Namespace) -> None:
     from unet.publishing.space import deploy
 
@@ -269,6 +303,7 @@ COMMANDS = {
     "export": _export,
     "push": _push,
     "ablate": _ablate,
+    "compare": _compare,
     "deploy": _deploy,
     "site": _site,
     "cards": _cards,
@@ -285,7 +320,9 @@ def main(argv: list[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         hint = "; add --resume to continue from the last whole epoch"
-        print("\nstopped" + (hint if arguments.command == "fit" else ""), file=sys.stderr)
+        print(
+            "\nstopped" + (hint if arguments.command in ("fit", "compare") else ""), file=sys.stderr
+        )
         return 130
     return 0
 
