@@ -161,12 +161,12 @@ def _start_of(start: Path, model_config: ModelConfig) -> dict[str, str]:
     """Name and weights' hash of the bundle that a network starts from; UserError if of another."""
     info = verify(start)
     # What shapes no weights may differ.
-    same = {name: getattr(model_config, name) for name in ("name", "input_size", "flip_averaging")}
-    same |= {name: getattr(model_config, name) for name in ("dropout", "bottleneck_dropout")}
-    if replace(info.model, **same) != model_config:
+    free = {"name", "input_size", "flip_averaging", "dropout", "bottleneck_dropout"}
+    there, asked = to_dict(info.model), to_dict(model_config)
+    if any(there[name] != asked[name] for name in asked.keys() - free):
         raise UserError(
-            f"--start {start} holds a network of another kind ({to_dict(info.model)}) than the one "
-            f"to be trained ({to_dict(model_config)}): give its --model"
+            f"--start {start} holds a network of another kind ({there}) than the one to be trained "
+            f"({asked}): give its --model"
         )
     return {"name": info.model.name, "sha256": info.sha256[WEIGHTS]}
 
