@@ -39,9 +39,9 @@ def lesion_map(inside: int, around: int) -> Map:
 
 
 def normal_map(speck: int) -> Map:
-    """No lesion, but a speck of 2 × 3 pixels at a level."""
+    """No lesion, but a speck of 2 × 2 pixels at a level."""
     p8 = np.zeros((40, 60), np.uint8)
-    p8[5:7, 50:53] = speck
+    p8[5:7, 50:52] = speck
     return map_of(p8, np.zeros((40, 60), bool))
 
 
@@ -65,7 +65,7 @@ def test_the_threshold_that_parts_lesion_from_surroundings_is_chosen():
 def test_small_false_masks_are_dropped_by_area_when_brightness_cannot():
     maps = [lesion_map(150, 0), normal_map(255)]
     rules = choose_postprocessing(maps)
-    assert rules.min_area > 6 / 2400
+    assert rules.min_area > 4 / 2400
     assert dice_of(maps, rules) == [1, 1]
 
 
@@ -92,19 +92,19 @@ def many(count: int, dataset: str, presence: float, normal: bool = False) -> lis
     return [replace(m, case=case, **{"truth": m.truth & False} if normal else {})] * count
 
 
-def test_a_gate_that_would_miss_more_than_3_percent_of_any_sets_lesions_is_not_chosen():
+def test_a_gate_that_would_miss_more_than_1_percent_of_any_sets_lesions_is_not_chosen():
     """However much it gains at home: what a gate of one hospital does abroad is the point."""
     home = many(100, "home", 0.9) + many(50, "home", 0.45, normal=True)
-    abroad = many(96, "abroad", 0.9) + many(4, "abroad", 0.42)
+    abroad = many(98, "abroad", 0.9) + many(2, "abroad", 0.42)
     assert choose_postprocessing(home).min_presence == 0.5
     assert choose_postprocessing(home + abroad).min_presence == 0.0
-    few = many(97, "abroad", 0.9) + many(3, "abroad", 0.42)
+    few = many(99, "abroad", 0.9) + many(1, "abroad", 0.42)
     assert choose_postprocessing(home + few).min_presence == 0.5
 
 
-def test_at_most_1_percent_of_any_sets_lesions_are_not_even_called_unsure():
+def test_no_lesion_that_a_gate_takes_the_mask_from_is_answered_with_a_plain_none():
     home = many(100, "home", 0.9) + many(50, "home", 0.45, normal=True)
-    abroad = many(97, "abroad", 0.9) + many(2, "abroad", 0.42) + many(1, "abroad", 0.12)
+    abroad = many(99, "abroad", 0.9) + many(1, "abroad", 0.42)
     rules = choose_postprocessing(home + abroad)
     assert (rules.min_presence, rules.unsure_presence) == (0.5, 0.4)
     assert choose_postprocessing(home).unsure_presence == 0.5  # no lesion is gated: plain none
