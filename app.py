@@ -44,7 +44,7 @@ body:not(.dark) .gradio-container .token { color: #2b3a00 !important; }
 </style>"""
 LAUNCH = {
     "run_history": False,  # it would keep patients' images in the browser
-    "max_file_size": "50mb",
+    "max_file_size": "80mb",
     "show_error": True,  # what Gradio itself refuses is said in its words
     "footer_links": ["api"],
     "mcp_server": True,

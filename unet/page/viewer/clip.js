@@ -21,6 +21,9 @@ class Clip {
     find("[data-clip=back]").addEventListener("click", () => this.step(-1));
     find("[data-clip=on]").addEventListener("click", () => this.step(1));
     find("[data-clip=play]").addEventListener("click", () => this.toggle());
+    this.focused = null;
+    host.addEventListener("focusin", (event) => { this.focused = event.target; });
+    host.addEventListener("focusout", () => { this.focused = null; });
     host.addEventListener("keydown", (event) => {
       if (!this.frames.length || event.ctrlKey || event.metaKey || event.altKey) return;
       if (event.target.type === "number") return;
@@ -215,11 +218,14 @@ class Clip {
     if (!frames.length) return;
     this.slider.value = wanted + 1;
     this.slider.setAttribute("aria-valuetext", `Frame ${wanted + 1} of ${frames.length}`);
-    find("[data-out=frame]").textContent = `${wanted + 1} of ${frames.length}`;
+    const number = String(wanted + 1).padStart(String(frames.length).length, "\u2007"); // the slider keeps its length
+    find("[data-out=frame]").textContent = `${number} of ${frames.length}`;
     find("[data-clip=back]").disabled = wanted === 0;
     find("[data-clip=on]").disabled = wanted === frames.length - 1;
     find("[data-clip=play]").textContent = this.playing ? "Pause" : "Play";
     find(".answer").setAttribute("aria-live", this.playing ? "off" : "polite");
+    // A button that is disabled while it has the focus would take the keys with it.
+    if (this.focused && this.focused.disabled) stage.root.focus({ preventScroll: true });
     this.draw();
   }
 
