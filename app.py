@@ -31,7 +31,7 @@ STYLE = """<style>
 .gradio-container { max-width: 1240px !important; margin: 0 auto; }
 body:not(.dark) button[role=tab].selected { color: #1d4ed8; }
 body:not(.dark) .gradio-container .token { color: #2b3a00 !important; }
-#saver { display: none; }
+#saver, #frames { display: none; }
 #examples .grid-wrap { padding-top: 30px; }
 #examples .caption-label { white-space: normal; font-size: 11px; line-height: 1.25; }
 #sources { font-size: 12px; opacity: 0.75; }
@@ -61,7 +61,7 @@ body:not(.dark) .gradio-container .token { color: #2b3a00 !important; }
 </style>"""
 LAUNCH = {
     "run_history": False,  # it would keep patients' images in the browser
-    "max_file_size": "50mb",
+    "max_file_size": "80mb",
     "show_error": True,  # what Gradio itself refuses is said in its words
     "footer_links": ["api"],
     "mcp_server": True,

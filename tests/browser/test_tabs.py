@@ -33,11 +33,10 @@ def test_a_dicom_clip_shows_its_frames_and_millimetres(page, clip, segmenter):
 
     upload(page, clip)
     assert page.evaluate(f"{VIEWER}.viewer.stage.scene.spacing") == pytest.approx([0.2, 0.1])
-    slider = page.locator("#frame input[type=number]")
+    slider = page.locator("#viewer [name=frame]")
     expect(slider).to_have_value("1")
     before = page.evaluate(f"{VIEWER}.dataset.loaded")
     slider.fill("3")
-    slider.press("Enter")
     page.wait_for_function(f"{VIEWER}.dataset.loaded !== '{before}'")
     frame = pydicom.dcmread(clip).pixel_array[2]
     np.testing.assert_array_equal(painted_mask(page, (240, 320)), segmenter.segment(frame))
@@ -45,11 +44,11 @@ def test_a_dicom_clip_shows_its_frames_and_millimetres(page, clip, segmenter):
 
 def test_an_image_after_a_clip_hides_the_frame_slider(page, clip, scan):
     upload(page, clip)
-    expect(page.locator("#frame")).to_be_visible()
+    expect(page.locator("#viewer .clip")).to_be_visible()
     page.locator("#upload button[aria-label='Clear']").click()
-    expect(page.locator("#frame")).to_be_hidden()
+    expect(page.locator("#viewer .clip")).to_be_hidden()
     upload(page, scan)
-    expect(page.locator("#frame")).to_be_hidden()
+    expect(page.locator("#viewer .clip")).to_be_hidden()
 
 
 def batch_files(folder: Path) -> list[Path]:

@@ -37,6 +37,7 @@ class Analysed:
         generated: Whether it is one of the page's own phantoms.
         truth: bool `(H, W)`, if given.
         truth_path: The file that the truth was read from; None for a picture's own.
+        clip_path: The file that a frame of a clip was read from; None for other pictures.
     """
 
     id: str
@@ -47,6 +48,7 @@ class Analysed:
     generated: bool = False
     truth: np.ndarray | None = None
     truth_path: str | None = None
+    clip_path: str | None = None
 
     def answer(
         self,
@@ -75,6 +77,7 @@ def analyse(
     series: str | None = None,
     *,
     generated: bool = False,
+    clip_path: str | None = None,
 ) -> Analysed:
     """Run the network on an image; a new series begins unless one is given.
 
@@ -86,13 +89,20 @@ def analyse(
     if generated:
         prediction = replace(prediction, familiar=None)
     name = secrets.token_hex(8)
-    return Analysed(name, series or name, picture, prediction, seconds, generated, truth)
+    return Analysed(
+        name, series or name, picture, prediction, seconds, generated, truth, clip_path=clip_path
+    )
 
 
 def again(segmenter: Segmenter, analysed: Analysed) -> Analysed:
     """The same picture and truth, by another network."""
     anew = analyse(segmenter, analysed.picture, analysed.truth, generated=analysed.generated)
-    return replace(anew, series=analysed.series, truth_path=analysed.truth_path)
+    return replace(
+        anew,
+        series=analysed.series,
+        truth_path=analysed.truth_path,
+        clip_path=analysed.clip_path,
+    )
 
 
 def with_truth(analysed: Analysed, path: str | None) -> Analysed:

@@ -7,7 +7,9 @@ import time
 from collections import OrderedDict
 from dataclasses import dataclass
 
+from unet.images.reading import ImageError
 from unet.page.analysis import Analysed
+from unet.page.clips import Packed, pack
 
 HOUR = 3600.0
 MAX_BYTES = 600_000_000
@@ -26,33 +28,45 @@ class Kept:
     """Analyses by id, and which picture each visitor looks at.
 
     Safe to share between threads. The oldest go first, after `HOUR` or when all together take more
-    than `MAX_BYTES`.
+    than `MAX_BYTES`. Frames of a clip are kept packed.
     """
 
     def __init__(self, seconds: float = HOUR, max_bytes: int = MAX_BYTES):
         """Keep analyses for so many seconds and in so many bytes."""
         self._seconds, self._max_bytes = seconds, max_bytes
-        self._analyses: OrderedDict[str, tuple[float, Analysed]] = OrderedDict()
+        self._analyses: OrderedDict[str, tuple[float, Analysed | Packed]] = OrderedDict()
         self._visitors: OrderedDict[str, _Visitor] = OrderedDict()
         self._lock = threading.Lock()
 
     def put(self, analysed: Analysed) -> None:
         """Keep an analysis."""
+        stored = analysed if analysed.clip_path is None else pack(analysed)
         with self._lock:
-            self._analyses[analysed.id] = (time.monotonic(), analysed)
+            self._analyses[analysed.id] = (time.monotonic(), stored)
             self._drop_old()
 
     def get(self, name: str | None) -> Analysed | None:
         """The analysis of that id; None if there is none any more."""
-        with self._lock:
-            self._drop_old()
-            found = self._analyses.get(name or "")
-            return found and found[1]
+        found = self._stored(name)
+        try:
+            return found.unpack() if isinstance(found, Packed) else found
+        except ImageError:  # the clip's file lives no longer than this
+            return None
+
+    def packed(self, name: str | None) -> Analysed | None:
+        """A clip's frame as it is kept, without picture and maps; None if there is none."""
+        found = self._stored(name)
+        return found.analysed if isinstance(found, Packed) else None
 
     def drop(self, name: str | None) -> None:
-        """Forget an analysis."""
+        """Forget an analysis; of a clip all its frames."""
         with self._lock:
-            self._analyses.pop(name or "", None)
+            _, dropped = self._analyses.pop(name or "", (0, None))
+            if not isinstance(dropped, Packed):
+                return
+            for other, (_, frame) in list(self._analyses.items()):
+                if isinstance(frame, Packed) and frame.series == dropped.series:
+                    del self._analyses[other]
 
     def open(self, visitor: str, series: str) -> str:
         """A visitor asks for another picture; gives the series that was asked for before."""
@@ -74,6 +88,12 @@ class Kept:
             now = self._visitor(visitor)
             return now.series == series and request in (None, now.request)
 
+    def _stored(self, name: str | None) -> Analysed | Packed | None:
+        with self._lock:
+            self._drop_old()
+            found = self._analyses.get(name or "")
+            return found and found[1]
+
     def _visitor(self, name: str) -> _Visitor:
         visitor = self._visitors.setdefault(name, _Visitor())
         self._visitors.move_to_end(name)
@@ -91,7 +111,9 @@ class Kept:
             total -= _bytes(analysed)
 
 
-def _bytes(analysed: Analysed) -> int:
+def _bytes(analysed: Analysed | Packed) -> int:
+    if isinstance(analysed, Packed):
+        return analysed.nbytes
     prediction = analysed.prediction
     arrays = (analysed.picture.pixels, prediction.p8, prediction.u8, analysed.truth)
     return sum(array.nbytes for array in arrays if array is not None)

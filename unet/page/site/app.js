@@ -2,6 +2,7 @@
 
 import { zipSync } from "fflate";
 import { csv, findings, overlay, png, quoted } from "./downloads.js";
+import { Frames } from "./frames.js";
 import { readFile } from "./read.js";
 import { mountViewer } from "viewer";
 
@@ -55,11 +56,14 @@ async function ask(type, network, content = {}) {
 // ---- what is shown ----------------------------------------------------------------------------
 
 let network = config.networks[0];
-let shown = null; // { picture, prediction, id, name, truth }
+let shown = null; // { picture, prediction, id, name, truth, file, frame, generated }
+const frames = new Frames();
+let resting = Promise.resolve(); // until `shown` is the frame that the viewer shows
 let series = 0;
 const props = { value: null, give };
 let follow = () => {};
-mountViewer(find("#viewer"), props, (kind, detail) => download(detail), (_, changed) => {
+const answers = { download, tick: frameOf, select: (detail) => { resting = rest(detail); } };
+mountViewer(find("#viewer"), props, (kind, detail) => answers[kind](detail), (_, changed) => {
   follow = changed;
 });
 const viewer = find("#viewer .viewer").viewer;
@@ -93,9 +97,14 @@ async function analyse(picture, generated) {
 }
 
 function show() {
-  const { picture, prediction, truth, id, name } = shown;
-  props.value = {
-    id: `${id} ${network.name} ${truth ? "truth" : ""}`, picture: id, series: `${id} ${network.name}`,
+  props.value = valueOf(shown);
+  return follow();
+}
+
+function valueOf({ picture, prediction, truth, id, name, frame }) {
+  return {
+    id: `${id} ${network.name} ${frame} ${truth ? "truth" : ""}`, picture: id,
+    series: `${id} ${network.name}`, frame, frames: picture.frames, frame_ms: picture.frame_ms,
     pixels: { bitmap: picture.bitmap, p8: prediction.p8, u8: prediction.u8, truth,
       width: picture.width, height: picture.height },
     confidence: prediction.confidence, presence: prediction.presence,
@@ -103,7 +112,38 @@ function show() {
     image_sha256: picture.sha256, dicom: false, rules: prediction.rules, spacing_mm: picture.spacing, seconds: prediction.seconds,
     network: { name: network.name, sha256: network.sha256, revision: null }, name,
   };
-  return follow();
+}
+
+// ---- the frames of a clip ---------------------------------------------------------------------
+
+async function partsOf({ file, id, generated, picture: { spacing } }, frame) {
+  const picture = await readFile(file, frame);
+  picture.spacing ??= spacing;
+  picture.sha256 = await hashOf(picture.grey);
+  const prediction = await frames.get(`${id} ${network.name}`, frame, () => analyse(picture, generated));
+  return { picture, prediction, frame };
+}
+
+async function frameOf({ ticket, frame }) {
+  const of = shown, by = network;
+  let answer;
+  try {
+    const parts = await partsOf(of, frame);
+    // Another network's clip is on its way where that has been chosen meanwhile.
+    answer = by === network ? { value: valueOf({ ...of, ...parts, truth: null }) } : { later: true };
+  } catch (error) {
+    answer = { failed: error.message };
+  }
+  viewer.clip.take({ ticket, ...answer });
+}
+
+// Network and downloads follow the frame that is shown; the truth was another's.
+async function rest({ frame }) {
+  const of = shown;
+  const parts = await partsOf(of, frame);
+  if (shown !== of) return;
+  shown = { ...of, ...parts, truth: null };
+  find("#truth").value = "";
 }
 
 async function hashOf(bytes) {
@@ -118,21 +158,17 @@ function give(files) {
 }
 
 let newest = 0; // an answer that arrives late must not replace a newer one
-async function open(file, { truth = null, generated = false, spacing = null, frame = 0 } = {}) {
+async function open(file, { truth = null, generated = false, spacing = null } = {}) {
   if (!file) return;
   const mine = ++newest;
   try {
     say(`Reading ${file.name}…`);
-    const picture = await readFile(file, frame);
+    const picture = await readFile(file);
     picture.spacing ??= spacing;
     picture.sha256 = await hashOf(picture.grey);
     const prediction = await analyse(picture, generated);
     if (mine !== newest) return;
-    const again = frame > 0 && shown ? shown.id : ++series;
-    shown = { picture, prediction, truth, id: again, name: file.name, file, generated };
-    find("#frame").closest("label").hidden = picture.frames < 2;
-    find("#frame").max = picture.frames;
-    find("#frame").value = frame + 1;
+    shown = { picture, prediction, truth, id: ++series, name: file.name, file, generated, frame: 0 };
     if (!truth) find("#truth").value = "";
     ready("ready");
     await show();
@@ -219,7 +255,8 @@ function answerOf(picture, prediction, threshold, edited = null, calibrated = nu
   return { ...answer, spacing, calibrated: calibrated !== null };
 }
 
-function download({ kind, threshold, edited, calibrated_mm }) {
+async function download({ kind, threshold, edited, calibrated_mm }) {
+  await resting;
   const { picture, prediction } = shown;
   const mask = edited && viewer.maskOfRuns(edited, prediction.p8.length);
   const answer = answerOf(picture, prediction, threshold, mask, calibrated_mm);
@@ -307,9 +344,6 @@ find("#upload").addEventListener("change", ({ target }) => {
   target.value = "";
 });
 find("#truth").addEventListener("change", ({ target }) => compare(target.files[0]));
-find("#frame").addEventListener("change", ({ target }) => {
-  open(shown.file, { frame: Number(target.value) - 1 });
-});
 const chooser = find("#network");
 for (const { name, label } of config.networks) chooser.add(new Option(label, name));
 chooser.addEventListener("change", () => choose(chooser.value));

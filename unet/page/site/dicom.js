@@ -39,7 +39,8 @@ export function readDicom(bytes, frame, maxPixels, name) {
   const content = bytes.slice(start, start + length * wide);
   const rgba = samples === 3 ? colour(content, dataset, width * height)
     : grey(content, dataset, wide, kind === "MONOCHROME1");
-  return { rgba, width, height, frames, spacing: spacingOf(dataset) };
+  return { rgba, width, height, frames, spacing: spacingOf(dataset),
+    frame_ms: dataset.floatString("x00181063") };
 }
 
 function colour(content, dataset, pixels) {

@@ -11,6 +11,8 @@ NETWORK = {"concurrency_id": "network", "concurrency_limit": 4}
 """For events that run a network on one image; the network itself takes one at a time."""
 BATCH = {"concurrency_id": "batch", "concurrency_limit": 1}
 """For those that run it on many: one batch at a time, beside single images."""
+CLIP = {"concurrency_id": "clip", "concurrency_limit": 1}
+"""For those that run it on the frames of a clip, one a request: clips take turns."""
 PRIVATE = {"api_visibility": "private"}
 """For events that are no endpoints."""
 
@@ -35,12 +37,12 @@ def check_threshold(threshold: float | None) -> None:
         raise gr.Error(f"threshold must lie between 0 and 1, got {threshold}.")
 
 
-def read(path: str | None, frame: int = 0) -> Picture:
+def read(path: str | None) -> Picture:
     """Read an uploaded file; what is wrong with it becomes a gr.Error."""
     if path is None:
         raise gr.Error("Choose an image file first.")
     try:
-        return read_picture(path, frame)
+        return read_picture(path)
     except ImageError as error:
         raise told(error) from None
 

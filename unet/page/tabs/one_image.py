@@ -15,7 +15,7 @@ from unet.page import analysis, downloads, exports, viewer
 from unet.page.analysis import Analysed
 from unet.page.kept import Kept
 from unet.page.served import Networks
-from unet.page.tabs import NETWORK, PRIVATE, check_threshold, read, threshold_input, told
+from unet.page.tabs import NETWORK, PRIVATE, check_threshold, clip, read, threshold_input, told
 
 SAVE = """watch("value", () => {
   if (!props.value) return;
@@ -43,11 +43,11 @@ def add(networks: Networks, chooser: gr.Dropdown, local_examples: Path) -> None:
         kept.put(analysed)
         return analysed.id, viewer.scene(analysed)
 
-    def read_opened(path: str | None, visitor: str, series: str, frame: int = 0):
+    def read_opened(path: str | None, visitor: str, series: str):
         """Read a file that a visitor opens; what is shown stays wanted where it cannot be."""
         before = kept.open(visitor, series)
         try:
-            return read(path, frame)
+            return read(path)
         except gr.Error:
             kept.open(visitor, before)
             raise
@@ -55,19 +55,8 @@ def add(networks: Networks, chooser: gr.Dropdown, local_examples: Path) -> None:
     def analyse(path: str, network: str, request: gr.Request):
         visitor, series = request.session_hash, secrets.token_hex(8)
         picture = read_opened(path, visitor, series)
-        last = picture.frames
-        frame = gr.Slider(1, max(last, 2), 1, visible=last > 1, label=f"Frame of {last}")
-        return *opened(visitor, series, network, picture), None, frame
-
-    def analyse_frame(
-        path: str | None, number: float, network: str, name: str | None, request: gr.Request
-    ):
-        if path is None:
-            return None, None, None
-        before = kept.get(name)
-        visitor, series = request.session_hash, before.series if before else secrets.token_hex(8)
-        picture = read_opened(path, visitor, series, int(number) - 1)
-        return *opened(visitor, series, network, picture), None
+        clip_path = path if picture.frames > 1 else None
+        return *opened(visitor, series, network, picture, clip_path=clip_path), None
 
     def analyse_example(network: str, event: gr.SelectData, request: gr.Request):
         example = examples[event.index]
@@ -77,7 +66,7 @@ def add(networks: Networks, chooser: gr.Dropdown, local_examples: Path) -> None:
             visitor, series, network, example.picture,
             truth=example.truth, generated=example.generated,
         )  # fmt: skip
-        return *told, None, None, gr.Slider(visible=False)
+        return *told, None, None
 
     def bring_up_to_date(
         name: str | None, network: str, truth_path: str | None, request: gr.Request
@@ -106,7 +95,7 @@ def add(networks: Networks, chooser: gr.Dropdown, local_examples: Path) -> None:
     def clear(name: str | None, request: gr.Request):
         kept.drop(name)
         kept.open(request.session_hash, "")
-        return None, None, None, gr.Slider(visible=False)
+        return None, None, None
 
     def download(event: gr.EventData):
         analysed = kept.get(event.id)
@@ -130,7 +119,6 @@ def add(networks: Networks, chooser: gr.Dropdown, local_examples: Path) -> None:
     with gr.Row(elem_id="one"):
         with gr.Column(scale=1, min_width=260, elem_id="given"):
             upload = gr.File(label="Ultrasound image", height=160, elem_id="upload")
-            frame = gr.Slider(1, 2, 1, step=1, label="Frame", visible=False, elem_id="frame")
             gallery = gr.Gallery(
                 [(example.picture.pixels, example.caption) for example in examples],
                 label="Examples" if local else "Examples (generated phantoms)",
@@ -154,25 +142,17 @@ def add(networks: Networks, chooser: gr.Dropdown, local_examples: Path) -> None:
     # A result takes a fraction of a second, and errors are told once, not over every output.
     quiet = {"show_progress": "hidden", **PRIVATE}
     follow = [bring_up_to_date, [current, chooser, truth], scene]
-    upload.upload(analyse, [upload, chooser], [*scene, truth, frame], **NETWORK, **quiet).then(
+    upload.upload(analyse, [upload, chooser], [*scene, truth], **NETWORK, **quiet).then(
         *follow, **NETWORK, **quiet
     )
-    upload.clear(clear, current, [*scene, truth, frame], **PRIVATE)
-    frame.input(
-        analyse_frame,
-        [upload, frame, chooser, current],
-        [*scene, truth],
-        trigger_mode="always_last",
-        show_progress="hidden",
-        **NETWORK,
-        **PRIVATE,
-    ).then(*follow, **NETWORK, **quiet)
-    gallery.select(
-        analyse_example, chooser, [*scene, upload, truth, frame], **NETWORK, **PRIVATE
-    ).then(*follow, **NETWORK, **quiet)
+    upload.clear(clear, current, [*scene, truth], **PRIVATE)
+    gallery.select(analyse_example, chooser, [*scene, upload, truth], **NETWORK, **PRIVATE).then(
+        *follow, **NETWORK, **quiet
+    )
     # Also where the Hub's network takes over, and whichever of two comes first.
     gr.on([chooser.change, truth.upload, truth.clear], *follow, **NETWORK, **quiet)
     view.download(download, None, saver, **PRIVATE)
+    clip.add(networks, kept, chooser, view, current, truth)
 
 
 def add_endpoint(networks: Networks) -> None:

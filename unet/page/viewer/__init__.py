@@ -14,13 +14,14 @@ from PIL import Image
 
 from unet.config import to_dict
 from unet.page.analysis import Analysed
+from unet.page.clips import frame_ms
 from unet.page.downloads import image_sha256
 from unet.page.exports import UNFAMILIAR
 
 HERE = Path(__file__).parent
 SCRIPTS = (
     "regions.js", "prediction.js", "paint.js", "view.js", "answer.js", "edit.js", "hand.js",
-    "main.js", "tools.js", "session.js",
+    "areas.js", "clip.js", "main.js", "tools.js", "session.js",
 )  # fmt: skip
 
 
@@ -28,7 +29,8 @@ def build_viewer(upload_id: str) -> gr.HTML:
     """The viewer as a Gradio component.
 
     Its value is what `scene` returns, or None for an empty stage. It triggers "download" with
-    `kind` and `threshold`.
+    `kind` and `threshold`; of a clip also "tick", which asks for a frame, and "select", which rests
+    on one.
 
     Args:
         upload_id: `elem_id` of the file component that dropped and pasted files are given to.
@@ -54,6 +56,9 @@ def scene(analysed: Analysed) -> dict[str, Any]:
     return {
         "id": analysed.id,
         "picture": analysed.series,
+        "frame": analysed.picture.frame,
+        "frames": analysed.picture.frames,
+        "frame_ms": frame_ms(analysed.picture),
         "series": f"{analysed.series} {prediction.network}",
         "image": _png(analysed.picture.pixels),
         "probability": _png(prediction.p8),

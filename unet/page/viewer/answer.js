@@ -113,7 +113,7 @@ function showCurve(root, points, threshold) {
     + `y="${108 - 95 * d}" font-size="8" text-anchor="end" fill="currentColor">${d}</text>`).join("");
   const ticks = [0, 0.25, 0.5, 0.75, 1].map((t) => `<text x="${18 + 280 * t}" y="117" font-size="9" `
     + `text-anchor="middle" fill="currentColor">${t}</text>`).join("");
-  root.querySelector("svg").innerHTML = `${grid}${ticks}<polyline points="${line}" fill="none" `
+  root.querySelector(".truth svg").innerHTML = `${grid}${ticks}<polyline points="${line}" fill="none" `
     + `stroke="#0072b2" stroke-width="2"/><g class="now" `
     + `transform="translate(${threshold * 280 + 18} 0)">`
     + `<line y1="8" y2="105" stroke="#d55e00" stroke-width="1.5"/></g>`;

@@ -15,7 +15,8 @@ let laterTimer = null;
 const stage = new Stage(find(".stage"), (step) => setThreshold(Number(thresholdInput.value) + step),
   (number) => setMode(MODES[number]));
 const hand = new Hand(stage, { editor: startEditing, changed: () => later(), chosen: showTool });
-host.viewer = { stage, hand, calibrate, runsOf, maskOfRuns, segmentMap, measureRegions, answerOf, answerByHand, maskOf, outlines, hausdorff95, show, value: () => props.value };
+const clip = new Clip();
+host.viewer = { stage, hand, clip, calibrate, runsOf, maskOfRuns, segmentMap, areasByLevel, measureRegions, answerOf, answerByHand, maskOf, outlines, hausdorff95, show, value: () => props.value };
 
 async function bytesOf(base64) {
   const binary = atob(base64);
@@ -59,9 +60,9 @@ async function pixelsOf(value) {
     width: map.width, height: map.height };
 }
 
-async function load() {
+async function load(value = props.value) {
   try {
-    await show(props.value);
+    await show(value);
   } catch (error) {
     clear();
     find(".empty").textContent = "This browser could not draw the picture. Try a smaller image.";
@@ -89,7 +90,7 @@ async function show(value) {
   if (work.picture !== value.picture) {
     work = { picture: value.picture, editors: new Map(), calibrated: null };
   }
-  scene.frame = `${value.series} ${p8.reduce((a, b) => (a * 31 + b) | 0, 0)}`;
+  scene.frame = frameKey(value, p8);
   scene.editor = work.editors.get(scene.frame) || null;
   scene.sha256 = value.image_sha256;
   const kept = stage.scene && stage.scene.series === value.series;
@@ -122,10 +123,17 @@ async function show(value) {
     });
   }
   host.dataset.loaded = value.id;
+  clip.shown(value, scene);
   requestAnimationFrame(() => requestAnimationFrame(() => performance.mark("painted")));
 }
 
+// What a mask that is corrected belongs to.
+function frameKey(value, p8) {
+  return `${value.series} ${value.frame || 0} ${p8.reduce((a, b) => (a * 31 + b) | 0, 0)}`;
+}
+
 function clear() {
+  clip.close();
   stage.scene = null;
   stage.ruler = [];
   find(".readout").textContent = "";
@@ -185,9 +193,10 @@ function update() {
     laterTimer = setTimeout(() => {
       showAgreement(host, scene, hausdorff95(scene.segmented, scene.truth, width, height));
     }, 80);
-    const mark = find("svg .now");
+    const mark = find(".truth svg .now");
     if (mark) mark.setAttribute("transform", `translate(${threshold * 280 + 18} 0)`);
   }
+  clip.draw();
   scene.milliseconds = performance.now() - started;
   stage.invalidate(true);
 }
@@ -253,6 +262,7 @@ stage.root.addEventListener("ruler", (event) => {
 });
 for (const button of host.querySelectorAll("[data-download]")) {
   button.addEventListener("click", () => {
+    clip.rest();
     const { editor } = stage.scene;
     trigger("download", { id: host.dataset.loaded, kind: button.dataset.download,
       threshold: Number(thresholdInput.value), calibrated_mm: work.calibrated,
@@ -293,5 +303,8 @@ document.addEventListener("paste", (event) => {
 });
 
 setMode("overlay");
-watch("value", load);
+watch("value", () => {
+  clip.pause();
+  return load();
+});
 load();

@@ -1,0 +1,64 @@
+"""A clip's other frames: the viewer asks for one after the other, for as long as it shows the clip.
+
+So nothing runs on where the page is closed or another picture opened, and between two frames
+whoever else waits for the network has it.
+"""
+
+from __future__ import annotations
+
+import gradio as gr
+
+from unet.images.reading import ImageError, read_picture
+from unet.page import analysis, viewer
+from unet.page.kept import Kept
+from unet.page.served import Networks
+from unet.page.tabs import CLIP, PRIVATE
+
+GIVE = """watch("value", () => {
+  if (props.value) document.querySelector("#viewer .viewer").viewer.clip.take(props.value);
+});"""
+
+
+def add(
+    networks: Networks,
+    kept: Kept,
+    chooser: gr.Dropdown,
+    view: gr.HTML,
+    current: gr.Textbox,
+    truth: gr.File,
+) -> None:
+    """Answer the viewer's "tick", which asks for a frame, and "select", which rests on one."""
+
+    def answer(network: str, event: gr.EventData, request: gr.Request) -> dict:
+        """The frame's scene, or why there is none: `gone` for good, `later`, or `failed`."""
+        ticket = event.ticket
+        start = kept.packed(event.id)
+        if start is None:
+            return {"ticket": ticket, "gone": True}
+        segmenter = networks.get(network)
+        wanted = kept.is_wanted(request.session_hash, start.series)
+        if not wanted or segmenter.network != start.prediction.network:
+            return {"ticket": ticket, "later": True}  # something else is on its way
+        analysed = kept.get(event.known)
+        if analysed is None:
+            try:
+                picture = read_picture(start.clip_path, int(event.frame))
+            except ImageError as error:
+                return {"ticket": ticket, "failed": str(error)}
+            analysed = analysis.analyse(
+                segmenter, picture, series=start.series, clip_path=start.clip_path
+            )
+            kept.put(analysed)
+        return {"ticket": ticket, "value": viewer.scene(analysed)}
+
+    def rest(event: gr.EventData, request: gr.Request):
+        """What follows the frame that is shown: network and downloads. The truth was another's."""
+        start = kept.packed(event.id)
+        if start is None or not kept.is_wanted(request.session_hash, start.series):
+            return gr.skip(), gr.skip()
+        return event.id, None
+
+    frames = gr.HTML(html_template="", js_on_load=GIVE, elem_id="frames")
+    quiet = {"show_progress": "hidden", "trigger_mode": "multiple", **PRIVATE}
+    view.tick(answer, chooser, frames, **CLIP, **quiet)
+    view.select(rest, None, [current, truth], **quiet)
