@@ -59,7 +59,8 @@ let shown = null; // { picture, prediction, id, name, truth }
 let series = 0;
 const props = { value: null, give };
 let follow = () => {};
-mountViewer(find("#viewer"), props, (kind, detail) => download(detail), (_, changed) => {
+const events = { download, compare: second };
+mountViewer(find("#viewer"), props, (kind, detail) => events[kind](detail), (_, changed) => {
   follow = changed;
 });
 const viewer = find("#viewer .viewer").viewer;
@@ -84,13 +85,15 @@ function wordOf({ p8, width, height, rules, agreement, presence, familiar }, lim
   return ["low", "medium", "high"][level];
 }
 
-async function analyse(picture, generated) {
+async function analyse(picture, generated, by = network) {
   const { grey, width, height } = picture;
-  const found = await ask("run", network, { grey, width, height });
-  const prediction = { ...found, width, height, rules: network.rules };
+  const found = await ask("run", by, { grey, width, height });
+  const prediction = { ...found, width, height, rules: by.rules };
   if (generated) prediction.familiar = null; // a phantom, and known to be one
-  return { ...prediction, confidence: wordOf(prediction, network.confidence) };
+  return { ...prediction, confidence: wordOf(prediction, by.confidence) };
 }
+
+const warningOf = ({ familiar }) => (familiar === false ? config.unfamiliar : null);
 
 function show() {
   const { picture, prediction, truth, id, name } = shown;
@@ -99,9 +102,10 @@ function show() {
     pixels: { bitmap: picture.bitmap, p8: prediction.p8, u8: prediction.u8, truth,
       width: picture.width, height: picture.height },
     confidence: prediction.confidence, presence: prediction.presence,
-    warning: prediction.familiar === false ? config.unfamiliar : null,
+    warning: warningOf(prediction),
     image_sha256: picture.sha256, dicom: false, rules: prediction.rules, spacing_mm: picture.spacing, seconds: prediction.seconds,
     network: { name: network.name, sha256: network.sha256, revision: null }, name,
+    networks: config.networks.map((other) => other.name),
   };
   return follow();
 }
@@ -155,6 +159,21 @@ async function compare(file) {
     show();
   } catch (error) {
     say(error.message, true);
+  }
+}
+
+// Another network's map of the picture that is shown; the viewer leaves it where it is too late.
+async function second({ request, network: name }) {
+  try {
+    const { picture, generated } = shown;
+    const prediction = await analyse(picture, generated,
+      config.networks.find((other) => other.name === name));
+    ready("ready");
+    viewer.two.receive({ ...prediction, request, pixels: { p8: prediction.p8, u8: prediction.u8 },
+      warning: warningOf(prediction) });
+  } catch (error) {
+    ready("ready");
+    viewer.two.receive({ request, error: error.message });
   }
 }
 

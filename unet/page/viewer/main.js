@@ -15,7 +15,9 @@ let laterTimer = null;
 const stage = new Stage(find(".stage"), (step) => setThreshold(Number(thresholdInput.value) + step),
   (number) => setMode(MODES[number]));
 const hand = new Hand(stage, { editor: startEditing, changed: () => later(), chosen: showTool });
-host.viewer = { stage, hand, calibrate, runsOf, maskOfRuns, segmentMap, measureRegions, answerOf, answerByHand, maskOf, outlines, hausdorff95, show, value: () => props.value };
+const two = new Two(host, stage, { ask: (what) => trigger("compare", what), tell: (text) => tell(text),
+  setMode });
+host.viewer = { stage, hand, two, calibrate, runsOf, maskOfRuns, segmentMap, measureRegions, answerOf, answerByHand, maskOf, outlines, hausdorff95, show, value: () => props.value };
 
 async function bytesOf(base64) {
   const binary = atob(base64);
@@ -98,6 +100,7 @@ async function show(value) {
   if (scene.editor && scene.editor.edited) thresholdInput.value = scene.editor.threshold;
   scene.segmented = answerOf(prediction, Number(thresholdInput.value)).segmented;
   stage.show(scene);
+  two.show(scene, value);
   find("[data-mode=agreement]").disabled = !scene.truth;
   find("[data-mode=uncertainty]").disabled = !scene.u8;
   if (scene.truth && !hadTruth) setMode("agreement");
@@ -127,6 +130,7 @@ async function show(value) {
 
 function clear() {
   stage.scene = null;
+  two.show(null);
   stage.ruler = [];
   find(".readout").textContent = "";
   stage.invalidate();
@@ -188,8 +192,9 @@ function update() {
     const mark = find("svg .now");
     if (mark) mark.setAttribute("transform", `translate(${threshold * 280 + 18} 0)`);
   }
+  two.update();
   scene.milliseconds = performance.now() - started;
-  stage.invalidate(true);
+  stage.invalidate();
 }
 
 function setMode(mode) {
@@ -203,7 +208,8 @@ function setMode(mode) {
   find(".legend.heat").hidden = mode !== "heat";
   find(".legend.uncertainty").hidden = mode !== "uncertainty";
   find(".legend.agreement").hidden = mode !== "agreement";
-  stage.invalidate(true);
+  two.follow(mode);
+  stage.invalidate();
 }
 
 for (const button of host.querySelectorAll("[data-mode]")) {

@@ -1,6 +1,8 @@
 // Painting: the layer over the image, the outline, and what is drawn in screen pixels.
 
 const LESION = [255, 176, 0];
+// Of a second answer beside the first, and of what both mark.
+const SECOND = [86, 180, 233], BOTH = [240, 240, 240];
 const AGREEMENT = { hit: [0, 158, 115], miss: [0, 114, 178], alarm: [213, 94, 0] };
 // Nine stops of the "inferno" colour map (van der Walt and Smith), dark to bright.
 const HEAT = [[0, 0, 4], [31, 12, 72], [85, 15, 109], [136, 34, 106], [186, 54, 85], [227, 89, 51],
@@ -36,7 +38,7 @@ function paintLayer(pixels, mode, scene) {
       }
     }
   } else if (mode === "overlay" || mode === "mask") {
-    const colour = pixelOf(mode === "mask" ? [255, 255, 255] : LESION);
+    const colour = pixelOf(mode === "mask" ? [255, 255, 255] : scene.colour || LESION);
     for (const run of segmented.runs) {
       pixels.fill(colour, run.y * width + run.x0, run.y * width + run.x1);
     }
