@@ -22,7 +22,7 @@ from unet.page.exports import UNFAMILIAR
 HERE = Path(__file__).parent
 SCRIPTS = (
     "regions.js", "prediction.js", "paint.js", "view.js", "answer.js", "edit.js", "hand.js",
-    "two.js", "main.js", "tools.js", "session.js",
+    "divider.js", "two.js", "paint_two.js", "main.js", "tools.js", "session.js",
 )  # fmt: skip
 
 

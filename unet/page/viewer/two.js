@@ -14,13 +14,11 @@ class Two {
     this.chosen = OFF;
     this.second = null; // B, once it is known
     this.way = "swipe";
-    this.share = 0.5; // of the stage's width, left of the divider
     this.request = 0; // an answer that arrives late must not replace a newer one
     this.known = new Map(); // what networks say of the picture that is shown, by name
-    this.difference = null;
     this.select = this.find("[name=second]");
     this.threshold = this.find("[name=threshold-b]");
-    this.divider = this.find(".divider");
+    this.divider = new Divider(this.find(".divider"), stage);
     stage.two = this;
     this.listen();
   }
@@ -128,7 +126,8 @@ class Two {
     const { width, height, truth } = this.scene;
     const { picture, series } = this.value;
     this.second = { prediction, p8: prediction.p8, u8, warning, name, width, height, truth,
-      colour: SECOND, painted: new Painted(width, height) };
+      colour: SECOND, painted: new Painted(width, height),
+      difference: new Painted(width, height) };
     const kept = `${this.chosen} ${this.network ? picture : series}`;
     if (this.kept === kept) return;
     this.kept = kept;
@@ -145,7 +144,7 @@ class Two {
     this.find(".second").hidden = !scene;
     for (const part of this.host.querySelectorAll(".with-two")) part.hidden = !this.on;
     this.threshold.disabled = !second;
-    this.showDivider();
+    this.showWay();
     if (!this.on) return;
     this.find("[data-out=threshold-b]").textContent = second ? Number(this.threshold.value).toFixed(2) : "";
     if (!second) {
@@ -158,15 +157,15 @@ class Two {
       const { p8, width, height, rules, peak, presence } = second.prediction;
       second.threshold = threshold;
       second.segmented = segmentMap(p8, width, height, rules, threshold, peak, presence);
-      second.mask = maskOf(second.segmented.runs, width, height);
-      second.counted = { sums: prefixSums(second.mask), pixels: second.segmented.pixels };
     }
     this.showNumbers();
   }
 
   showNumbers() {
     const { scene, second } = this;
-    const { dice } = compareWithTruth(scene.segmented, second.counted, scene.width);
+    const shared = overlaps(scene.segmented.runs, second.segmented.runs);
+    const sum = scene.segmented.pixels + second.segmented.pixels;
+    const dice = sum ? 2 * shared.reduce((a, { x0, x1 }) => a + x1 - x0, 0) / sum : 1;
     const by = scene.own ? ", edited by hand" : "";
     const at = Number(this.find("[name=threshold]").value).toFixed(2);
     const rows = [["A", `${this.value.network.name}${by}`, at, scene.segmented],
@@ -215,95 +214,15 @@ class Two {
     if (this.way === "difference" && !PLAIN_MODES.includes(mode)) this.look("swipe");
   }
 
-  slide(share) {
-    this.share = Math.min(1, Math.max(0, share));
-    this.showDivider();
-    this.stage.invalidate();
-  }
-
-  showDivider() {
-    const { divider, halves } = this;
-    const percent = Math.round(100 * this.share);
+  showWay() {
     for (const button of this.host.querySelectorAll("[data-way]")) {
       button.setAttribute("aria-pressed", button.dataset.way === this.way);
     }
     this.find(".legend.difference").hidden = !this.on || this.way !== "difference";
-    divider.hidden = !this.on || this.way === "difference";
-    divider.style.left = `${halves ? 50 : 100 * this.share}%`;
-    divider.classList.toggle("fixed", halves);
-    divider.tabIndex = halves ? -1 : 0;
-    divider.setAttribute("aria-hidden", halves);
-    divider.setAttribute("aria-valuenow", percent);
-    divider.setAttribute("aria-valuetext", `${percent} % A, ${100 - percent} % B`);
+    this.divider.show(this.on && this.way !== "difference", this.halves);
   }
-
-  draw(mode) {
-    const { stage, scene, second } = this;
-    const { context, canvas } = stage;
-    if (this.way === "difference") return this.drawDifference(mode);
-    const middle = canvas.width * (this.halves ? 0.5 : this.share);
-    const modeB = !second || (mode === "uncertainty" && !second.u8) ? "original" : mode;
-    if (modeB !== "original") second.painted.bring(modeB, second);
-    const parts = [[0, middle, () => stage.drawAnswer(mode, stage.painted, LESION)],
-      [middle, canvas.width, () => stage.drawAnswer(modeB, second && second.painted, SECOND)]];
-    parts.forEach(([left, right, drawPart], number) => {
-      context.save();
-      context.setTransform(1, 0, 0, 1, 0, 0);
-      context.beginPath();
-      context.rect(left, 0, right - left, canvas.height);
-      context.clip();
-      stage.offset = this.halves && number ? middle : 0;
-      drawPart();
-      if (this.halves) stage.drawTools();
-      context.restore();
-    });
-    stage.offset = 0;
-    if (!this.halves) stage.drawTools();
-  }
-
-  drawDifference(mode) {
-    const { stage, scene, second } = this;
-    if (!second) {
-      stage.drawAnswer(mode, stage.painted, LESION);
-    } else {
-      second.painted.bring("contour", second);
-      if (mode !== "original") this.paintDifference(mode);
-      stage.drawPicture(mode, this.difference);
-      if (mode !== "mask") {
-        stage.drawOutlines(mode, stage.painted, LESION);
-        stage.drawOutlines(mode, second.painted, SECOND);
-      }
-    }
-    stage.drawTools();
-  }
-
-  paintDifference(mode) {
-    const { scene, second } = this;
-    const { width, height, segmented } = scene;
-    const { difference } = this;
-    if (difference && difference.mode === mode && difference.a === segmented
-      && difference.b === second.segmented) return;
-    const fits = difference && difference.layer.width === width && difference.layer.height === height;
-    const painted = this.difference = fits ? difference : new Painted(width, height);
-    Object.assign(painted, { mode, a: segmented, b: second.segmented });
-    const { pixels } = painted;
-    const [onlyA, onlyB, both] = [LESION, SECOND, BOTH].map((colour) => pixelOf(colour));
-    pixels.fill(mode === "mask" ? pixelOf([0, 0, 0]) : 0);
-    for (const run of second.segmented.runs) {
-      pixels.fill(onlyB, run.y * width + run.x0, run.y * width + run.x1);
-    }
-    for (const run of segmented.runs) {
-      for (let i = run.y * width + run.x0; i < run.y * width + run.x1; i++) {
-        pixels[i] = second.mask[i] ? both : onlyA;
-      }
-    }
-    painted.put();
-  }
-
-  // ---- mouse, touch and keys ----
 
   listen() {
-    const { divider, stage } = this;
     this.select.addEventListener("change", () => {
       this.tell("");
       this.rearrange(() => {
@@ -320,44 +239,11 @@ class Two {
         waiting = false;
         this.update();
         if (this.scene) this.scene.milliseconds = performance.now() - started;
-        stage.invalidate();
+        this.stage.invalidate();
       });
     });
     for (const button of this.host.querySelectorAll("[data-way]")) {
       button.addEventListener("click", () => this.look(button.dataset.way));
     }
-    let grip = null; // from the pointer to the line, which does not jump
-    const shareOf = (event) => {
-      const box = stage.root.getBoundingClientRect();
-      return (event.clientX - box.left) / box.width;
-    };
-    divider.addEventListener("pointerdown", (event) => {
-      if (event.button !== 0) return;
-      event.preventDefault();
-      divider.setPointerCapture(event.pointerId);
-      divider.focus({ preventScroll: true });
-      grip = this.share - shareOf(event);
-    });
-    divider.addEventListener("pointermove", (event) => {
-      if (grip !== null) this.slide(shareOf(event) + grip);
-    });
-    for (const name of ["pointerup", "pointercancel"]) {
-      divider.addEventListener(name, () => { grip = null; });
-    }
-    divider.addEventListener("wheel", (event) => { // the picture under the line is zoomed too
-      event.preventDefault();
-      stage.canvas.dispatchEvent(new WheelEvent("wheel", event));
-    }, { passive: false });
-    divider.addEventListener("keydown", (event) => {
-      if (event.ctrlKey || event.metaKey || event.altKey) return;
-      const far = event.shiftKey ? 0.1 : 0.01;
-      const to = { ArrowLeft: this.share - far, ArrowDown: this.share - far, Home: 0, End: 1,
-        ArrowRight: this.share + far, ArrowUp: this.share + far, PageDown: this.share - 0.1,
-        PageUp: this.share + 0.1 }[event.key];
-      if (to === undefined) return;
-      event.preventDefault();
-      event.stopPropagation(); // on the stage around it, arrows move the threshold
-      this.slide(to);
-    });
   }
 }

@@ -1,36 +1,5 @@
 // The stage: zoom, pan, ruler, read-out, and drawing a frame.
 
-// What is painted of one answer: the layer over the picture, and the outlines.
-class Painted {
-  constructor(width, height) {
-    this.layer = document.createElement("canvas");
-    Object.assign(this.layer, { width, height });
-    this.context = this.layer.getContext("2d");
-    this.data = this.context.createImageData(width, height);
-    this.pixels = new Uint32Array(this.data.data.buffer);
-  }
-
-  // Bring it up to a mode and to the mask of a scene, where it is not yet.
-  bring(mode, scene) {
-    const { segmented } = scene;
-    if (this.mode !== mode || this.segmented !== segmented) {
-      if (mode !== "contour") {
-        paintLayer(this.pixels, mode, scene);
-        this.put();
-      }
-      this.mode = mode;
-    }
-    if (this.segmented === segmented) return;
-    this.segmented = segmented;
-    this.outline = outlinePath(segmented.runs);
-    this.suggestion = dashablePath(segmented.suggestion, scene.width, scene.height);
-  }
-
-  put() {
-    this.context.putImageData(this.data, 0, 0);
-  }
-}
-
 class Stage {
   constructor(root, onThreshold, onMode) {
     this.root = root;
@@ -134,7 +103,7 @@ class Stage {
     const mode = this.comparing ? "original" : this.mode;
     if (mode !== "original") this.painted.bring(mode, scene);
     if (this.two.on) {
-      this.two.draw(mode);
+      drawTwo(this, this.two, mode);
     } else {
       this.drawAnswer(mode, this.painted, LESION);
       this.drawTools();
