@@ -210,7 +210,7 @@ def test_the_mask_mode_is_the_mask(page, scan, segmenter):
     page.keyboard.press("5")
     page.wait_for_timeout(200)
     shown = page.evaluate(f"""(() => {{
-        const layer = {VIEWER}.viewer.stage.layer;
+        const layer = {VIEWER}.viewer.stage.painted.layer;
         const data = layer.getContext('2d').getImageData(0, 0, layer.width, layer.height).data;
         return Array.from(data).filter((_, i) => i % 4 === 0);
     }})()""")

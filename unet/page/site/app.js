@@ -62,7 +62,8 @@ let resting = Promise.resolve(); // until `shown` is the frame that the viewer s
 let series = 0;
 const props = { value: null, give };
 let follow = () => {};
-const answers = { download, tick: frameOf, select: (detail) => { resting = rest(detail); } };
+const answers = { download, compare: second, tick: frameOf,
+  select: (detail) => { resting = rest(detail); } };
 mountViewer(find("#viewer"), props, (kind, detail) => answers[kind](detail), (_, changed) => {
   follow = changed;
 });
@@ -88,13 +89,15 @@ function wordOf({ p8, width, height, rules, agreement, presence, familiar }, lim
   return ["low", "medium", "high"][level];
 }
 
-async function analyse(picture, generated) {
+async function analyse(picture, generated, by = network) {
   const { grey, width, height } = picture;
-  const found = await ask("run", network, { grey, width, height });
-  const prediction = { ...found, width, height, rules: network.rules };
+  const found = await ask("run", by, { grey, width, height });
+  const prediction = { ...found, width, height, rules: by.rules };
   if (generated) prediction.familiar = null; // a phantom, and known to be one
-  return { ...prediction, confidence: wordOf(prediction, network.confidence) };
+  return { ...prediction, confidence: wordOf(prediction, by.confidence) };
 }
+
+const warningOf = ({ familiar }) => (familiar === false ? config.unfamiliar : null);
 
 function show() {
   props.value = valueOf(shown);
@@ -108,9 +111,10 @@ function valueOf({ picture, prediction, truth, id, name, frame }) {
     pixels: { bitmap: picture.bitmap, p8: prediction.p8, u8: prediction.u8, truth,
       width: picture.width, height: picture.height },
     confidence: prediction.confidence, presence: prediction.presence,
-    warning: prediction.familiar === false ? config.unfamiliar : null,
+    warning: warningOf(prediction),
     image_sha256: picture.sha256, dicom: false, rules: prediction.rules, spacing_mm: picture.spacing, seconds: prediction.seconds,
     network: { name: network.name, sha256: network.sha256, revision: null }, name,
+    networks: config.networks.map((other) => other.name),
   };
 }
 
@@ -191,6 +195,21 @@ async function compare(file) {
     show();
   } catch (error) {
     say(error.message, true);
+  }
+}
+
+// Another network's map of the picture that is shown; the viewer leaves it where it is too late.
+async function second({ request, network: name }) {
+  try {
+    const { picture, generated } = shown;
+    const prediction = await analyse(picture, generated,
+      config.networks.find((other) => other.name === name));
+    ready("ready");
+    viewer.two.receive({ ...prediction, request, pixels: { p8: prediction.p8, u8: prediction.u8 },
+      warning: warningOf(prediction) });
+  } catch (error) {
+    ready("ready");
+    viewer.two.receive({ request, error: error.message });
   }
 }
 

@@ -26,6 +26,11 @@ SAVE = """watch("value", () => {
 });"""
 
 
+SECOND = """watch("value", () => {
+  if (props.value) document.querySelector("#viewer .viewer").viewer.two.receive(props.value);
+});"""
+
+
 def add(networks: Networks, chooser: gr.Dropdown, local_examples: Path) -> None:
     """Add the tab's components; images in `local_examples` are offered before the phantoms."""
     examples = analysis.example_images(local_examples)
@@ -41,7 +46,7 @@ def add(networks: Networks, chooser: gr.Dropdown, local_examples: Path) -> None:
     def shown(analysed: Analysed) -> tuple[str, dict]:
         """Keep an analysis; its id, and what the viewer gets of it."""
         kept.put(analysed)
-        return analysed.id, viewer.scene(analysed)
+        return analysed.id, viewer.scene(analysed, networks.sources)
 
     def read_opened(path: str | None, visitor: str, series: str):
         """Read a file that a visitor opens; what is shown stays wanted where it cannot be."""
@@ -115,6 +120,19 @@ def add(networks: Networks, chooser: gr.Dropdown, local_examples: Path) -> None:
             raise gr.Error(str(error)) from None
         return {"name": name, "type": media_type, "content": base64.b64encode(content).decode()}
 
+    def compare(event: gr.EventData):
+        """Another network's map of the picture that is shown; what fails is said in words."""
+        request, analysed = event.request, kept.get(event.id)
+        if analysed is None:
+            return {"request": request, "error": "the picture is no longer kept, choose it again"}
+        if event.network not in networks.sources:
+            return {"request": request, "error": "the page does not offer it any more"}
+        try:
+            prediction = analysis.again(networks.get(event.network), analysed).prediction
+        except UserError as error:
+            return {"request": request, "error": str(error)}
+        return viewer.answer_to(request, prediction)
+
     current = gr.Textbox(visible=False, elem_id="current")
     with gr.Row(elem_id="one"):
         with gr.Column(scale=1, min_width=260, elem_id="given"):
@@ -137,6 +155,7 @@ def add(networks: Networks, chooser: gr.Dropdown, local_examples: Path) -> None:
         with gr.Column(scale=3, min_width=320):
             view = viewer.build_viewer(upload_id="upload")
     saver = gr.HTML(html_template="", js_on_load=SAVE, elem_id="saver")
+    second = gr.HTML(html_template="", js_on_load=SECOND, elem_id="second", visible="hidden")
 
     scene = [current, view]
     # A result takes a fraction of a second, and errors are told once, not over every output.
@@ -153,6 +172,8 @@ def add(networks: Networks, chooser: gr.Dropdown, local_examples: Path) -> None:
     gr.on([chooser.change, truth.upload, truth.clear], *follow, **NETWORK, **quiet)
     view.download(download, None, saver, **PRIVATE)
     clip.add(networks, kept, chooser, view, current, truth)
+    # Whoever chooses again meanwhile asks again: the viewer takes the answer to its last request.
+    view.compare(compare, None, second, trigger_mode="multiple", **NETWORK, **quiet)
 
 
 def add_endpoint(networks: Networks) -> None:

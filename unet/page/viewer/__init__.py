@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from unet.config import to_dict
+from unet.inference.prediction import Prediction
 from unet.page.analysis import Analysed
 from unet.page.clips import frame_ms
 from unet.page.downloads import image_sha256
@@ -21,7 +23,8 @@ from unet.page.exports import UNFAMILIAR
 HERE = Path(__file__).parent
 SCRIPTS = (
     "regions.js", "prediction.js", "paint.js", "view.js", "answer.js", "edit.js", "hand.js",
-    "areas.js", "clip.js", "main.js", "tools.js", "session.js",
+    "areas.js", "clip.js", "divider.js", "two.js", "paint_two.js", "main.js", "tools.js",
+    "session.js",
 )  # fmt: skip
 
 
@@ -29,8 +32,8 @@ def build_viewer(upload_id: str) -> gr.HTML:
     """The viewer as a Gradio component.
 
     Its value is what `scene` returns, or None for an empty stage. It triggers "download" with
-    `kind` and `threshold`; of a clip also "tick", which asks for a frame, and "select", which rests
-    on one.
+    `kind` and `threshold`; "compare" with `id`, `network` and `request`, which `answer_to` is the
+    answer to; of a clip also "tick", which asks for a frame, and "select", which rests on one.
 
     Args:
         upload_id: `elem_id` of the file component that dropped and pasted files are given to.
@@ -45,11 +48,15 @@ def build_viewer(upload_id: str) -> gr.HTML:
     )
 
 
-def scene(analysed: Analysed) -> dict[str, Any]:
+def scene(analysed: Analysed, networks: Iterable[str] = ()) -> dict[str, Any]:
     """What the viewer shows of an image, sent once; no two scenes share an `id`.
 
     Scenes of one series keep the viewer's threshold and mode: frames of a clip, a picture with and
     without its truth; not another network's answer, which has a threshold of its own.
+
+    Args:
+        analysed: The image.
+        networks: Names of the networks that it can be compared with.
     """
     prediction = analysed.prediction
     truth, spacing = analysed.truth, analysed.picture.spacing_mm
@@ -61,19 +68,31 @@ def scene(analysed: Analysed) -> dict[str, Any]:
         "frame_ms": frame_ms(analysed.picture),
         "series": f"{analysed.series} {prediction.network}",
         "image": _png(analysed.picture.pixels),
+        **_said(prediction),
+        "networks": list(networks),
+        "truth": None if truth is None else _png(truth.astype(np.uint8) * 255),
+        "image_sha256": image_sha256(analysed.picture.pixels),
+        "dicom": analysed.picture.header is not None,
+        "network": asdict(prediction.network),
+        "spacing_mm": spacing,
+        "seconds": analysed.seconds,
+    }
+
+
+def answer_to(request: int, prediction: Prediction) -> dict[str, Any]:
+    """What the viewer gets that asked for another network's map of the picture it shows."""
+    return {"request": request, **_said(prediction)}
+
+
+def _said(prediction: Prediction) -> dict[str, Any]:
+    return {
         "probability": _png(prediction.p8),
         "checksum": int(prediction.p8.sum(dtype=np.int64)),
         "uncertainty": None if prediction.u8 is None else _png(prediction.u8),
         "confidence": prediction.answer().confidence,
         "presence": prediction.presence,
         "warning": UNFAMILIAR if prediction.familiar is False else None,
-        "truth": None if truth is None else _png(truth.astype(np.uint8) * 255),
-        "image_sha256": image_sha256(analysed.picture.pixels),
-        "dicom": analysed.picture.header is not None,
         "rules": to_dict(prediction.rules),
-        "network": asdict(prediction.network),
-        "spacing_mm": spacing,
-        "seconds": analysed.seconds,
     }
 
 

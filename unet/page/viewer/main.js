@@ -16,7 +16,9 @@ const stage = new Stage(find(".stage"), (step) => setThreshold(Number(thresholdI
   (number) => setMode(MODES[number]));
 const hand = new Hand(stage, { editor: startEditing, changed: () => later(), chosen: showTool });
 const clip = new Clip();
-host.viewer = { stage, hand, clip, calibrate, runsOf, maskOfRuns, segmentMap, areasByLevel, measureRegions, answerOf, answerByHand, maskOf, outlines, hausdorff95, show, value: () => props.value };
+const two = new Two(host, stage, { ask: (what) => trigger("compare", what), tell: (text) => tell(text),
+  setMode });
+host.viewer = { stage, hand, clip, two, calibrate, runsOf, maskOfRuns, segmentMap, areasByLevel, measureRegions, answerOf, answerByHand, maskOf, outlines, hausdorff95, show, value: () => props.value };
 
 async function bytesOf(base64) {
   const binary = atob(base64);
@@ -99,6 +101,7 @@ async function show(value) {
   if (scene.editor && scene.editor.edited) thresholdInput.value = scene.editor.threshold;
   scene.segmented = answerOf(prediction, Number(thresholdInput.value)).segmented;
   stage.show(scene);
+  two.show(scene, value);
   find("[data-mode=agreement]").disabled = !scene.truth;
   find("[data-mode=uncertainty]").disabled = !scene.u8;
   if (scene.truth && !hadTruth) setMode("agreement");
@@ -135,6 +138,7 @@ function frameKey(value, p8) {
 function clear() {
   clip.close();
   stage.scene = null;
+  two.show(null);
   stage.ruler = [];
   find(".readout").textContent = "";
   stage.invalidate();
@@ -197,8 +201,9 @@ function update() {
     if (mark) mark.setAttribute("transform", `translate(${threshold * 280 + 18} 0)`);
   }
   clip.draw();
+  two.update();
   scene.milliseconds = performance.now() - started;
-  stage.invalidate(true);
+  stage.invalidate();
 }
 
 function setMode(mode) {
@@ -212,7 +217,8 @@ function setMode(mode) {
   find(".legend.heat").hidden = mode !== "heat";
   find(".legend.uncertainty").hidden = mode !== "uncertainty";
   find(".legend.agreement").hidden = mode !== "agreement";
-  stage.invalidate(true);
+  two.follow(mode);
+  stage.invalidate();
 }
 
 for (const button of host.querySelectorAll("[data-mode]")) {

@@ -1,6 +1,8 @@
 // Painting: the layer over the image, the outline, and what is drawn in screen pixels.
 
 const LESION = [255, 176, 0];
+// Of a second answer beside the first, and of what both mark.
+const SECOND = [86, 180, 233], BOTH = [240, 240, 240];
 const AGREEMENT = { hit: [0, 158, 115], miss: [0, 114, 178], alarm: [213, 94, 0] };
 // Nine stops of the "inferno" colour map (van der Walt and Smith), dark to bright.
 const HEAT = [[0, 0, 4], [31, 12, 72], [85, 15, 109], [136, 34, 106], [186, 54, 85], [227, 89, 51],
@@ -36,10 +38,41 @@ function paintLayer(pixels, mode, scene) {
       }
     }
   } else if (mode === "overlay" || mode === "mask") {
-    const colour = pixelOf(mode === "mask" ? [255, 255, 255] : LESION);
+    const colour = pixelOf(mode === "mask" ? [255, 255, 255] : scene.colour || LESION);
     for (const run of segmented.runs) {
       pixels.fill(colour, run.y * width + run.x0, run.y * width + run.x1);
     }
+  }
+}
+
+// What is painted of one answer: the layer over the picture, and the outlines.
+class Painted {
+  constructor(width, height) {
+    this.layer = document.createElement("canvas");
+    Object.assign(this.layer, { width, height });
+    this.context = this.layer.getContext("2d");
+    this.data = this.context.createImageData(width, height);
+    this.pixels = new Uint32Array(this.data.data.buffer);
+  }
+
+  // Bring it up to a mode and to the mask of a scene, where it is not yet.
+  bring(mode, scene) {
+    const { segmented } = scene;
+    if (this.mode !== mode || this.segmented !== segmented) {
+      if (mode !== "contour") {
+        paintLayer(this.pixels, mode, scene);
+        this.put();
+      }
+      this.mode = mode;
+    }
+    if (this.segmented === segmented) return;
+    this.segmented = segmented;
+    this.outline = outlinePath(segmented.runs);
+    this.suggestion = dashablePath(segmented.suggestion, scene.width, scene.height);
+  }
+
+  put() {
+    this.context.putImageData(this.data, 0, 0);
   }
 }
 

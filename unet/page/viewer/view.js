@@ -5,7 +5,6 @@ class Stage {
     this.root = root;
     this.canvas = root.querySelector("canvas");
     this.context = this.canvas.getContext("2d");
-    this.layer = document.createElement("canvas");
     this.scene = null;
     this.mode = "overlay";
     this.opacity = 0.35;
@@ -13,6 +12,9 @@ class Stage {
     this.measuring = false;
     this.ruler = [];
     this.hand = null; // see hand.js
+    this.two = null; // see two.js
+    this.offset = 0; // of the half that is drawn
+    this.half = 0; // where the half begins that a pointer is in
     this.pointers = new Map();
     this.frames = []; // milliseconds of the last repaints
     this.onThreshold = onThreshold;
@@ -27,20 +29,20 @@ class Stage {
     const sameSize = this.scene && this.scene.width === scene.width
       && this.scene.height === scene.height;
     this.scene = scene;
-    this.layer.width = scene.width;
-    this.layer.height = scene.height;
-    this.layerContext = this.layer.getContext("2d");
-    this.data = this.layerContext.createImageData(scene.width, scene.height);
-    this.pixels = new Uint32Array(this.data.data.buffer);
+    this.painted = new Painted(scene.width, scene.height);
     this.ruler = [];
     this.hand.points = [];
     if (!sameSize) this.fitted = true;
     this.resize();
   }
 
-  // Repaint in the next frame; `stale` when the mask or the mode changed.
-  invalidate(stale = false) {
-    this.stale = this.stale || stale;
+  // The part of the canvas that shows the whole picture: half of it where two lie side by side.
+  get paneWidth() {
+    return this.two.halves ? this.canvas.width / 2 : this.canvas.width;
+  }
+
+  // Repaint in the next frame.
+  invalidate() {
     if (this.waiting) return;
     this.waiting = true;
     requestAnimationFrame(() => {
@@ -55,23 +57,23 @@ class Stage {
     this.canvas.width = Math.max(1, Math.round(clientWidth * this.ratio));
     this.canvas.height = Math.max(1, Math.round(clientHeight * this.ratio));
     if (this.fitted) this.fit();
-    this.invalidate(true);
+    this.invalidate();
   }
 
   fit() {
     if (!this.scene) return;
     const { width, height } = this.scene;
-    this.scale = Math.min(this.canvas.width / width, this.canvas.height / height);
-    this.x = (this.canvas.width - width * this.scale) / 2;
+    this.scale = Math.min(this.paneWidth / width, this.canvas.height / height);
+    this.x = (this.paneWidth - width * this.scale) / 2;
     this.y = (this.canvas.height - height * this.scale) / 2;
     this.fitted = true;
     this.invalidate();
   }
 
   // Zoom about a point of the canvas, which stays where it is.
-  zoom(factor, x = this.canvas.width / 2, y = this.canvas.height / 2) {
+  zoom(factor, x = this.paneWidth / 2, y = this.canvas.height / 2) {
     if (!this.scene) return;
-    const least = Math.min(this.canvas.width / this.scene.width,
+    const least = Math.min(this.paneWidth / this.scene.width,
       this.canvas.height / this.scene.height) / 2;
     const scale = Math.min(64 * this.ratio, Math.max(least, this.scale * factor));
     this.x = x - (x - this.x) * scale / this.scale;
@@ -84,56 +86,70 @@ class Stage {
   // A pointer event's place on the canvas and in the image.
   place(event) {
     const box = this.canvas.getBoundingClientRect();
-    const x = (event.clientX - box.left) * this.ratio, y = (event.clientY - box.top) * this.ratio;
+    const onCanvas = (event.clientX - box.left) * this.ratio;
+    if (!this.pointers.size) { // a drag stays in the half where it began
+      this.half = this.two.halves && onCanvas >= this.paneWidth ? this.paneWidth : 0;
+    }
+    const x = onCanvas - this.half, y = (event.clientY - box.top) * this.ratio;
     return { x, y, imageX: (x - this.x) / this.scale, imageY: (y - this.y) / this.scale };
   }
 
   draw() {
     const started = performance.now();
-    const { context, canvas, scene, ratio } = this;
+    const { context, canvas, scene } = this;
     context.setTransform(1, 0, 0, 1, 0, 0);
     context.clearRect(0, 0, canvas.width, canvas.height);
     if (!scene) return;
     const mode = this.comparing ? "original" : this.mode;
-    if (this.stale && mode !== "original") {
-      paintLayer(this.pixels, mode, scene);
-      this.layerContext.putImageData(this.data, 0, 0);
-      this.outline = outlinePath(scene.segmented.runs);
-      this.suggestion = dashablePath(scene.segmented.suggestion, scene.width, scene.height);
-      this.stale = false;
+    if (mode !== "original") this.painted.bring(mode, scene);
+    if (this.two.on) {
+      drawTwo(this, this.two, mode);
+    } else {
+      this.drawAnswer(mode, this.painted, LESION);
+      this.drawTools();
     }
-    context.setTransform(this.scale, 0, 0, this.scale, this.x, this.y);
-    context.imageSmoothingEnabled = this.scale < 2 * ratio;
-    context.drawImage(scene.bitmap, 0, 0);
-    if (mode !== "original" && mode !== "contour") {
-      context.globalAlpha = mode === "mask" ? 1 : this.opacity;
-      context.drawImage(this.layer, 0, 0);
-      context.globalAlpha = 1;
-    }
-    if (mode === "overlay" || mode === "contour" || mode === "heat" || mode === "uncertainty") {
-      context.lineCap = "square";
-      context.lineWidth = (mode === "contour" ? 2 : 1.5) * ratio / this.scale;
-      context.strokeStyle = mode === "heat" || mode === "uncertainty" ? "#fff" : `rgb(${LESION})`;
-      context.stroke(this.outline);
-      context.setLineDash([8 * ratio / this.scale, 7 * ratio / this.scale]);
-      context.lineWidth = 2 * ratio / this.scale;
-      context.stroke(this.suggestion);
-      context.setLineDash([]);
-    }
-    this.drawTools();
     this.frames.push(performance.now() - started + (scene.milliseconds || 0));
     scene.milliseconds = 0;
     if (this.frames.length > 500) this.frames.shift();
   }
 
+  drawAnswer(mode, painted, colour) {
+    this.drawPicture(mode, painted);
+    if (mode === "overlay" || mode === "contour") this.drawOutlines(mode, painted, colour);
+    if (mode === "heat" || mode === "uncertainty") this.drawOutlines(mode, painted, [255, 255, 255]);
+  }
+
+  drawPicture(mode, painted) {
+    const { context, scale } = this;
+    context.setTransform(scale, 0, 0, scale, this.x + this.offset, this.y);
+    context.imageSmoothingEnabled = scale < 2 * this.ratio;
+    context.drawImage(this.scene.bitmap, 0, 0);
+    if (mode === "original" || mode === "contour") return;
+    context.globalAlpha = mode === "mask" ? 1 : this.opacity;
+    context.drawImage(painted.layer, 0, 0);
+    context.globalAlpha = 1;
+  }
+
+  drawOutlines(mode, painted, colour) {
+    const { context, ratio, scale } = this;
+    context.lineCap = "square";
+    context.lineWidth = (mode === "contour" ? 2 : 1.5) * ratio / scale;
+    context.strokeStyle = `rgb(${colour})`;
+    context.stroke(painted.outline);
+    context.setLineDash([8 * ratio / scale, 7 * ratio / scale]);
+    context.lineWidth = 2 * ratio / scale;
+    context.stroke(painted.suggestion);
+    context.setLineDash([]);
+  }
+
   drawTools() {
     const { context, canvas, ratio, scene } = this;
-    context.setTransform(1, 0, 0, 1, 0, 0);
+    context.setTransform(1, 0, 0, 1, this.offset, 0);
     context.lineCap = "butt";
     const toScreen = ([x, y]) => [x * this.scale + this.x, y * this.scale + this.y];
     if (this.hand.tool) this.hand.draw(context, toScreen, this.scale, ratio);
     if (scene.spacing) {
-      const bar = scaleBar(canvas.width, this.scale / scene.spacing[1]);
+      const bar = scaleBar(this.paneWidth, this.scale / scene.spacing[1]);
       const x = 16 * ratio, y = canvas.height - 18 * ratio;
       drawLine(context, [[x, y], [x + bar.length, y]], ratio, "#fff");
       drawLabel(context, `${bar.mm} mm`, x + bar.length / 2, y - 14 * ratio, ratio);
@@ -237,10 +253,10 @@ class Stage {
   readout(place) {
     let text = "";
     if (place && this.scene) {
-      const { width, height, p8 } = this.scene;
+      const { width, height } = this.scene;
       const x = Math.floor(place.imageX), y = Math.floor(place.imageY);
       if (x >= 0 && y >= 0 && x < width && y < height) {
-        text = `x ${x}  y ${y}  probability ${(p8[y * width + x] / 255).toFixed(2)}`;
+        text = `x ${x}  y ${y}  probability ${this.two.probabilityAt(y * width + x)}`;
       }
     }
     this.root.dispatchEvent(new CustomEvent("readout", { detail: text }));
@@ -249,7 +265,7 @@ class Stage {
   compare(on) {
     if (this.comparing === on) return;
     this.comparing = on;
-    this.invalidate(true);
+    this.invalidate();
   }
 
   key(event) {
