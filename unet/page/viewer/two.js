@@ -2,7 +2,7 @@
 // A is what the viewer shows without it, what is edited and taken home; B is only looked at.
 
 const SLOW_MS = 30000; // after so long without an answer that is said
-const REST_MS = 200; // frames of a clip that pass by are not asked about
+const SETTLE_MS = 200; // frames of a clip that pass by are not asked about
 const OFF = "", OTHER_THRESHOLD = "threshold", OTHER_NETWORK = "network:"; // the select's values
 const PLAIN_MODES = ["overlay", "contour", "original", "mask"]; // those that a difference has too
 
@@ -52,7 +52,7 @@ class Two {
     const picture = scene.sha256 || scene;
     if (this.picture !== picture) this.known.clear();
     this.picture = picture;
-    this.begin(REST_MS);
+    this.begin(SETTLE_MS);
   }
 
   offer() {
