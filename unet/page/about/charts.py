@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from unet.inference.bundle import read_info
-from unet.page.about.numbers import Case, history, mean_interval, test_cases
+from unet.page.about.numbers import Case, history, mean_interval, percent, test_cases
 from unet.publishing.readme import metrics_of
 from unet.publishing.tables import held_out
 
@@ -30,9 +30,15 @@ SIZES = {
 LIMIT = 0.03
 """The share of lesions that rules may leave without a mask."""
 UNIT = {"low": 0, "high": 1}
+ALTERED = "Training images are altered at random, so that their line may lie lower."
 LEARNING = {
     "loss": ("Learning: loss", "What training lowers, by epoch.", "loss"),
-    "iou": ("Learning: IoU", "Overlap with the truth, pooled over pixels, by epoch.", "IoU"),
+    "accuracy": ("Learning: accuracy", "Pixels that are right, by epoch.", "accuracy"),
+    "iou": (
+        "Learning: IoU",
+        f"Overlap with the truth, pooled over pixels, by epoch. {ALTERED}",
+        "IoU",
+    ),
 }
 """Title, note and axis of each learning curve."""
 
@@ -41,7 +47,7 @@ def charts_of(bundle: Path) -> list[Chart]:
     """The bundle's charts, in their order; without those whose numbers it lacks."""
     makers: tuple[Callable[[Path], Chart | None], ...] = (
         _every_case, _missed_and_masked, _calibration, _by_size, _by_scanner, _thresholds,
-        partial(_learning, "loss"), partial(_learning, "iou"),
+        partial(_learning, "loss"), partial(_learning, "accuracy"), partial(_learning, "iou"),
     )  # fmt: skip
     charts = []
     for make in makers:
@@ -84,11 +90,12 @@ def _missed_and_masked(bundle: Path) -> Chart:
             for row in curve:
                 place = [row["missed"], row["masked"]]
                 if not points or points[-1][:2] != place:
-                    tip = f"{row['missed']:.1%} of lesions missed, {row['masked']:.1%} of normal "
-                    points.append([*place, f"{tip}images masked (limit {row['gate']:.2f})"])
+                    missed, masked = (percent(share, 1) for share in place)
+                    tip = f"{missed} of lesions missed, {masked} of normal images masked"
+                    points.append([*place, f"{tip} (limit {row['gate']:.2f})"])
             look = {"step": True, "dashed": split == "validation"}
             series.append(_series(f"{name}, {split}", colours.get(name, 0), points, **look))
-    for name, summary in held_out(metrics_of(bundle)).items():
+    for name, summary in sorted(held_out(metrics_of(bundle)).items()):
         missed = summary["final"].get("lesion_images_without_mask")
         masked = summary["final"].get("normal_images_with_mask")
         if missed and masked:
@@ -110,11 +117,11 @@ def _missed_and_masked(bundle: Path) -> Chart:
 
 def _calibration(bundle: Path) -> Chart:
     colours, series = _colours(bundle), []
-    for name, summary in held_out(metrics_of(bundle)).items():
+    for name, summary in sorted(held_out(metrics_of(bundle)).items()):
         points = [
             [row["probability"], row["frequency"],
-             f"said {row['probability']:.0%}, was lesion {row['frequency']:.0%} "
-             f"({row['share']:.1%} of all pixels)"]
+             f"said {percent(row['probability'])}, was lesion {percent(row['frequency'])} "
+             f"({percent(row['share'], 1)} of all pixels)"]
             for row in summary["calibration"]["bins"]
         ]  # fmt: skip
         series.append(_series(name, colours[name], points))
@@ -133,7 +140,7 @@ def _calibration(bundle: Path) -> Chart:
 def _by_size(bundle: Path) -> Chart:
     cases = [case for case in test_cases(bundle) if case.label != "normal"]
     colours, series = _colours(bundle), []
-    for dataset in dict.fromkeys(case.dataset for case in cases):
+    for dataset in sorted({case.dataset for case in cases}):
         points = []
         for row, (low, high) in enumerate(SIZES.values()):
             part = [c for c in cases if c.dataset == dataset and low <= c.size < high]
@@ -149,7 +156,7 @@ def _by_size(bundle: Path) -> Chart:
 
 def _by_scanner(bundle: Path) -> Chart:
     colours, rows, series = _colours(bundle), [], []
-    for dataset, summary in held_out(metrics_of(bundle)).items():
+    for dataset, summary in sorted(held_out(metrics_of(bundle)).items()):
         points = []
         parts = {dataset: summary["final"]} | summary.get("by_scanner", {})
         for name, part in parts.items():
@@ -204,9 +211,11 @@ def _learning(name: str, bundle: Path) -> Chart:
         ]  # fmt: skip
         series.append(_series(text, colour, points))
     values = sorted(point[1] for one in series for point in one["points"])
-    top = values[-1]
+    low, top = 0.0, 1.2 * values[-1]
     if name == "loss":  # the first epochs of an untrained network would flatten the rest
         top = min(top, 2 * values[len(values) * 9 // 10])
+    elif name == "accuracy":  # most pixels are background: all of it is near 1
+        low, top = 0.98 * values[0], 1.0
     title, note, axis = LEARNING[name]
     kept = read_info(bundle).training.get("best_epoch")
     return {
@@ -214,8 +223,8 @@ def _learning(name: str, bundle: Path) -> Chart:
         "title": title,
         "note": note,
         "x": {"label": "epoch", "low": 1, "high": max(2, *(row["epoch"] for row in rows))},
-        "y": {"label": axis, "low": 0, "high": 1.05 * top},
-        "guides": [[kept, 0, kept, 1.05 * top, "kept"]] if kept else [],
+        "y": {"label": axis, "low": low, "high": top},
+        "guides": [[kept, low, kept, top, "kept"]] if kept else [],
         "series": series,
     }
 

@@ -54,6 +54,11 @@ def history(bundle: Path) -> list[dict[str, float]]:
         return []
 
 
+def percent(share: float, digits: int = 0) -> str:
+    """A share as people read it: "4.6 %"."""
+    return f"{100 * share:.{digits}f} %"
+
+
 def mean_interval(cases: Iterable[Case]) -> tuple[float, float, float]:
     """The mean Dice of some cases with its 95 % bootstrap interval over their groups."""
     scores: dict[str, list[float]] = {}

@@ -59,7 +59,7 @@ class Chart {
       button.type = "button";
       button.setAttribute("aria-pressed", "true");
       const sign = add(button, "svg", { width: 22, height: 12, "aria-hidden": "true" });
-      this.paint(sign, series, [[1, 6], [21, 6]], [[11, 6]], 4);
+      this.paint(sign, series, [[1, 6], [21, 6]], this.dotted(series) ? [[11, 6]] : [], 4);
       button.append(series.name);
       button.addEventListener("click", () => this.toggle(series, button));
     }
@@ -166,12 +166,17 @@ class Chart {
   // A series' line through pixels, and its marks.
   paint(parent, series, line, dots, radius) {
     const group = add(parent, "g", { class: `series c${series.colour % 6}` });
-    if (line.length > 1 && this.spec.kind === "lines") {
+    if (series.points.length > 1 && this.spec.kind === "lines") {
       const to = ([x, y], i) => (i === 0 ? `M${x},${y}` : series.step ? `H${x}V${y}` : `L${x},${y}`);
       add(group, "path", { d: line.map(to).join(""), class: series.dashed ? "line dashed" : "line" });
     }
     for (const [x, y] of dots) add(group, "path", { d: shapeOf(series)(x, y, radius), class: "dot" });
     return group;
+  }
+
+  // Whether a series' points are marked: not steps, nor so many that they would hide their line.
+  dotted({ points, step }) {
+    return this.spec.kind !== "lines" || points.length === 1 || (!step && points.length <= 20);
   }
 
   lines(shown) {
@@ -180,9 +185,6 @@ class Chart {
     for (const [x0, y0, x1, y1, label] of this.spec.guides) {
       const [from, to] = [[x0, y0], [x1, y1]].map(([a, b]) => [this.placeX(a), this.placeY(b)]);
       add(this.svg, "line", { x1: from[0], y1: from[1], x2: to[0], y2: to[1], class: "guide" });
-      const late = to[0] > this.width * 0.7;
-      add(this.svg, "text", { x: to[0] + (late ? -6 : 6), y: to[1] + (x0 === x1 ? 12 : 24), class: "guided",
-        "text-anchor": late ? "end" : "start" }, label);
     }
     const inside = (point) => point[0] >= x.low && point[0] <= x.high && point[1] >= y.low && point[1] <= y.high;
     for (const series of shown) {
@@ -190,29 +192,40 @@ class Chart {
       const outside = series.points.findIndex((point) => point[0] > x.high);
       const line = outside < 0 ? series.points : series.points.slice(0, outside + 1);
       const seen = series.points.filter(inside);
-      const few = seen.length <= 20;
-      this.paint(this.svg, series, line.map(place), few ? seen.map(place) : [], seen.length === 1 ? 6 : 3.5);
+      const dots = this.dotted(series) ? seen.map(place) : [];
+      this.paint(this.svg, series, line.map(place), dots, seen.length === 1 ? 6 : 3.5);
       for (const point of seen) {
         const [left, top] = place(point);
         this.marks.push({ x: left, y: top, tip: point[2], series });
       }
     }
+    this.names();
+  }
+
+  // What the guides are, at a vertical one's head and near a slanted one's foot.
+  names() {
+    for (const [x0, y0, x1, y1, label] of this.spec.guides) {
+      const share = x0 === x1 ? 1 : 0.8;
+      const x = this.placeX(x0 + share * (x1 - x0)), y = this.placeY(y0 + share * (y1 - y0));
+      const late = x > this.width * 0.7;
+      add(this.svg, "text", { x: x + (late ? -8 : 6), y: y + (share < 1 ? -2 : 12),
+        "text-anchor": late ? "end" : "start" }, label);
+    }
   }
 
   ranges(shown) {
     const { rows } = this.spec, lane = 14;
-    let y = 8;
-    const middles = rows.map((_, row) => {
+    let y = 18;
+    const places = rows.map((_, row) => {
       const own = shown.filter((series) => series.points.some((point) => point[1] === row));
-      const places = new Map(own.map((series, i) => [series, y + 22 + i * lane]));
+      const place = { head: y, lanes: own.map((series, i) => [series, y + 12 + i * lane]) };
       y += 24 + Math.max(own.length, 1) * lane;
-      return places;
+      return place;
     });
-    this.axes({ left: 8, top: 4, bottom: y + 2 });
-    for (const [row, places] of middles.entries()) {
-      const first = places.size ? Math.min(...places.values()) : null;
-      if (first !== null) add(this.svg, "text", { x: 8, y: first - 9, class: "row" }, rows[row]);
-      for (const [series, middle] of places) {
+    this.axes({ left: 8, top: 4, bottom: y - 8 });
+    for (const [row, { head, lanes }] of places.entries()) {
+      add(this.svg, "text", { x: 8, y: head, class: "row" }, rows[row]);
+      for (const [series, middle] of lanes) {
         for (const [value, , tip, low, high] of series.points.filter((point) => point[1] === row)) {
           const x = this.placeX(value);
           const group = this.paint(this.svg, series, [], [[x, middle]], 4.5);

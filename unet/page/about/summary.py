@@ -6,6 +6,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from unet.page.about.numbers import percent
 from unet.publishing.readme import metrics_of
 from unet.publishing.tables import by_dataset, held_out
 
@@ -17,14 +18,36 @@ def summary_of(bundle: Path) -> str:
     """The numbers as tiles; nothing where the bundle has none that can be read."""
     metrics = metrics_of(bundle)
     try:
-        tiles = [*_beside_the_paper(metrics), *_mistakes(held_out(metrics))]
+        parts = held_out(metrics)
+        tiles = [*_beside_the_paper(metrics), *_mistakes(parts)]
+        cases = sum(part["cases"] for part in parts.values())
     except (LookupError, TypeError, ValueError, AttributeError):  # the Hub may hold anything
         return ""
-    return f'<div class="tiles">{"".join(tiles)}</div>' if tiles else ""
+    if not tiles:
+        return ""
+    return (
+        f"<p>Measured on {cases} test images that the network has not learnt from.</p>"
+        f'<div class="tiles">{"".join(tiles)}</div>{_how_compared(metrics)}'
+    )
+
+
+def _how_compared(metrics: dict[str, Any]) -> str:
+    test = _papers_images(metrics)
+    if test is None:
+        return ""
+    return (
+        f"<p>Beside the paper: the {test['cases']} test images of its data set, {PAPERS}, read as "
+        "it read its own, at the network's size and threshold 0.5. The paper splits at random, so "
+        "that near-duplicates may lie on both sides; here none do.</p>"
+    )
+
+
+def _papers_images(metrics: dict[str, Any]) -> dict[str, Any] | None:
+    return by_dataset(metrics["splits"].get("test", {"datasets": []})).get(PAPERS)
 
 
 def _beside_the_paper(metrics: dict[str, Any]) -> list[str]:
-    test = by_dataset(metrics["splits"].get("test", {"datasets": []})).get(PAPERS)
+    test = _papers_images(metrics)
     if test is None:
         return []
     here, paper = test["network_size"], metrics["paper_table_1"]
@@ -35,8 +58,8 @@ def _beside_the_paper(metrics: dict[str, Any]) -> list[str]:
     return [
         _compared(
             "Overlap (IoU)", iou, paper["iou"], "higher",
-            "Area that mask and truth share, of the area either covers. The paper does not say "
-            "how it is averaged; this is the lowest of its readings.",
+            "Of the area that mask or truth cover, the part they share. The paper does not define "
+            "its mean: this is the lowest of three.",
         ),
         _compared(
             "Pixels right (accuracy)", here["pooled"]["accuracy"], paper["accuracy"], "higher",
@@ -75,9 +98,9 @@ def _compared(name: str, here: dict[str, float], paper: float, better: str, mean
 
 def _mistakes(parts: dict[str, dict[str, Any]]) -> list[str]:
     kinds = (
-        ("lesion_images_without_mask", "Lesions missed", "lesions were answered with no lesion"),
+        ("lesion_images_without_mask", "Lesions missed", "Lesions answered with \"no lesion\""),
         ("normal_images_with_mask", "Normal images given a mask",
-         "images without a lesion were given one"),
+         "Images without a lesion that were given one"),
     )  # fmt: skip
     tiles = []
     for key, name, said in kinds:
@@ -87,12 +110,12 @@ def _mistakes(parts: dict[str, dict[str, Any]]) -> list[str]:
         count, of = (sum(share[what] for share in shares.values()) for what in ("count", "of"))
         each = "; ".join(
             f"{escape(data)} {share['count']} of {share['of']} "
-            f"(95 % interval {share['low']:.0%} to {share['high']:.0%})"
+            f"(95 % interval {percent(share['low'])} to {percent(share['high'])})"
             for data, share in shares.items()
         )
         tiles.append(
             f'<section class="tile"><h3>{name}</h3>'
             f'<p class="value">{count} <small>of {of}</small></p>'
-            f"<p>So many test {said}: {each}.</p></section>"
+            f"<p>{said}: {each}.</p></section>"
         )
     return tiles
