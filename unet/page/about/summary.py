@@ -82,12 +82,11 @@ def _compared(name: str, here: dict[str, float], paper: float, better: str, mean
         verdict = f"{'better' if ahead else 'worse'} than the paper"
     longest = max(here["value"], paper)
     bars = "".join(
-        f'<span>{who}</span><i class="bar {kind}" style="--share:{value / longest:.4f}"></i>'
+        f'<span>{who}</span><svg aria-hidden="true"><rect class="{who}" height="9" '
+        f'width="{value / longest:.1%}"/></svg>'
         f"<b>{value:.{digits}f}</b>"
-        for who, kind, value, digits in (
-            ("here", "here", here["value"], 3), ("paper", "paper", paper, 4),
-        )
-    )  # fmt: skip
+        for who, value, digits in (("here", here["value"], 3), ("paper", paper, 4))
+    )
     interval = f"95 % interval {here['low']:.3f} to {here['high']:.3f}"
     return (
         f'<section class="tile"><h3>{name}</h3><p class="value">{here["value"]:.3f}</p>'
