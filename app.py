@@ -36,7 +36,24 @@ body:not(.dark) .gradio-container .token { color: #2b3a00 !important; }
 #examples .caption-label { white-space: normal; font-size: 11px; line-height: 1.25; }
 #sources { font-size: 12px; opacity: 0.75; }
 #batch-gallery .grid-wrap { max-height: none; min-height: 0; height: auto; }
-@media (max-width: 640px) {
+@media (max-width: 640px) {  /* the picture first: a line to upload, examples as a strip below */
+  .gradio-container h1 { font-size: 22px; }
+  #network input { font-size: 12px; }
+  #given { display: contents; }
+  #given > *, #one > .column:has(#viewer) { order: 2; min-width: 0 !important; width: 100%; }
+  #one > .column:has(#viewer) { order: 1; }
+  #given > #upload { order: 0; }
+  #given > #truth { order: 3; }
+  #given > :is(#upload, #truth) { height: 64px !important; min-height: 0; }
+  :is(#upload, #truth) .icon-wrap, #upload .or, #truth .or { display: none; }
+  :is(#upload, #truth) .wrap { min-height: 0; padding: 26px 0 0; line-height: 1.2; font-size: 14px;
+    flex-direction: row; gap: 6px; }
+  :is(#upload, #truth) .upload-container::after { content: "tap to choose a file"; opacity: 0.75; }
+  :is(#upload, #truth) .upload-container { padding-top: 22px; font-size: 14px; }
+  #examples { max-width: calc(100vw - 24px); }
+  #examples .grid-container { display: flex; overflow-x: auto; }
+  #examples .grid-container > * { flex: 0 0 104px; }
+  #examples, #examples .grid-wrap { height: auto !important; max-height: none; }
   .gradio-container .main { padding: 16px 12px !important; }
   #viewer .html-container { padding: 0; }
   .gradio-container .tabitem { padding: 10px 0 !important; }

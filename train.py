@@ -4,6 +4,7 @@
     python train.py fit --data DIR --model efficientnet-unet --folds 5 [--resume]
     python train.py evaluate --weights weights/NAME --data DIR [--split test|validation|all]
     python train.py ablate --weights weights/NAME --data DIR
+    python train.py compare --data DIR [--names NAME ...] [--size 128] [--epochs N] [--resume]
     python train.py push --weights weights/NAME --repo USER/NAME [--private] [--tag v1]
     python train.py deploy --repo USER/PAGE [--preload USER/NAME]
     python train.py examples --data DIR [--data DIR]
@@ -25,7 +26,7 @@ from pathlib import Path
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-from unet.config import RECIPES, TrainConfig
+from unet.config import PRECISIONS, RECIPES, TrainConfig
 from unet.errors import UserError
 
 
@@ -43,20 +44,19 @@ def parser() -> argparse.ArgumentParser:
     fit.add_argument("--out", type=Path, help="bundle folder (default: weights/MODEL)")
     fit.add_argument("--run-dir", type=Path, help="checkpoints and logs (default: runs/OUT's name)")
     fit.add_argument("--resume", action="store_true", help="continue the run in the run folder")
+    fit.add_argument("--start", type=Path, metavar="DIR", help="bundle to start from (see --tune)")
     fit.add_argument("--push-to", metavar="USER/NAME", help="push the bundle to the Hub when done")
     fit.add_argument("--tensorboard", action="store_true", help="write TensorBoard logs")
     fit.add_argument("--folds", type=int, help="cross-validate in so many folds, --keep last")
     fit.add_argument(
         "--leave-out", metavar="NAME", help="train without a data set or scanner, and score it"
     )
-    sizes = ", ".join(f"{model.input_size} for {name}" for name, (model, _) in RECIPES.items())
-    fit.add_argument("--input-size", type=int, help=f"side of the input; default: {sizes}")
+    sizes = {name: model.input_size for name, (model, _) in RECIPES.items()}
+    fit.add_argument("--input-size", type=int, help=f"side of the input; {_defaults(sizes)}")
     for field in dataclasses.fields(TrainConfig):
         name = "--" + field.name.replace("_", "-")
         by_model = {model: getattr(config, field.name) for model, (_, config) in RECIPES.items()}
-        help_text = "default: " + ", ".join(f"{value} for {m}" for m, value in by_model.items())
-        if len(set(by_model.values())) == 1:
-            help_text = f"default: {field.default}"
+        help_text = _defaults(by_model)
         if isinstance(field.default, bool):
             fit.add_argument(name, action=argparse.BooleanOptionalAction, help=help_text)
         else:
@@ -101,6 +101,20 @@ def parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     ablate.add_argument("--run-dir", type=Path, default=Path("runs/ablation"))
 
+    compare = commands.add_parser("compare", help="train and score networks side by side")
+    compare.add_argument(
+        "--data", required=True, action="append", metavar="DIR",
+        help="a data set's folder, or 'phantom'; the first is trained on, others are only scored",
+    )  # fmt: skip
+    compare.add_argument("--names", nargs="+", metavar="NAME", help="networks (default: all)")
+    compare.add_argument("--size", type=int, default=128, help="side of the input (default: 128)")
+    compare.add_argument("--epochs", type=int, default=40, help="of the recipe (default: 40)")
+    compare.add_argument("--seeds", type=int, default=3, help="trainings of each (default: 3)")
+    compare.add_argument("--precision", default="float32", choices=PRECISIONS)
+    compare.add_argument("--out", type=Path, default=Path("weights/comparison.json"))
+    compare.add_argument("--run-dir", type=Path, default=Path("runs/comparison"))
+    compare.add_argument("--resume", action="store_true", help="continue what is in the run folder")
+
     deploy = commands.add_parser("deploy", help="put the page on a Hugging Face Space")
     deploy.add_argument("--repo", required=True, help="the Space, USER/NAME")
     deploy.add_argument(
@@ -141,6 +155,13 @@ def parser() -> argparse.ArgumentParser:
     return main
 
 
+def _defaults(by_model: dict[str, object]) -> str:
+    """The help's words on a setting's defaults: the first network's, and where others differ."""
+    first = next(iter(by_model.values()))
+    others = [f", {value} for {name}" for name, value in by_model.items() if value != first]
+    return f"default: {first}{''.join(others)}"
+
+
 def _fit(arguments: argparse.Namespace) -> None:
     from unet.training.workflow import cross_validate, fit, leave_out
 
@@ -166,6 +187,8 @@ def _fit(arguments: argparse.Namespace) -> None:
             f"{scored[0]} trains networks to be scored, none to keep: leave out --push-to and "
             f"--tensorboard, or run fit without {scored[0]} as well"
         )
+    if scored and arguments.start:
+        raise UserError(f"{scored[0]} trains from the beginning: leave out --start")
     if arguments.push_to:
         from unet.inference.hub import check_name
 
@@ -187,6 +210,7 @@ def _fit(arguments: argparse.Namespace) -> None:
         arguments.model,
         model,
         config,
+        start=arguments.start,
         tensorboard=arguments.tensorboard,
         **options,
     )
@@ -227,6 +251,25 @@ def _ablate(arguments: argparse.Namespace) -> None:
     from unet.training.ablation import ablate
 
     ablate(arguments.data, arguments.weights, arguments.run_dir)
+
+
+def _compare(arguments: argparse.Namespace) -> None:
+    from unet.training.comparison import NAMES, compare
+
+    for name in ("size", "epochs", "seeds"):
+        if getattr(arguments, name) < 1:
+            raise UserError(f"--{name} must be at least 1. Received: {getattr(arguments, name)}")
+    compare(
+        arguments.data,
+        arguments.names or list(NAMES),
+        size=arguments.size,
+        epochs=arguments.epochs,
+        seeds=arguments.seeds,
+        out=arguments.out,
+        run_dir=arguments.run_dir,
+        precision=arguments.precision,
+        resume=arguments.resume,
+    )
 
 
 def _deploy(arguments: argparse.Namespace) -> None:
@@ -290,6 +333,7 @@ COMMANDS = {
     "export": _export,
     "push": _push,
     "ablate": _ablate,
+    "compare": _compare,
     "deploy": _deploy,
     "site": _site,
     "examples": _examples,
@@ -307,7 +351,9 @@ def main(argv: list[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         hint = "; add --resume to continue from the last whole epoch"
-        print("\nstopped" + (hint if arguments.command == "fit" else ""), file=sys.stderr)
+        print(
+            "\nstopped" + (hint if arguments.command in ("fit", "compare") else ""), file=sys.stderr
+        )
         return 130
     return 0
 

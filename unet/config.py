@@ -9,10 +9,14 @@ from typing import Any, TypeVar
 
 C = TypeVar("C")
 
-ENCODERS = ("plain", "efficientnet-lite2")
+ENCODERS = (
+    "plain", "efficientnet-lite2", "attention", "residual", "convmixer", "paspp", "convmixformer"
+)  # fmt: skip
+CHANNELS = ("grey", "edges", "texture")
 LOSSES = ("cross_entropy", "cross_entropy_dice")
 PRECISIONS = ("float32", "mixed_bfloat16")
 KEPT = ("best", "last")
+TUNED = ("all", "shallow", "deep")
 
 
 @dataclass(frozen=True)
@@ -25,7 +29,8 @@ class ModelConfig:
 
     Attributes:
         name: The network's name, and that of its folder in `weights/`.
-        encoder: One of `ENCODERS`: "plain" for the paper's, or a published one.
+        encoder: One of `ENCODERS`: "plain" for the paper's network, else what sets the network
+            apart from it: a published encoder, or another kind of block, skip or bottleneck.
         input_size: Height and width of the square input in pixels; a multiple of the factor by
             which the encoder shrinks it.
         filters: Filters of each plain encoder block, from full resolution down; the decoder
@@ -34,6 +39,10 @@ class ModelConfig:
         bottleneck_filters: Filters of the block between a plain encoder and the decoder.
         bottleneck_dropout: Dropout rate of that block.
         flip_averaging: Whether the outputs for an image and for its mirror image are averaged.
+        kernel: Side of the plain blocks' kernels in pixels, odd.
+        strided: Whether convolutions with stride 2 halve the size, in place of pooling.
+        channels: Some of `CHANNELS`, "grey" first: what the network computes of the grey image
+            before its first block.
     """
 
     name: str = "unet"
@@ -44,6 +53,9 @@ class ModelConfig:
     bottleneck_filters: int = 512
     bottleneck_dropout: float = 0.3
     flip_averaging: bool = False
+    kernel: int = 3
+    strided: bool = False
+    channels: tuple[str, ...] = ("grey",)
 
     def __post_init__(self) -> None:
         if len(self.filters) != len(self.dropout) or not self.filters:
@@ -55,6 +67,16 @@ class ModelConfig:
             raise ValueError(
                 f"ModelConfig: encoder must be one of {', '.join(ENCODERS)}. "
                 f"Received: {self.encoder!r}"
+            )
+        if self.kernel < 1 or self.kernel % 2 == 0:
+            raise ValueError(f"ModelConfig: kernel must be odd. Received: {self.kernel}")
+        # In the order of CHANNELS and each once, so that one network has one description.
+        if self.channels[:1] != ("grey",) or self.channels != tuple(
+            name for name in CHANNELS if name in self.channels
+        ):
+            raise ValueError(
+                f"ModelConfig: channels must be grey, or it and some of {', '.join(CHANNELS[1:])} "
+                f"in this order. Received: {self.channels}"
             )
 
 
@@ -70,6 +92,9 @@ class TrainConfig:
         weight_decay: Of AdamW, times the rate; at 0 it is Adam.
         loss: One of `LOSSES`.
         pretrained: Whether a published encoder starts from its ImageNet weights.
+        tune: What of the network is trained, one of `TUNED`: "all", the "shallow" layers (the
+            encoder, where the image is contracted) or the "deep" ones (all after it). The rest
+            keeps the weights it starts from (Amiri, Brooks and Rivaz, IEEE TUFFC 2020).
         augment: Whether training images are flipped, warped and changed in grey values.
         strong: Whether that is done as widely as scanners differ (needs `augment`).
         pieces: Whether pieces of images, with and without lesions, are shown beside them.
@@ -93,6 +118,7 @@ class TrainConfig:
     weight_decay: float = 0.0
     loss: str = "cross_entropy"
     pretrained: bool = False
+    tune: str = "all"
     augment: bool = True
     strong: bool = False
     pieces: bool = False
@@ -112,7 +138,8 @@ class TrainConfig:
                 raise ValueError(
                     f"TrainConfig: {name} must be at least 1. Received: {getattr(self, name)}"
                 )
-        for name, known in (("precision", PRECISIONS), ("loss", LOSSES), ("keep", KEPT)):
+        choices = {"precision": PRECISIONS, "loss": LOSSES, "keep": KEPT, "tune": TUNED}
+        for name, known in choices.items():
             if getattr(self, name) not in known:
                 raise ValueError(
                     f"TrainConfig: {name} must be {' or '.join(map(repr, known))}. "
@@ -129,6 +156,43 @@ class TrainConfig:
 
 RECIPES = {
     "unet": (ModelConfig(), TrainConfig()),
+    # The paper's network changed in one thing each, as its "next steps" and sources name them.
+    "unet-deep": (
+        ModelConfig(
+            name="unet-deep",
+            filters=(32, 64, 128, 256, 512),
+            dropout=(0.1, 0.1, 0.2, 0.2, 0.3),
+            bottleneck_filters=1024,
+        ),
+        TrainConfig(),
+    ),
+    "unet-wide": (
+        ModelConfig(name="unet-wide", filters=(48, 96, 192, 384), bottleneck_filters=768),
+        TrainConfig(),
+    ),
+    "unet-5x5": (ModelConfig(name="unet-5x5", kernel=5), TrainConfig()),
+    "unet-strided": (ModelConfig(name="unet-strided", strided=True), TrainConfig()),
+    "unet-regularised": (
+        ModelConfig(name="unet-regularised", dropout=(0.2, 0.2, 0.3, 0.3), bottleneck_dropout=0.5),
+        TrainConfig(weight_decay=0.05),
+    ),
+    "unet-balanced": (ModelConfig(name="unet-balanced"), TrainConfig(normals=3)),
+    "unet-edges": (ModelConfig(name="unet-edges", channels=("grey", "edges")), TrainConfig()),
+    "unet-edges-texture": (
+        ModelConfig(name="unet-edges-texture", channels=("grey", "edges", "texture")),
+        TrainConfig(),
+    ),
+    "attention-unet": (ModelConfig(name="attention-unet", encoder="attention"), TrainConfig()),
+    "residual-unet": (
+        ModelConfig(name="residual-unet", encoder="residual"),
+        TrainConfig(weight_decay=0.01),
+    ),
+    "convmixer-unet": (ModelConfig(name="convmixer-unet", encoder="convmixer"), TrainConfig()),
+    "paspp-unet": (ModelConfig(name="paspp-unet", encoder="paspp"), TrainConfig()),
+    "convmixformer-unet": (
+        ModelConfig(name="convmixformer-unet", encoder="convmixformer"),
+        TrainConfig(),
+    ),
     "efficientnet-unet": (
         ModelConfig(
             name="efficientnet-unet",

@@ -85,6 +85,46 @@ def calibration(curve: dict[str, Any], title: str, path: Path) -> None:
     _save(figure, path)
 
 
+def side_by_side(comparison: dict[str, Any], path: Path) -> None:
+    """Dice of several networks against what they cost, a row for each set they are scored on.
+
+    Args:
+        comparison: The content of comparison.json. A network without multiply-adds is a line.
+    """
+    sets = {"test": f"{comparison['trained_on']}, test"}
+    sets["elsewhere"] = f"{' + '.join(comparison['elsewhere'])}, never seen"
+    networks = comparison["networks"]
+    sets = {part: title for part, title in sets.items()
+            if any("dice" in n.get(part, {}) for n in networks.values())}  # fmt: skip
+    figure = Figure(figsize=(13, 0.6 + 4.8 * len(sets)), layout="constrained")
+    grid = figure.subplots(len(sets), 2, squeeze=False)
+    for axes_of_set, (part, title) in zip(grid, sets.items()):
+        for axes, cost, unit in zip(
+            axes_of_set, ("multiply_adds", "parameters"), ("multiply-adds an image", "parameters")
+        ):
+            for number, (name, network) in enumerate(networks.items()):
+                if "dice" in network.get(part, {}):
+                    _point(axes, name, number, network[cost], network[part])
+            axes.set(title=title, xlabel=unit, ylabel="Dice, lesion images", xscale="log")
+            _clean(axes)
+    figure.axes[1].legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    _save(figure, path)
+
+
+def _point(axes: Any, name: str, number: int, cost: float, found: dict[str, Any]) -> None:
+    """A network's Dice with its interval, and beside it that of each of its trainings."""
+    colour = f"C{number % 10}"
+    dice = found["dice"]
+    if not cost:
+        axes.axhline(dice["value"], color=TRAIN, linestyle=":", label=name)
+        return
+    bars = [[dice["value"] - dice["low"]], [dice["high"] - dice["value"]]]
+    marker = "os^Dv"[number // 10 if number < 50 else 0]
+    axes.errorbar(cost, dice["value"], bars, fmt=marker, color=colour, linewidth=1, label=name)
+    if len(found["by_seed"]) > 1:
+        axes.plot([cost] * len(found["by_seed"]), found["by_seed"], "_", color=colour)
+
+
 def predictions(examples: list[dict[str, Any]], title: str, path: Path) -> None:
     """Images beside truth, probability and agreement, a row an example.
 

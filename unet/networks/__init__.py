@@ -16,13 +16,41 @@ from unet.config import ModelConfig
 if TYPE_CHECKING:
     import keras
 
-ARCHITECTURES = {"plain": "unet", "efficientnet-lite2": "efficientnet_unet"}
+ARCHITECTURES = {
+    "plain": "unet",
+    "efficientnet-lite2": "efficientnet_unet",
+    "attention": "attention_unet",
+    "residual": "residual_unet",
+    "convmixer": "convmixer_unet",
+    "paspp": "paspp_unet",
+    "convmixformer": "convmixformer_unet",
+}
 """Module of each encoder."""
 
 
 def architecture(config: ModelConfig) -> ModuleType:
     """The module of the network that `config` describes."""
     return import_module(f"unet.networks.{ARCHITECTURES[config.encoder]}")
+
+
+def sentence(config: ModelConfig) -> str:
+    """What the network is, for people: its module's sentence, and in what this one departs."""
+    paper = ModelConfig()
+    told = {
+        f"{config.kernel}×{config.kernel} kernels": config.kernel != paper.kernel,
+        "convolutions with stride 2 in place of pooling": config.strided,
+        f"{' and '.join(config.channels[1:])} beside the grey image": config.channels[1:],
+    }
+    if config.encoder == "plain":
+        told |= {
+            f"{len(config.filters)} levels": len(config.filters) != len(paper.filters),
+            f"{config.filters[0]} filters at the first level": config.filters[0]
+            != paper.filters[0],
+            "other rates of dropout": config.dropout[: len(paper.dropout)] != paper.dropout,
+        }
+    changes = [what for what, so in told.items() if so]
+    also = f" Here with {', '.join(changes)}." if changes else ""
+    return architecture(config).SENTENCE + also
 
 
 def build_network(

@@ -40,6 +40,12 @@ def check(config: ModelConfig) -> None:
             "ModelConfig: a decoder for efficientnet-lite2 has 4 blocks. "
             f"Received: filters={config.filters}"
         )
+    if config.kernel != 3 or config.strided or config.channels != ("grey",):
+        raise ValueError(
+            "ModelConfig: efficientnet-lite2 has its own kernels and strides, and takes the grey "
+            f"image alone. Received: kernel={config.kernel}, strided={config.strided}, "
+            f"channels={config.channels}"
+        )
     if config.input_size < 32 or config.input_size % 32:
         raise ValueError(
             "ModelConfig: input_size must be a multiple of 32, so that the decoder "

@@ -11,7 +11,7 @@ from huggingface_hub import EvalResult, ModelCardData
 from unet.files import write_whole
 from unet.inference.bundle import BundleInfo, read_info
 from unet.inference.postprocessing import PostProcessing
-from unet.networks import architecture
+from unet.networks import architecture, sentence
 from unet.publishing.tables import (
     ablation_tables,
     by_dataset,
@@ -140,7 +140,7 @@ def _network(info: BundleInfo, *, pictures: bool) -> str:
     size = f"Input: {info.model.input_size}×{info.model.input_size} grey in [0, 1]; output: the "
     size += "lesion probability of each pixel."
     module = architecture(info.model)
-    what, start = f"{module.SENTENCE} {size}", module.START
+    what, start = f"{sentence(info.model)} {size}", module.START
     if info.model.flip_averaging:
         what += " The project averages it over the image and its mirror image."
     if t["config"].get("pretrained"):

@@ -10,11 +10,17 @@ from unet.errors import UserError
 from unet.files import write_whole
 from unet.inference.bundle import bundles_in, read_info
 from unet.publishing.card import write_card
+from unet.publishing.comparison import FILE, comparison_section
 from unet.publishing.tables import by_dataset, held_out, interval, paper_table, split_table
 
 
-def readme_results(bundles: list[Path]) -> str:
-    """The bundles' results as the project's README shows them, between its two marks."""
+def readme_results(bundles: list[Path], comparison: dict[str, Any] | None = None) -> str:
+    """The bundles' results as the project's README shows them, between its two marks.
+
+    Args:
+        bundles: As they are to be shown.
+        comparison: The content of comparison.json, if there is one.
+    """
     metrics = {bundle.name: _read(bundle / "metrics.json") for bundle in bundles}
     held = {name: held_out(m) for name, m in metrics.items()}
     datasets = sorted({dataset for parts in held.values() for dataset in parts})
@@ -29,7 +35,14 @@ def readme_results(bundles: list[Path]) -> str:
     ]
     trained_on = [f"{b.name} on {read_info(b).training['data']}" for b in bundles]
     tables.insert(0, f"Trained: {'; '.join(trained_on)}. No test image was trained or chosen on.")
-    return "\n\n".join([*tables, *sentences, paper_table(metrics)])
+    beside = [comparison_section(comparison)] if comparison else []
+    return "\n\n".join([*tables, *sentences, paper_table(metrics), *beside])
+
+
+def comparison_in(weights: Path) -> dict[str, Any] | None:
+    """The comparison of networks kept beside the bundles; None where there is none."""
+    path = weights / FILE
+    return _read(path) if path.exists() else None
 
 
 def _sentence(name: str, validated: dict[str, Any]) -> str:
@@ -80,7 +93,8 @@ def write_cards(readme: Path, weights: Path) -> None:
     for bundle in bundles:
         write_card(bundle)
     try:
-        text = update_readme(readme.read_text(), readme_results(bundles))
+        results = readme_results(bundles, comparison_in(weights))
+        text = update_readme(readme.read_text(), results)
     except ValueError as error:
         raise UserError(f"{readme}: {error}") from None
     write_whole(readme, text)

@@ -7,6 +7,7 @@ state of their own to lose.
 
 from __future__ import annotations
 
+import hashlib
 import math
 import sys
 import time
@@ -31,6 +32,8 @@ EVALUATION_BATCH = 8
 PRESENCE = "presence"
 """Name of the layer, and of the output, that learns whether there is a lesion."""
 PRESENCE_DROPOUT = 0.2
+SHALLOW = ("encoder", "stem")
+"""How the names begin of the layers that contract the image; all others are deep."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,7 @@ def train(
     run_dir: Path,
     *,
     data_fingerprint: str = "",
+    start: Path | None = None,
     resume: bool = False,
     tensorboard: bool = False,
 ) -> Trained:
@@ -90,12 +94,14 @@ def train(
         validation: To choose the epoch on; None if the last epoch is kept, whatever it is.
         run_dir: Holds checkpoints and history.csv; made if missing.
         data_fingerprint: Names the data; a run is not resumed on other data.
+        start: Weights of a finished network of this kind, of built-in layers, to start from; a run
+            is not resumed from others.
         resume: Continue the run in `run_dir`, or start if there is none.
         tensorboard: Also write TensorBoard logs to `run_dir/tensorboard`.
 
     Raises:
-        UserError: The network cannot be built so, or published weights are asked for where there
-            are none.
+        UserError: The network cannot be built so, published weights are asked for where there are
+            none, or a part of a network is to be trained that starts from nothing.
         RunError: `run_dir` holds a run and `resume` is not set, or a run with other settings.
     """
     module = architecture(model_config)
@@ -108,7 +114,14 @@ def train(
             f"{model_config.name} has no published weights to start from: leave out --pretrained, "
             "or take --model efficientnet-unet"
         )
+    if config.tune != "all" and start is None:
+        raise UserError(
+            f"--tune {config.tune} leaves the other layers as they are, at random: give --start a "
+            "trained network"
+        )
     data = {"fingerprint": data_fingerprint}
+    if start is not None:
+        data["start"] = hashlib.sha256(start.read_bytes()).hexdigest()
     settings = {"model": to_dict(model_config), "train": to_dict(config), "data": data}
     checkpoint = Checkpoint(run_dir, settings)
     history = checkpoint.load_history(resume=resume)
@@ -119,6 +132,10 @@ def train(
         steps = math.ceil(len(examples) / config.batch_size)
         if config.pretrained and not history:
             load_imagenet_encoder(model)
+        if start is not None and not history:
+            source = build_network(model_config)
+            source.load_weights(start)
+            _copy_weights(source, model)
         model.compile(
             optimizer=_optimizer(config, steps), **compile_arguments(config.loss, config.presence)
         )
@@ -133,10 +150,7 @@ def train(
     trained = _to_train(model_config, config)
     trained.load_weights(checkpoint.kept_path(history))
     network = build_network(model_config)  # the same weights in built-in layers
-    layers = {layer.name for layer in network.layers}
-    for layer in trained.layers:
-        if layer.name in layers:
-            network.get_layer(layer.name).set_weights(layer.get_weights())
+    _copy_weights(trained, network)
     if not config.presence:
         return Trained(network, history)
     weights, bias = trained.get_layer(PRESENCE).get_weights()  # (D, 1), (1,)
@@ -144,13 +158,25 @@ def train(
     return Trained(network, history, presence)
 
 
+def _copy_weights(source: keras.Model, target: keras.Model) -> None:
+    """Give the layers of `target` the weights of those of `source` of the same names."""
+    layers = {layer.name for layer in target.layers}
+    for layer in source.layers:
+        if layer.name in layers:
+            target.get_layer(layer.name).set_weights(layer.get_weights())
+
+
 def _to_train(model_config: ModelConfig, config: TrainConfig) -> keras.Model:
     """The network with a faster normalisation and, where that is learnt, its head for presence.
 
-    The head is a logistic regression on the deepest features' means over the image: the form in
-    which `unet.inference.presence` asks it.
+    Of a network that is tuned in part, the other layers are frozen, their normalisation too. The
+    head is a logistic regression on the deepest features' means over the image: the form in which
+    `unet.inference.presence` asks it.
     """
     network = build_network(model_config, FusedBatchNormalization)
+    for layer in network.layers:
+        if config.tune != "all" and layer.name.startswith(SHALLOW) != (config.tune == "shallow"):
+            layer.trainable = False
     if not config.presence:
         return network
     pooled = [

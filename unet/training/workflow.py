@@ -77,6 +77,7 @@ def fit(
     *,
     out: Path,
     run_dir: Path,
+    start: Path | None = None,
     resume: bool = False,
     tensorboard: bool = False,
 ) -> None:
@@ -88,17 +89,20 @@ def fit(
         model_config, config: The network and how it is trained.
         out: The bundle's folder; replaced when the run is finished.
         run_dir: Checkpoints, logs and figures that show the data set's images.
+        start: A bundle whose weights the network starts from; random or published ones if None.
         resume: Continue the run in `run_dir`.
         tensorboard: Write TensorBoard logs too.
 
     Raises:
-        UserError: Before anything is trained, where `out` may not be replaced.
+        UserError: Before anything is trained, where `out` may not be replaced, or `start` holds
+            another kind of network.
     """
     from unet.inference.keras_network import write_bundle
     from unet.training.checkpoint import Checkpoint, kept_epoch
     from unet.training.loop import Examples, train
 
     check_replaceable(out, run_dir)
+    started = {} if start is None else {"start": _start_of(start, model_config)}
     with data_folders(data) as folders:
         dataset = load_datasets(folders, model_config.input_size)
         split = split_of(dataset, config)
@@ -111,6 +115,7 @@ def fit(
             Examples(*_arrays(dataset, split["validation"])),
             run_dir,
             data_fingerprint=fingerprint(dataset, split),
+            start=start and start / WEIGHTS,
             resume=resume,
             tensorboard=tensorboard,
         )
@@ -120,12 +125,14 @@ def fit(
             "data": " + ".join(names),
             "sources": sources,
             "rules_chosen_on": " + ".join(names),
-            "command": command_of(names, recipe, model_config, config),
+            "command": command_of(names, recipe, model_config, config)
+            + (f" --start weights/{started['start']['name']}" if started else ""),
             "config": to_dict(config),
             "epochs_run": len(trained.history),
             "best_epoch": kept_epoch(trained.history, config.keep),
             "seconds": round(sum(row["seconds"] for row in trained.history)),
             "fingerprint": fingerprint(dataset, split),
+            **started,
         }
         commit = Checkpoint.started_from(run_dir)
         cases = {name: [dataset.cases[i] for i in split[name]] for name in SPLITS}
@@ -148,6 +155,20 @@ def fit(
             keep_what_still_holds(out, new, info)
             write_card(new)
     print(f"wrote {out}")
+
+
+def _start_of(start: Path, model_config: ModelConfig) -> dict[str, str]:
+    """Name and weights' hash of the bundle that a network starts from; UserError if of another."""
+    info = verify(start)
+    # What shapes no weights may differ.
+    free = {"name", "input_size", "flip_averaging", "dropout", "bottleneck_dropout"}
+    there, asked = to_dict(info.model), to_dict(model_config)
+    if any(there[name] != asked[name] for name in asked.keys() - free):
+        raise UserError(
+            f"--start {start} holds a network of another kind ({there}) than the one to be trained "
+            f"({asked}): give its --model"
+        )
+    return {"name": info.model.name, "sha256": info.sha256[WEIGHTS]}
 
 
 def _learnt_and_chosen(

@@ -52,7 +52,7 @@ def label(name: str, bundle: Path) -> str:
             + (f" {dataset}" if len(parts) > 1 else "")
             for dataset, part in parts.items()
         )
-        return f"{name}: lesion Dice {dice}"
+        return f"{name}: Dice {dice}"
     except (KeyError, TypeError, ValueError):  # what came from the Hub may hold anything
         return name
 

@@ -127,8 +127,8 @@ def add(networks: Networks, chooser: gr.Dropdown, local_examples: Path) -> None:
         return {"name": name, "type": media_type, "content": base64.b64encode(content).decode()}
 
     current = gr.Textbox(visible=False, elem_id="current")
-    with gr.Row():
-        with gr.Column(scale=1, min_width=260):
+    with gr.Row(elem_id="one"):
+        with gr.Column(scale=1, min_width=260, elem_id="given"):
             upload = gr.File(label="Ultrasound image", height=160, elem_id="upload")
             frame = gr.Slider(1, 2, 1, step=1, label="Frame", visible=False, elem_id="frame")
             gallery = gr.Gallery(

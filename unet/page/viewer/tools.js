@@ -120,6 +120,8 @@ find("[data-tool=forget]").addEventListener("click", () => calibrate(null));
 
 // ---- room ----
 
+if (window.innerWidth <= 640) find(".regions").open = false; // a phone shows the answer alone
+
 function fill() {
   if (document.fullscreenElement === host) document.exitFullscreen();
   else host.requestFullscreen();

@@ -1,0 +1,176 @@
+import json
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import train
+from unet.config import RECIPES
+from unet.data.sets import load_datasets
+from unet.images.phantom import make_phantom
+from unet.networks import build_network
+from unet.publishing.comparison import comparison_section, verdict
+from unet.training import comparison
+
+WORDS = ["compare", "--size", "32", "--epochs", "1", "--seeds", "1"]
+
+
+@pytest.fixture(scope="module")
+def small():
+    """All networks of few filters, in place of their own."""
+    shape = {"filters": (4, 8), "dropout": (0.1, 0.1), "bottleneck_filters": 16}
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("unet", "attention-unet"):
+            model, recipe = RECIPES[name]
+            smaller = comparison.replace(model, **shape)
+            patch.setitem(RECIPES, name, (smaller, recipe))
+        yield
+
+
+@pytest.fixture(scope="module")
+def other_phantoms(tmp_path_factory):
+    """A folder of 18 other cases in a plain layout: another data set."""
+    folder = tmp_path_factory.mktemp("data") / "elsewhere"
+    for name in ("images", "masks"):
+        (folder / name).mkdir(parents=True)
+    for number in range(18):
+        phantom = make_phantom(50 + number, "normal" if number > 14 else "benign", 120, 160)
+        Image.fromarray(phantom.image).save(folder / "images" / f"{number}.png")
+        Image.fromarray(phantom.mask).save(folder / "masks" / f"{number}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def found(small, tmp_path_factory):
+    """What `compare --data phantom` leaves: the folder, and comparison.json's content."""
+    folder = tmp_path_factory.mktemp("compare")
+    places = ["--out", str(folder / "comparison.json"), "--run-dir", str(folder / "runs")]
+    assert train.main([*WORDS, "--data", "phantom", "--names", "unet", "watershed", *places]) == 0
+    return folder, json.loads((folder / "comparison.json").read_text())
+
+
+def test_phantoms_are_compared_whole(found):
+    folder, content = found
+    assert list(content["networks"]) == ["unet", "watershed"]
+    assert (folder / "comparison.png").stat().st_size > 5_000
+    network, watershed = content["networks"].values()
+    for part in ("validation", "test"):
+        assert network[part]["cases"] == watershed[part]["cases"] > 0
+        difference = watershed[part]["dice"]["value"] - network[part]["dice"]["value"]
+        assert watershed[part]["difference"]["value"] == pytest.approx(difference, abs=1e-9)
+        assert "difference" not in network[part]
+    assert "elsewhere" not in network
+    assert watershed["parameters"] == 0 < network["parameters"]
+    assert network["milliseconds"] > 0
+
+
+def test_what_is_finished_is_not_done_again_and_what_is_new_is_added(
+    found, small, monkeypatch, phantoms, tmp_path
+):
+    folder, content = found
+    runs = shutil.copytree(folder / "runs", tmp_path / "runs")
+    places = ["--out", str(tmp_path / "comparison.json"), "--run-dir", str(runs)]
+    words = [*WORDS, "--data", "phantom", *places, "--names"]
+    assert train.main([*words, "unet"]) == 1  # --resume is asked for
+    trained = []
+    monkeypatch.setattr(
+        comparison, "train", lambda model, *a, _of=comparison.train, **o: (
+            trained.append(model.name), _of(model, *a, **o))[1]
+    )  # fmt: skip
+    assert train.main([*words, "unet", "--resume"]) == 0
+    assert trained == []
+    assert train.main([*words, "attention-unet", "--resume"]) == 0
+    assert set(trained) == {"attention-unet"}
+    again = json.loads((tmp_path / "comparison.json").read_text())
+    assert again["networks"]["unet"] == content["networks"]["unet"]
+    assert "difference" in again["networks"]["attention-unet"]["test"]
+
+
+def test_the_test_cases_are_scored_when_every_training_is_done(tmp_path, monkeypatch):
+    order = []
+    for what in ("validated", "held_out"):
+
+        def spy(self, name, contender, seed, what=what):
+            order.append((what, seed, name))
+
+        monkeypatch.setattr(comparison.Runs, what, spy)
+    monkeypatch.setattr(comparison, "_summaries", lambda *_: {})
+    monkeypatch.setattr(comparison.plots, "side_by_side", lambda *_: None)
+    words = ["compare", "--size", "32", "--seeds", "2", "--names", "attention-unet"]
+    places = ["--out", str(tmp_path / "c.json"), "--run-dir", str(tmp_path / "runs")]
+    assert train.main([*words, "--data", "phantom", *places]) == 0
+    names = ("unet", "attention-unet")
+    trained = [("validated", seed, name) for seed in (0, 1) for name in names]
+    assert order[:4] == trained
+    assert sorted(order[4:]) == sorted(("held_out", seed, name) for _, seed, name in trained)
+
+
+def test_fine_tuning_starts_from_the_other_data_set_and_leaves_layers_as_they_are(
+    small, phantoms, tmp_path, other_phantoms
+):
+    import keras
+
+    places = ["--out", str(tmp_path / "c.json"), "--run-dir", str(tmp_path / "runs")]
+    data = ["--data", str(phantoms), "--data", str(other_phantoms)]
+    words = [*WORDS, *data, *places, "--names", "unet-tuned-shallow", "--precision"]
+    assert train.main([*words, "mixed_bfloat16"]) == 0
+    content = json.loads((tmp_path / "c.json").read_text())
+    assert content["networks"]["unet"]["elsewhere"]["cases"] > 0
+    field = comparison.Field(load_datasets([phantoms, other_phantoms], 32))
+    tuned = comparison.contenders(32, 1, "mixed_bfloat16")["unet-tuned-shallow"]
+    network = comparison.Runs(field, tmp_path / "runs")._trained("unet-tuned-shallow", tuned, 0)
+    source = build_network(tuned.model)
+    source.load_weights(tmp_path / "runs" / "source" / "seed-0" / "network.weights.h5")
+    for layer in network.network.layers:
+        same = [
+            np.array_equal(keras.ops.convert_to_numpy(a), keras.ops.convert_to_numpy(b))
+            for a, b in zip(layer.weights, source.get_layer(layer.name).weights)
+        ]
+        assert all(same) if not layer.name.startswith("encoder") else not same or not all(same)
+
+
+def test_one_data_set_is_too_few_for_fine_tuning(small, phantoms, tmp_path, capsys):
+    words = [*WORDS, "--data", str(phantoms), "--run-dir", str(tmp_path / "r")]
+    assert train.main([*words, "--names", "unet-tuned-all"]) == 1
+    assert "Give --data twice" in capsys.readouterr().err
+
+
+def test_a_network_that_is_not_known_is_refused(tmp_path, capsys):
+    words = [*WORDS, "--data", "phantom", "--run-dir", str(tmp_path / "r"), "--names", "vnet"]
+    assert train.main(words) == 1
+    assert "known are unet, unet-deep" in capsys.readouterr().err
+
+
+def test_more_images_an_epoch_are_fewer_epochs(small, phantoms, tmp_path, monkeypatch):
+    epochs = {}
+
+    def instead(model, config, *_, **__):
+        epochs[model.name] = config.epochs
+
+    monkeypatch.setattr(comparison, "train", instead)
+    monkeypatch.setattr(comparison, "RECIPE", comparison.replace(comparison.RECIPE, batch_size=1))
+    field = comparison.Field(load_datasets([phantoms], 32))
+    runs = comparison.Runs(field, tmp_path)
+    them = comparison.contenders(32, 40, "float32")
+    for name in ("unet", "unet-balanced"):
+        runs._trained(name, them[name], 0)
+    lesions = field.dataset.masks[field.parts["train"]].any(axis=(1, 2, 3)).sum()
+    normals = len(field.parts["train"]) - lesions
+    assert epochs["unet"] == 40
+    assert epochs["unet-balanced"] == round(40 * (lesions + normals) / (lesions + 3 * normals))
+
+
+def test_the_section_says_what_the_file_says(found):
+    _, content = found
+    text = comparison_section(content)
+    for name, network in content["networks"].items():
+        assert f"\n| {name} | {network['test']['dice']['value']:.3f} [" in text
+    assert "| watershed | 0.0 M | 0.00 G | 0 |" in text
+    assert "Thresholds reduce over-segmentation: " in text
+
+
+def test_a_claim_holds_only_where_the_whole_interval_is_on_its_side():
+    assert verdict({"low": 0.01, "high": 0.2}) == "holds"
+    assert verdict({"low": -0.2, "high": -0.01}) == "does not hold"
+    assert verdict({"low": -0.1, "high": 0.1}) == "cannot be told"
