@@ -8,7 +8,7 @@ from pathlib import Path
 
 from unet.errors import UserError
 from unet.page.about.charts import charts_of
-from unet.page.about.numbers import test_cases
+from unet.page.about.numbers import held_out_cases
 from unet.page.about.summary import summary_of
 from unet.publishing import card
 from unet.publishing.readme import metrics_of
@@ -89,7 +89,7 @@ def _folded_card(bundle: Path) -> list[str]:
 
 
 def _worst_cases(bundle: Path) -> str:
-    worst = sorted(test_cases(bundle), key=lambda case: case.dice)[:WORST]
+    worst = sorted(held_out_cases(bundle), key=lambda case: case.dice)[:WORST]
     if not worst:
         return ""
     heads = ("case", "class", "Dice", "recall", "precision", "what is wrong")

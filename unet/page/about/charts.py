@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from unet.inference.bundle import read_info
-from unet.page.about.numbers import Case, history, mean_interval, percent, test_cases
+from unet.page.about.numbers import Case, held_out_cases, history, mean_interval, percent
 from unet.publishing.readme import metrics_of
 from unet.publishing.tables import held_out
 
@@ -62,7 +62,7 @@ def charts_of(bundle: Path) -> list[Chart]:
 
 
 def _every_case(bundle: Path) -> Chart:
-    cases = test_cases(bundle)
+    cases = held_out_cases(bundle)
     labels = [*CLASSES, *sorted({case.label for case in cases} - set(CLASSES))]
     return {
         "kind": "dots",
@@ -138,7 +138,7 @@ def _calibration(bundle: Path) -> Chart:
 
 
 def _by_size(bundle: Path) -> Chart:
-    cases = [case for case in test_cases(bundle) if case.label != "normal"]
+    cases = [case for case in held_out_cases(bundle) if case.label != "normal"]
     colours, series = _colours(bundle), []
     for dataset in sorted({case.dataset for case in cases}):
         points = []

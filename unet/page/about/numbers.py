@@ -36,7 +36,7 @@ class Case:
     size: float
 
 
-def test_cases(bundle: Path) -> list[Case]:
+def held_out_cases(bundle: Path) -> list[Case]:
     """The held-out cases of `cases.csv`; none where it is not there or not ours."""
     try:
         with open(bundle / "cases.csv", newline="") as file:
