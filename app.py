@@ -89,8 +89,8 @@ def build_page(networks: Networks) -> gr.Blocks:
             one_image.add(networks, chooser, EXAMPLES)
         with gr.Tab("Many images"):
             many_images.add(networks, chooser)
-        with gr.Tab("About this network"):
-            about_network.add(networks, chooser)
+        with gr.Tab("About this network") as tab:
+            about_network.add(networks, chooser, tab)
         one_image.add_endpoint(networks)
     return page
 

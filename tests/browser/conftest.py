@@ -12,9 +12,13 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
 import app
+from tests.browser.site import ready, served
 from unet import Segmenter
 from unet.images.phantom import make_phantom
+from unet.inference.bundle import bundles_in
 from unet.page.served import Networks
+from unet.page.site import build_site
+from unet.publishing.readme import best_first
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
@@ -88,6 +92,33 @@ def open_page(browser, address) -> Iterator:
 @pytest.fixture
 def page(open_page) -> Page:
     return open_page()
+
+
+@pytest.fixture(scope="session")
+def site_folder(tmp_path_factory) -> Path:
+    """The page without a server, of the bundles here."""
+    out = tmp_path_factory.mktemp("site") / "site"
+    build_site(best_first(bundles_in(app.ROOT / "weights")), out)
+    return out
+
+
+@pytest.fixture(scope="session")
+def site_address(site_folder) -> Iterator[str]:
+    with served(site_folder) as url:
+        yield url
+
+
+@pytest.fixture
+def open_site(browser, site_address) -> Iterator:
+    """Opens the site in a window, as `windows` does."""
+    with windows(browser, site_address) as open_it:
+
+        def open_ready(*size: int, **options) -> Page:
+            page = open_it(*size, **options)
+            ready(page)
+            return page
+
+        yield open_ready
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Page, expect
+
+
+def ready(page: Page) -> None:
+    """Wait until the site's network is."""
+    expect(page.locator("#status")).to_contain_text("ready", timeout=30_000)
 
 
 @functools.cache

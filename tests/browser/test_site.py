@@ -15,8 +15,7 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 import app
-from tests.browser.conftest import windows
-from tests.browser.site import needs_npm, served
+from tests.browser.site import needs_npm, ready
 from tests.browser.steps import VIEWER, painted_mask
 from unet.images.phantom import make_phantom
 from unet.images.reading import read_picture
@@ -27,36 +26,6 @@ from unet.page.site import build_site
 from unet.publishing.readme import best_first
 
 pytestmark = needs_npm
-
-
-@pytest.fixture(scope="session")
-def folder(tmp_path_factory) -> Path:
-    out = tmp_path_factory.mktemp("site") / "site"
-    build_site(best_first(bundles_in(app.ROOT / "weights")), out)
-    return out
-
-
-@pytest.fixture(scope="session")
-def site_address(folder):
-    with served(folder) as url:
-        yield url
-
-
-@pytest.fixture
-def open_site(browser, site_address):
-    """Opens the site in a window, as `windows` does."""
-    with windows(browser, site_address) as open_it:
-
-        def open_ready(*size: int, **options) -> Page:
-            page = open_it(*size, **options)
-            ready(page)
-            return page
-
-        yield open_ready
-
-
-def ready(page: Page) -> None:
-    expect(page.locator("#status")).to_contain_text("ready", timeout=30_000)
 
 
 def give(page: Page, path: Path) -> None:

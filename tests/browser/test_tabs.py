@@ -1,4 +1,4 @@
-"""The other parts of the page: clips, many images, about."""
+"""The other parts of the page: clips, many images."""
 
 from __future__ import annotations
 
@@ -15,8 +15,6 @@ from playwright.sync_api import Page, expect
 from tests.browser.steps import VIEWER, painted_mask, upload
 from tests.images.test_dicom import region, write
 from unet.images.phantom import KINDS, make_phantom
-from unet.page import about
-from unet.publishing.tables import by_dataset
 
 
 @pytest.fixture(scope="module")
@@ -93,19 +91,3 @@ def test_a_batch_can_be_cancelled_and_the_page_goes_on(page, tmp_path, scan):
     expect(page.locator("#batch-zip a")).to_have_count(0)
     page.get_by_role("tab", name="One image").click()
     upload(page, scan)
-
-
-def test_about_tells_the_numbers_of_the_bundle(page, networks):
-    page.get_by_role("tab", name="About this network").click()
-    folder = networks.sources[networks.default].folder
-    expect(page.locator("#card")).to_contain_text("Results")
-    for name, part in by_dataset(about.metrics_of(folder)["splits"]["test"]).items():
-        dice = part["final"]["lesion_images"]["dice"]["value"]
-        expect(page.locator("#card")).to_contain_text(f"{name}, test split")
-        expect(page.locator("#card")).to_contain_text(f"{dice:.3f}")
-    expect(page.locator("#figures img")).to_have_count(len(about.figures(folder)))
-    page.locator("#figures").scroll_into_view_if_needed()  # pictures load when they are seen
-    page.wait_for_function(
-        "[...document.querySelectorAll('#figures img')].every(image => image.naturalWidth > 300)"
-    )
-    expect(page.get_by_text("/gradio_api/mcp/")).to_be_visible()

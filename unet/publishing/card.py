@@ -276,9 +276,9 @@ def _data(info: BundleInfo) -> str:
     if any(source["name"] == BUSI["name"] for source in sources):
         parts.append(
             "BUSI holds many images more than once (Pawłowska et al., PMC10293973) and some with "
-            "contradicting labels, and names no patients: images of one patient that look "
-            "different may lie on two sides of the split. About half of them carry calipers or "
-            "text."
+            "contradicting labels (benign (433) is malignant (145); benign (437) is normal (34)), "
+            "and names no patients: images of one patient that look different may lie on two sides "
+            "of the split. About half of them carry calipers or text."
         )
     parts.append(
         "Images of one patient, where patients are known, and near-duplicates by perceptual hash "

@@ -42,7 +42,7 @@ def split_table(name: str, splits: dict[str, dict[str, Any]]) -> str:
     columns = [_scores(split) for split in splits.values()]
     rows = list(dict.fromkeys(row for column in columns for row in column))
     cases = {split["cases"] for split in splits.values()}
-    heads = list(splits) if len(splits) > 1 else [""]
+    heads = list(splits) if len(splits) > 1 else ["value [95 % interval]"]
     lines = [
         f"| {name}, {'/'.join(map(str, cases))} images | {' | '.join(heads)} |",
         "|---" * (len(splits) + 1) + "|",

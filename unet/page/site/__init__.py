@@ -132,8 +132,10 @@ def _bundled(folder: Path, single_file: bool) -> dict[str, bytes]:
         f"export function mountViewer(element, props, trigger, watch) {{\n{viewer}\n}}\n"
     )
     esbuild = str(HERE / "node_modules" / ".bin" / "esbuild")
+    charts = about.SCRIPT.read_text()
+    (folder / "charts.js").write_text(f"{charts}\nexport {{ drawCharts }};\n")
     common = ["--bundle", "--minify", "--target=es2022", "--log-level=error"]
-    common.append(f"--alias:viewer={folder / 'viewer.js'}")
+    common += [f"--alias:{name}={folder / name}.js" for name in ("viewer", "charts")]
     worker = ["worker.js", "--format=esm"]
     if single_file:  # a classic worker, which has no address; the runtime wants some, and asks none
         address = '--define:import.meta.url="http://nowhere.invalid/"'
@@ -247,7 +249,7 @@ def _page(
     config = {"networks": networks, "runtime": runtime, "examples": examples, "notice": NOTICE,
               "unfamiliar": UNFAMILIAR}  # fmt: skip
     templates = "\n".join(
-        f'<template data-network="{html.escape(bundle.name)}">{_about(bundle)}</template>'
+        f'<template data-network="{html.escape(bundle.name)}">{about.content(bundle)}</template>'
         for bundle in bundles
     )
     parts = {
@@ -262,13 +264,6 @@ def _page(
     for mark, content in parts.items():
         page = page.replace(mark, content, 1)
     return page
-
-
-def _about(bundle: Path) -> str:
-    """What the card says, as HTML; raw HTML in it stays text."""
-    from markdown_it import MarkdownIt
-
-    return MarkdownIt("commonmark", {"html": False}).enable("table").render(about.text(bundle))
 
 
 def _network(bundle: Path, info: BundleInfo) -> dict[str, Any]:
@@ -317,7 +312,8 @@ def _icon(size: int) -> bytes:
 
 
 def _style() -> str:
-    return (HERE / "site.css").read_text() + (VIEWER / "viewer.css").read_text()
+    paths = (HERE / "site.css", VIEWER / "viewer.css", about.STYLE)
+    return "".join(path.read_text() for path in paths)
 
 
 def _runtime(name: str) -> bytes:

@@ -4,6 +4,7 @@ import { zipSync } from "fflate";
 import { csv, findings, overlay, png, quoted } from "./downloads.js";
 import { Frames } from "./frames.js";
 import { readFile } from "./read.js";
+import { drawCharts } from "charts";
 import { mountViewer } from "viewer";
 
 const config = JSON.parse(document.querySelector("#config").textContent);
@@ -227,6 +228,7 @@ async function choose(name) {
     }
     ready("ready");
     find("#about").innerHTML = find(`template[data-network="${network.name}"]`).innerHTML;
+    drawCharts(find("#about"));
   } catch (error) {
     say(`${name} could not be loaded (${error.message}). Check the connection, then choose it again.`,
       true);

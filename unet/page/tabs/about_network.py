@@ -1,4 +1,4 @@
-"""The tab about the network: its card, figures, worst cases, and how to call the page."""
+"""The tab about the network: its numbers, charts and card, and how to call it from a program."""
 
 from __future__ import annotations
 
@@ -10,39 +10,37 @@ from unet.page import about
 from unet.page.served import Networks
 from unet.page.tabs import PRIVATE
 
+SHOW = """
+function show() {
+  element.querySelector("div").innerHTML = props.value || "";
+  drawCharts(element);
+}
+watch("value", show);
+show();
+"""
 
-def add(networks: Networks, chooser: gr.Dropdown) -> None:
-    """Add the tab's components."""
+
+def add(networks: Networks, chooser: gr.Dropdown, tab: gr.Tab) -> None:
+    """Add the tab's components; they are filled when it is opened and when a network is chosen."""
 
     def describe(name: str):
-        folder = networks.sources[name].folder
-        return about.text(folder), about.figures(folder), about.worst_cases(folder)
+        return about.content(networks.sources[name].folder)
 
     def how_to_call(request: gr.Request):
         return about.api(_public_address() or str(request.request.base_url))
 
-    text, figures, worst = describe(networks.default)
-    card = gr.Markdown(text, elem_id="card")
-    gallery = gr.Gallery(
-        figures,
-        label="Figures (choose one to enlarge it)",
-        columns=4,
-        height=320,
-        object_fit="contain",
-        interactive=False,
-        buttons=["fullscreen"],
-        elem_id="figures",
+    content = gr.HTML(
+        html_template="<div></div>",
+        css_template=about.STYLE.read_text(),
+        js_on_load=about.SCRIPT.read_text() + SHOW,
+        elem_id="about",
+        apply_default_css=False,
     )
-    table = gr.Dataframe(
-        worst,
-        headers=["case", "class", "Dice", "recall", "precision", "what is wrong"],
-        label="The worst test cases",
-        interactive=False,
-    )
-    gr.Markdown(about.data_faults())
-    calls = gr.Markdown()
-    chooser.change(describe, chooser, [card, gallery, table], **PRIVATE)
-    gr.on(None, how_to_call, None, calls, **PRIVATE)
+    with gr.Accordion("Use from a program", open=False):
+        calls = gr.Markdown()
+    for event in (tab.select, chooser.change):
+        event(describe, chooser, content, **PRIVATE)
+    tab.select(how_to_call, None, calls, show_progress="hidden", **PRIVATE)
 
 
 def _public_address() -> str | None:

@@ -1,0 +1,114 @@
+"""What the page says of a network, and how to call it from a program."""
+
+from __future__ import annotations
+
+import html
+import json
+from pathlib import Path
+
+from unet.errors import UserError
+from unet.page.about.charts import charts_of
+from unet.page.about.numbers import held_out_cases
+from unet.page.about.summary import summary_of
+from unet.publishing import card
+from unet.publishing.readme import metrics_of
+from unet.publishing.tables import by_dataset
+
+HERE = Path(__file__).parent
+SCRIPT, STYLE = HERE / "plots.js", HERE / "about.css"
+WORST = 10
+
+API = """While the page runs, from Python:
+
+```python
+from gradio_client import Client, handle_file
+
+client = Client("ADDRESS")
+mask, findings = client.predict(handle_file("ultrasound.png"), None, api_name="/segment")
+rows, archive = client.predict([handle_file("a.png"), handle_file("b.png")], api_name="/batch")
+```
+
+From a shell (upload, start, collect):
+
+```bash
+FILE=$(curl -s -F files=@ultrasound.png ADDRESS/gradio_api/upload | tr -d '[]"')
+DATA='{"data": [{"path": "'$FILE'", "meta": {"_type": "gradio.FileData"}}, 0.5]}'
+EVENT=$(curl -s ADDRESS/gradio_api/call/segment -H 'Content-Type: application/json' -d "$DATA" \\
+  | tr -d '{}" ' | cut -d: -f2)
+curl -sN ADDRESS/gradio_api/call/segment/$EVENT
+```
+
+The same tools are served over the Model Context Protocol at `ADDRESS/gradio_api/mcp/`.
+"""
+
+
+def label(name: str, bundle: Path) -> str:
+    """A network's name with its Dice on test lesions, for the chooser."""
+    try:
+        test = metrics_of(bundle)["splits"]["test"]
+        parts = by_dataset(test)
+        dice = ", ".join(
+            f"{part['final']['lesion_images']['dice']['value']:.2f}"
+            + (f" {dataset}" if len(parts) > 1 else "")
+            for dataset, part in parts.items()
+        )
+        return f"{name}: Dice {dice}"
+    except (KeyError, TypeError, ValueError):  # what came from the Hub may hold anything
+        return name
+
+
+def content(bundle: Path) -> str:
+    """What the page says of a network, as HTML: its numbers, its charts, then the card folded away.
+
+    Raw HTML in the card stays text. `drawCharts` of plots.js draws the charts.
+    """
+    charts = json.dumps(charts_of(bundle), allow_nan=False)
+    parts = [
+        summary_of(bundle),
+        f'<div class="charts" data-charts="{html.escape(charts)}"></div>',
+        *_folded_card(bundle),
+        _worst_cases(bundle),
+    ]
+    return f'<div class="about">{"".join(parts)}</div>'
+
+
+def _folded_card(bundle: Path) -> list[str]:
+    """What the model card says, a folded part for each of its headings."""
+    from markdown_it import MarkdownIt  # when the tab is opened, not at the start
+
+    try:
+        text = card.description_of(bundle)
+    except (UserError, OSError, LookupError, TypeError, ValueError, AttributeError):
+        return [f"<p><code>{html.escape(bundle.name)}</code> has no numbers that can be read.</p>"]
+    markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
+    parts = []
+    for section in f"\n{text}".split("\n## ")[1:]:
+        heading, _, body = section.partition("\n")
+        parts.append(_folded(html.escape(heading), markdown.render(body)))
+    return parts
+
+
+def _worst_cases(bundle: Path) -> str:
+    worst = sorted(held_out_cases(bundle), key=lambda case: case.dice)[:WORST]
+    if not worst:
+        return ""
+    heads = ("case", "class", "Dice", "recall", "precision", "what is wrong")
+    rows = (
+        (c.id, c.label, f"{c.dice:.3f}", f"{c.recall:.3f}", f"{c.precision:.3f}", c.diagnosis)
+        for c in worst
+    )
+    head = "".join(f'<th scope="col">{name}</th>' for name in heads)
+    body = "".join(
+        f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in rows
+    )
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    return _folded("The worst test cases", table)
+
+
+def _folded(heading: str, content: str) -> str:
+    return f'<details><summary>{heading}</summary><div class="inside">{content}</div></details>'
+
+
+def api(address: str) -> str:
+    """How to call the page from a program."""
+    return API.replace("ADDRESS", address.rstrip("/"))
