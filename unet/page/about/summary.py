@@ -89,7 +89,7 @@ def _compared(name: str, here: dict[str, float], paper: float, better: str, mean
     )
     interval = f"95 % interval {here['low']:.3f} to {here['high']:.3f}"
     return (
-        f'<section class="tile"><h3>{name}</h3><p class="value">{here["value"]:.3f}</p>'
+        f'<section class="tile"><h2>{name}</h2><p class="value">{here["value"]:.3f}</p>'
         f'<p class="verdict">{verdict}</p><div class="bars">{bars}</div>'
         f"<p>{meaning} {interval}.</p></section>"
     )
@@ -113,7 +113,7 @@ def _mistakes(parts: dict[str, dict[str, Any]]) -> list[str]:
             for data, share in shares.items()
         )
         tiles.append(
-            f'<section class="tile"><h3>{name}</h3>'
+            f'<section class="tile"><h2>{name}</h2>'
             f'<p class="value">{count} <small>of {of}</small></p>'
             f"<p>{said}: {each}.</p></section>"
         )
