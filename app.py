@@ -8,6 +8,10 @@ from pathlib import Path
 from unittest import mock
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+if __name__ == "__main__":
+    from unet.page.private import private_folder
+
+    os.environ["GRADIO_TEMP_DIR"] = str(private_folder())  # read while Gradio is imported
 
 # Gradio parses its own sources at every start, to write type stubs beside them; where a class has
 # no file it leaves that out. It is 40 % of its import.
