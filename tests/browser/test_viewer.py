@@ -115,7 +115,7 @@ def test_every_control_can_be_reached_by_tab_and_shows_focus(page, scan):
     upload(page, scan)
     page.locator("#viewer [data-mode=overlay]").focus()
     reached = []
-    for _ in range(18):
+    for _ in range(20):
         reached.append(
             page.evaluate("""(() => { const e = document.activeElement, d = e.dataset;
             return [d.tool || d.mode || d.download || e.name || e.className,
