@@ -21,10 +21,6 @@ MIN_PRESENCES = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 TOLERANCE = 0.002
 MAX_MISSED = 0.03
 """Share of a data set's lesions that rules may leave without a mask."""
-MAX_GATED = 0.01
-"""Share of a data set's lesions that a gate may take the mask from. It is less than `MAX_MISSED`,
-since a gate closes sooner abroad than where it was chosen: one that cost 3 % at home answered 21 %
-of another hospital's lesions with none."""
 MAX_UNNOTICED = 0.0
 """Share of a data set's lesions that a gate may answer with none, and not even with "unsure"."""
 CURVE = tuple(round(0.01 * step, 2) for step in range(101))
@@ -36,10 +32,12 @@ def choose_postprocessing(maps: list[Map]) -> PostProcessing:
     A lesion answered with "no lesion" costs more than a mask on a normal image. So first the
     threshold with the highest mean Dice of lesion images on the set where it is lowest; then, of
     the smallest regions and gates that leave at most `MAX_MISSED` of the lesions of each set
-    without a mask (or no more than there are without any rule), and of which the gates alone cost
-    at most `MAX_GATED`, those that mask fewest normal images on the set where they mask most. Of
-    rules that come within `TOLERANCE` of the best, those that do least win: what gains nothing
-    here may cost elsewhere.
+    without a mask (or no more than there are without any rule), those that mask fewest normal
+    images on the set where they mask most. Of rules that come within `TOLERANCE` of the best, those
+    that do least win: what gains nothing here may cost elsewhere.
+
+    A gate on learnt presence travels: with BUSI left out of the training, one of 0.3 took the mask
+    from 1.6 % of its lesions, and presence below 0.15 was said of 0.5 %.
     """
     sets = list(dict.fromkeys(m.case.dataset for m in maps))
     of = np.array([sets.index(m.case.dataset) for m in maps])
@@ -65,8 +63,7 @@ def choose_postprocessing(maps: list[Map]) -> PostProcessing:
         min_presence, min_peak, min_area = gates
         rules = PostProcessing(threshold, min_area, min_peak, min_presence)
         missed, masked = shares(rules)
-        without_gates, _ = shares(PostProcessing(threshold, min_area))
-        if (missed <= allowed).all() and (missed - without_gates <= MAX_GATED).all():
+        if (missed <= allowed).all():
             tried.append((masked, rules))
     best = min(masked for masked, _ in tried)
     chosen = next(rules for masked, rules in tried if masked <= best + TOLERANCE)

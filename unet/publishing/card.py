@@ -191,8 +191,7 @@ def _results(info: BundleInfo, metrics: dict[str, Any], *, pictures: bool) -> st
     how = "Chosen on validation, on the mean Dice of all images"
     if chosen_on := info.training.get("rules_chosen_on"):
         how = f"Chosen on validation cases of {chosen_on}, where rules may leave at most 3 % of "
-        how += "any set's lesions without a mask, or no more than the map leaves without any rule, "
-        how += "and gates may take the mask from at most 1 %"
+        how += "any set's lesions without a mask, or no more than the map leaves without any rule"
     parts = ["## Results"]
     names = {"test": "test split", "elsewhere": ELSEWHERE, "validation": "validation split"}
     for split, name in names.items():
