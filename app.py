@@ -79,7 +79,7 @@ def build_page(networks: Networks) -> gr.Blocks:
     networks.load_in_background(networks.default)
     with gr.Blocks(title="Breast ultrasound segmentation", delete_cache=(HOUR, HOUR)) as page:
         gr.Markdown(f"# Breast ultrasound segmentation\n{NOTICE}")
-        with gr.Row(equal_height=True):
+        with gr.Row():
             chooser = gr.Dropdown(
                 _choices(networks), value=networks.default, label="Network", elem_id="network",
                 scale=3,

@@ -14,6 +14,7 @@ import pytest
 from unet.data.cases import Dataset, read_mask
 from unet.data.sets import load_datasets
 from unet.data.splits import split_cases
+from unet.evaluation.rules import MIN_AREAS
 from unet.inference.bundle import read_info
 
 BUNDLES = sorted(p.parent for p in (Path(__file__).parents[1] / "weights").glob("*/unet.json"))
@@ -103,3 +104,8 @@ def test_the_graph_that_is_served_says_what_keras_says(bundle):
         apart += int((found.answer().mask != expected.answer().mask).sum())
         assert found.answer().confidence == expected.answer().confidence
     assert apart <= 2  # sums in another order: a probability may lie beyond half a level of the 255
+
+
+def test_no_lesion_is_smaller_than_what_rules_may_leave_out(busi):
+    shares = [read_mask(case).mean() for case in busi.cases if case.label != "normal"]
+    assert min(shares) > max(MIN_AREAS)

@@ -36,8 +36,8 @@ def choose_postprocessing(maps: list[Map]) -> PostProcessing:
     images on the set where they mask most. Of rules that come within `TOLERANCE` of the best, those
     that do least win: what gains nothing here may cost elsewhere.
 
-    A gate on learnt presence travels: with BUSI left out of the training, one of 0.3 took the mask
-    from 1.6 % of its lesions, and presence below 0.15 was said of 0.5 %.
+    A gate on learnt presence travels: with BUSI left out of the training (`train.py fit --leave-out
+    BUSI --input-size 128 --epochs 6`), one of 0.3 took the mask from 9 of its 582 lesions.
     """
     sets = list(dict.fromkeys(m.case.dataset for m in maps))
     of = np.array([sets.index(m.case.dataset) for m in maps])

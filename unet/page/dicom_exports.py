@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import io
 from copy import deepcopy
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -75,7 +75,6 @@ def segmentation(
         UserError: The picture came from no DICOM file, or from one that says too little.
         ValueError: The mask is not of the picture's size.
     """
-    from highdicom import UID
     from highdicom.seg import SegmentAlgorithmTypeValues, Segmentation, SegmentDescription
     from pydicom.sr.codedict import codes
 
@@ -96,13 +95,7 @@ def segmentation(
         pixel_array=mask,
         segmentation_type="BINARY",
         segment_descriptions=[lesion],
-        series_instance_uid=UID(),
-        series_number=SEGMENTATION_SERIES,
-        sop_instance_uid=UID(),
-        instance_number=1,
-        manufacturer=MAKER,
-        manufacturer_model_name=MAKER,
-        software_versions=unet.__version__,
+        **_made(SEGMENTATION_SERIES),
         device_serial_number=unet.__version__,  # required, and software has none
         content_label="LESION",
         content_description=NOTICE.split(". ")[0],
@@ -134,7 +127,6 @@ def secondary_capture(analysed: Analysed, mask: np.ndarray, drawn: Drawn = "AUTO
         UserError: The picture came from no DICOM file, or from one that says too little.
         ValueError: The mask is not of the picture's size.
     """
-    from highdicom import UID
     from highdicom.sc import SCImage
     from highdicom.sr import CodedConcept
     from pydicom.sr.codedict import codes
@@ -149,13 +141,7 @@ def secondary_capture(analysed: Analysed, mask: np.ndarray, drawn: Drawn = "AUTO
         coordinate_system="PATIENT",
         patient_orientation=("L", "F"),  # asked for; unknown, and taken out below
         study_instance_uid=header.StudyInstanceUID,
-        series_instance_uid=UID(),
-        series_number=OVERLAY_SERIES,
-        sop_instance_uid=UID(),
-        instance_number=1,
-        manufacturer=MAKER,
-        manufacturer_model_name=MAKER,
-        software_versions=unet.__version__,
+        **_made(OVERLAY_SERIES),
         series_description="Lesion overlay",
         pixel_spacing=picture.spacing_mm,
     )
@@ -170,6 +156,17 @@ def secondary_capture(analysed: Analysed, mask: np.ndarray, drawn: Drawn = "AUTO
     made.SourceImageSequence = [source]
     _copy(header, made, (*LOSSY, *LATERALITY, "BurnedInAnnotation", "RecognizableVisualFeatures"))
     return _file(made, header)
+
+
+def _made(series: int) -> dict[str, Any]:
+    """What is said of both objects' making: the first of a new series, by this project."""
+    from highdicom import UID
+
+    return {
+        "series_instance_uid": UID(), "series_number": series, "sop_instance_uid": UID(),
+        "instance_number": 1, "manufacturer": MAKER, "manufacturer_model_name": MAKER,
+        "software_versions": unet.__version__,
+    }  # fmt: skip
 
 
 def _header(picture: Picture) -> Dataset:

@@ -74,7 +74,7 @@ def shared_examples(folder: Path, temporary: Path) -> dict[str, Path]:
     """The examples in a folder that others may have, with a list of theirs, by path in the Space.
 
     Args:
-        folder: As `unet.page.analysis.read_examples` reads it.
+        folder: As `unet.images.examples.read_examples` reads it.
         temporary: Where the list is written.
     """
     path = folder / LIST

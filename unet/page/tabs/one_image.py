@@ -141,7 +141,7 @@ def add(networks: Networks, chooser: gr.Dropdown, local_examples: Path) -> None:
                 [(example.picture.pixels, example.caption) for example in examples],
                 label="Examples" if local else "Examples (generated phantoms)",
                 columns=2,
-                height=300,
+                height=330,
                 allow_preview=False,
                 format="png",
                 interactive=False,

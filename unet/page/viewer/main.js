@@ -2,7 +2,8 @@
 
 // What a person has done to the picture that is shown, kept while that one is: masks corrected, by
 // frame and network, and the size of a pixel.
-let work = { picture: null, editors: new Map(), calibrated: null };
+const untouched = (picture) => ({ picture, editors: new Map(), calibrated: null });
+let work = untouched(null);
 
 const MODES = ["overlay", "contour", "heat", "original", "mask", "agreement", "uncertainty"];
 const host = element.querySelector(".viewer");
@@ -89,9 +90,7 @@ async function show(value) {
   const scene = { series: value.series, width, height, bitmap, p8, prediction,
     own_spacing: value.spacing_mm, truth: truth ? truthOf(truth, width) : null,
     u8, warning: value.warning, seconds: value.seconds };
-  if (work.picture !== value.picture) {
-    work = { picture: value.picture, editors: new Map(), calibrated: null };
-  }
+  if (work.picture !== value.picture) work = untouched(value.picture);
   scene.frame = frameKey(value, p8);
   scene.editor = work.editors.get(scene.frame) || null;
   scene.sha256 = value.image_sha256;
@@ -142,12 +141,14 @@ function clear() {
   stage.ruler = [];
   find(".readout").textContent = "";
   stage.invalidate();
-  work = { picture: null, editors: new Map(), calibrated: null };
+  work = untouched(null);
   hand.choose(null);
   thresholdInput.disabled = true;
   host.dataset.state = "empty";
   host.dataset.loaded = "";
-  for (const name of ["truth", "downloads", "regions", "warning", "editing", "calibration"]) find(`.${name}`).hidden = true;
+  for (const name of ["truth", "downloads", "regions", "warning", "editing", "calibration"]) {
+    find(`.${name}`).hidden = true;
+  }
 }
 
 function setThreshold(value) {
