@@ -3,26 +3,36 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from unittest import mock
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 if __name__ == "__main__":
     from unet.page.private import private_folder
+    from unet.page.starting import check_address, said_in_a_sentence
 
-    os.environ["GRADIO_TEMP_DIR"] = str(private_folder())  # read while Gradio is imported
+    with said_in_a_sentence():  # both are read while Gradio is imported
+        check_address()
+        os.environ["GRADIO_TEMP_DIR"] = str(private_folder())
 
 # Gradio parses its own sources at every start, to write type stubs beside them; where a class has
 # no file it leaves that out. It is 40 % of its import.
 with mock.patch("inspect.getfile", side_effect=OSError):
     import gradio as gr
 
-from unet.errors import UserError
-from unet.inference.bundle import bundles_in, verify
-from unet.page import about
+from unet.inference.bundle import bundles_in, guide_in, verify
+from unet.page import about, serving
+from unet.page.kept import Kept
 from unet.page.served import Networks
-from unet.page.tabs import HOUR, PRIVATE, about_network, many_images, one_image
+from unet.page.tabs import (
+    PRIVATE,
+    about_network,
+    allow_fewer,
+    many_images,
+    one_image,
+    refuse_in_words,
+)
+from unet.page.uploads import Held
 from unet.publishing.card import NOTICE
 from unet.publishing.readme import best_first
 
@@ -77,7 +87,14 @@ LAUNCH = {
 def build_page(networks: Networks) -> gr.Blocks:
     """The page for some networks."""
     networks.load_in_background(networks.default)
-    with gr.Blocks(title="Breast ultrasound segmentation", delete_cache=(HOUR, HOUR)) as page:
+    kept, held = Kept(), Held()
+
+    def leave(request: gr.Request) -> None:
+        kept.close(request.session_hash)
+        held.leave(request.session_hash)
+
+    with gr.Blocks(title="Breast ultrasound segmentation") as page:
+        page.unload(leave)
         gr.Markdown(f"# Breast ultrasound segmentation\n{NOTICE}")
         with gr.Row():
             chooser = gr.Dropdown(
@@ -90,12 +107,14 @@ def build_page(networks: Networks) -> gr.Blocks:
         if os.environ.get("UNET_REPO"):
             _follow_hub(networks, chooser, status)
         with gr.Tab("One image"):
-            one_image.add(networks, chooser, EXAMPLES)
+            one_image.add(networks, kept, held, chooser, EXAMPLES)
         with gr.Tab("Many images"):
-            many_images.add(networks, chooser)
+            many_images.add(networks, held, chooser)
         with gr.Tab("About this network") as tab:
             about_network.add(networks, chooser, tab)
         one_image.add_endpoint(networks)
+    allow_fewer(page, "segment")
+    refuse_in_words(page)
     return page
 
 
@@ -134,22 +153,23 @@ def _choices(networks: Networks) -> list[tuple[str, str]]:
 
 def networks_here() -> Networks:
     """The bundle in UNET_WEIGHTS, or those in `weights/`, the best on validation first."""
+    guide = guide_in(ROOT / "weights")
     chosen = os.environ.get("UNET_WEIGHTS")
     if chosen:
-        return Networks([Path(chosen)])
-    return Networks(best_first(bundles_in(ROOT / "weights")))
+        return Networks([Path(chosen)], guide)
+    return Networks(best_first(bundles_in(ROOT / "weights")), guide)
 
 
 if __name__ == "__main__":
-    try:
+    with said_in_a_sentence():
         here = networks_here()
         verify(here.sources[here.default].folder, served=True)  # said now, not on the page
-    except UserError as error:
-        sys.exit(f"app.py: {error}")
     if os.environ.get("UNET_REPO"):
         here.follow_hub(os.environ["UNET_REPO"], os.environ.get("UNET_REVISION"))
     if os.environ.get("SPACES_ZERO_GPU"):  # such a Space must hold one function that asks for a GPU
         import spaces
 
         spaces.GPU(lambda: None)
-    build_page(here).launch(**LAUNCH)
+    page = build_page(here)
+    with said_in_a_sentence():
+        serving.launch(page, here, **LAUNCH)

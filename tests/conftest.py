@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -14,7 +15,7 @@ import pytest
 
 from tests import hub_server
 from tests.hub_server import WRITER, Hub
-from unet.config import ModelConfig, TrainConfig
+from unet.config import RECIPES, ModelConfig, TrainConfig
 from unet.images.phantom import write_dataset
 from unet.inference.postprocessing import PostProcessing
 from unet.inference.prediction import Network, Prediction
@@ -53,6 +54,25 @@ def tiny_bundle(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     folder = tmp_path_factory.mktemp("fit")
     fit([str(phantoms)], "unet", TINY, QUICK, out=folder / "tiny", run_dir=folder / "run")
     return folder / "tiny"
+
+
+@pytest.fixture(scope="session")
+def tiny_guide(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle of a small network that takes hints; it has learnt nothing."""
+    import keras
+
+    from unet.inference.keras_network import write_bundle
+    from unet.networks import build_network
+
+    keras.utils.set_random_seed(0)
+    model = replace(RECIPES["guided-unet"][0], input_size=32)
+    folder = tmp_path_factory.mktemp("guide") / model.name
+    folder.mkdir()
+    nothing = dict.fromkeys(("familiarity", "presence", "confidence", "commit"))
+    split = {name: [] for name in ("test", "validation", "train")}
+    write_bundle(folder, build_network(model), model=model, postprocessing=PostProcessing(),
+                 training={"data": "phantom"}, split=split, **nothing)  # fmt: skip
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,7 @@ ROOMS = {  # each may import those that it names, and `ANYWHERE`
     "images": set(),
     "networks": set(),
     "inference": {"images", "networks"},
+    "bulk": {"images", "inference"},
     "data": {"images", "inference"},
     "publishing": {"images", "inference", "networks"},
     "evaluation": {"data", "images", "inference", "publishing"},
@@ -22,7 +23,7 @@ ROOMS = {  # each may import those that it names, and `ANYWHERE`
         "data", "evaluation", "images", "inference", "networks", "publishing",
     },
 }  # fmt: skip
-ANYWHERE = {"config", "errors", "files", "provenance"}
+ANYWHERE = {"cluster", "config", "errors", "files", "provenance"}
 
 
 def modules_loaded_by(statement: str) -> set[str]:
@@ -72,6 +73,11 @@ def test_a_segmenter_needs_neither_keras_nor_tensorflow():
     loaded = modules_loaded_by(f"from unet import Segmenter; Segmenter.load({str(weights)!r})")
     assert "onnxruntime" in loaded
     assert not {"keras", "tensorflow", "h5py"} & loaded
+
+
+def test_segmenting_a_folder_needs_neither_keras_nor_tensorflow():
+    loaded = modules_loaded_by("import train, unet.bulk.run, unet.bulk.rows, unet.bulk.ray_data")
+    assert not {"keras", "tensorflow", "h5py", "ray", "pyarrow"} & loaded
 
 
 def imports_of(path: Path) -> set[str]:
@@ -141,6 +147,6 @@ def test_the_top_level_holds_what_was_agreed():
     top = {name.split("/")[0] for name in tracked if name}
     assert top <= {
         ".ci", ".gitattributes", ".gitignore", "LICENSE", "README.md", "app.py", "pyproject.toml",
-        "requirements-test.txt", "requirements-train.txt", "requirements.txt", "tests", "train.py",
-        "unet", "weights",
+        "requirements-cluster.txt", "requirements-hashed.txt", "requirements-test.txt",
+        "requirements-train.txt", "requirements.txt", "tests", "train.py", "unet", "weights",
     }  # fmt: skip

@@ -11,7 +11,7 @@ import pytest
 from unet import Segmenter
 from unet.evaluation.metrics import Confusion
 from unet.images.phantom import make_phantom
-from unet.inference.bundle import verify
+from unet.inference.bundle import guide_in, verify
 from unet.publishing import card, readme
 
 ROOT = Path(__file__).parents[1]
@@ -63,5 +63,6 @@ def test_the_readmes_results_are_the_bundles():
     text = (ROOT / "README.md").read_text()
     assert re.search(r"<!-- results: python train.py cards", text)
     shown = readme.best_first(BUNDLES)
-    results = readme.readme_results(shown, readme.comparison_in(ROOT / "weights"))
+    weights = ROOT / "weights"
+    results = readme.readme_results(shown, readme.comparison_in(weights), guide_in(weights))
     assert readme.update_readme(text, results) == text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 C = TypeVar("C")
@@ -17,6 +17,9 @@ LOSSES = ("cross_entropy", "cross_entropy_dice")
 PRECISIONS = ("float32", "mixed_bfloat16")
 KEPT = ("best", "last")
 TUNED = ("all", "shallow", "deep")
+MAX_WEIGHTS = 50_000_000  # of one convolution in each block
+MAX_INPUT_SIZE, MAX_FILTERS, MAX_KERNEL, MAX_BLOCKS = 2048, 4096, 15, 10
+"""Far above every network here; what is beyond them came from a damaged file."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,8 @@ class ModelConfig:
         strided: Whether convolutions with stride 2 halve the size, in place of pooling.
         channels: Some of `CHANNELS`, "grey" first: what the network computes of the grey image
             before its first block.
+        guided: Whether the network is also shown what a person points at, as two maps beside the
+            grey image: "lesion here" and "not here".
     """
 
     name: str = "unet"
@@ -56,6 +61,7 @@ class ModelConfig:
     kernel: int = 3
     strided: bool = False
     channels: tuple[str, ...] = ("grey",)
+    guided: bool = False
 
     def __post_init__(self) -> None:
         if len(self.filters) != len(self.dropout) or not self.filters:
@@ -63,6 +69,7 @@ class ModelConfig:
                 "ModelConfig: filters and dropout need one entry for each encoder block. "
                 f"Received: filters={self.filters}, dropout={self.dropout}"
             )
+        self._check_numbers()
         if self.encoder not in ENCODERS:
             raise ValueError(
                 f"ModelConfig: encoder must be one of {', '.join(ENCODERS)}. "
@@ -77,6 +84,32 @@ class ModelConfig:
             raise ValueError(
                 f"ModelConfig: channels must be grey, or it and some of {', '.join(CHANNELS[1:])} "
                 f"in this order. Received: {self.channels}"
+            )
+        if self.guided and self.encoder != "efficientnet-lite2":
+            raise ValueError(
+                "ModelConfig: only the encoder efficientnet-lite2 takes hints. "
+                f"Received: guided=True, encoder={self.encoder!r}"
+            )
+
+    def _check_numbers(self) -> None:
+        """Raise ValueError for numbers that no machine here would hold a network of."""
+        rates = (*self.dropout, self.bottleneck_dropout)
+        filters = (*self.filters, self.bottleneck_filters)
+        for name, values, least, most in (
+            ("input_size", [self.input_size], 1, MAX_INPUT_SIZE),
+            ("filters and bottleneck_filters", filters, 0, MAX_FILTERS),
+            ("dropout", rates, 0, 0.99),
+            ("kernel", [self.kernel], 1, MAX_KERNEL),
+        ):
+            if not all(least <= value <= most for value in values) or len(values) > MAX_BLOCKS + 1:
+                raise ValueError(
+                    f"ModelConfig: {name} must lie between {least} and {most}, for at most "
+                    f"{MAX_BLOCKS} blocks. Received: {list(values)!r:.80}"
+                )
+        if self.kernel**2 * sum(count**2 for count in filters) > MAX_WEIGHTS:
+            raise ValueError(
+                "ModelConfig: kernel and filters ask for more weights than any network here has. "
+                f"Received: kernel={self.kernel}, filters={filters!r:.80}"
             )
 
 
@@ -154,6 +187,29 @@ class TrainConfig:
                 )
 
 
+EFFICIENTNET_UNET = ModelConfig(
+    name="efficientnet-unet",
+    encoder="efficientnet-lite2",
+    input_size=160,
+    filters=(32, 48, 64, 128),
+    dropout=(0.0, 0.0, 0.1, 0.1),
+    bottleneck_filters=0,
+    bottleneck_dropout=0.0,
+    flip_averaging=True,
+)
+EFFICIENTNET_TRAINING = TrainConfig(
+    epochs=12,
+    batch_size=16,
+    weight_decay=0.01,
+    loss="cross_entropy_dice",
+    pretrained=True,
+    strong=True,
+    pieces=True,
+    normals=2,
+    presence=True,
+    keep="last",
+)
+
 RECIPES = {
     "unet": (ModelConfig(), TrainConfig()),
     # The paper's network changed in one thing each, as its "next steps" and sources name them.
@@ -193,29 +249,10 @@ RECIPES = {
         ModelConfig(name="convmixformer-unet", encoder="convmixformer"),
         TrainConfig(),
     ),
-    "efficientnet-unet": (
-        ModelConfig(
-            name="efficientnet-unet",
-            encoder="efficientnet-lite2",
-            input_size=160,
-            filters=(32, 48, 64, 128),
-            dropout=(0.0, 0.0, 0.1, 0.1),
-            bottleneck_filters=0,
-            bottleneck_dropout=0.0,
-            flip_averaging=True,
-        ),
-        TrainConfig(
-            epochs=12,
-            batch_size=16,
-            weight_decay=0.01,
-            loss="cross_entropy_dice",
-            pretrained=True,
-            strong=True,
-            pieces=True,
-            normals=2,
-            presence=True,
-            keep="last",
-        ),
+    "efficientnet-unet": (EFFICIENTNET_UNET, EFFICIENTNET_TRAINING),
+    "guided-unet": (
+        replace(EFFICIENTNET_UNET, name="guided-unet", guided=True, input_size=128),
+        replace(EFFICIENTNET_TRAINING, epochs=8),
     ),
 }
 """Networks by name, each with the settings it is trained with unless others are given."""

@@ -15,7 +15,8 @@ import app
 from tests.browser.site import ready, served
 from unet import Segmenter
 from unet.images.phantom import make_phantom
-from unet.inference.bundle import bundles_in
+from unet.inference.bundle import bundles_in, guide_in
+from unet.page import serving
 from unet.page.served import Networks
 from unet.page.site import build_site
 from unet.publishing.readme import best_first
@@ -35,9 +36,18 @@ def segmenter(networks) -> Segmenter:
 
 
 @pytest.fixture(scope="session")
-def address(networks) -> Iterator[str]:
+def upload_folder(tmp_path_factory) -> Iterator[Path]:
+    """Where the page keeps what is given to it; no other process does."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("uploads")
+        patch.setenv("GRADIO_TEMP_DIR", str(folder))
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def address(networks, upload_folder) -> Iterator[str]:
     page = app.build_page(networks)
-    _, url, _ = page.launch(prevent_thread_lock=True, quiet=True, **app.LAUNCH)
+    url = serving.launch(page, networks, prevent_thread_lock=True, quiet=True, **app.LAUNCH)
     yield url
     page.close()
 
@@ -98,7 +108,8 @@ def page(open_page) -> Page:
 def site_folder(tmp_path_factory) -> Path:
     """The page without a server, of the bundles here."""
     out = tmp_path_factory.mktemp("site") / "site"
-    build_site(best_first(bundles_in(app.ROOT / "weights")), out)
+    weights = app.ROOT / "weights"
+    build_site(best_first(bundles_in(weights)), out, guide=guide_in(weights))
     return out
 
 

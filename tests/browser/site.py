@@ -33,12 +33,17 @@ def _npm_answers() -> bool:
 needs_npm = pytest.mark.skipif(not _npm_answers(), reason="needs npm and its registry")
 
 
+def free_port() -> int:
+    """A port of this machine that nobody listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
 @contextmanager
 def served(folder: Path) -> Iterator[str]:
     """The address of a folder that `python -m http.server` serves."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     process = subprocess.Popen(
         [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1", "-d", str(folder)],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,

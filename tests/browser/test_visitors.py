@@ -12,6 +12,7 @@ from playwright.sync_api import expect
 import app
 from tests.browser.steps import VIEWER, upload
 from unet import Segmenter
+from unet.page import serving
 from unet.page.served import Networks, Source
 
 
@@ -65,10 +66,11 @@ def following(browser, monkeypatch):
     monkeypatch.setenv("UNET_REPO", "user/net")
     networks = Networks([app.ROOT / "weights" / "efficientnet-unet"])
     blocks = app.build_page(networks)
-    _, url, _ = blocks.launch(prevent_thread_lock=True, quiet=True, **app.LAUNCH)
+    url = serving.launch(blocks, networks, prevent_thread_lock=True, quiet=True, **app.LAUNCH)
     context = browser.new_context()
     page = context.new_page()
     page.goto(url)
+    page.wait_for_selector("#viewer canvas")
     page.wait_for_selector("#upload input[type=file]", state="attached")
     yield page, networks
     context.close()

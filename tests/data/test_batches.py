@@ -125,14 +125,3 @@ def test_cases_are_shown_as_often_as_asked_and_say_if_there_is_a_lesion(data):
     x, y = next(iter(evaluation_batches(images, masks, 7, presence=True)))
     assert list(y["presence"][:, 0].numpy() > 0) == [case != 2 for case in range(N)]
     np.testing.assert_array_equal(x, images)
-
-
-def test_each_case_says_whether_its_mask_counts(data):
-    outlined = np.arange(N) % 3 > 0
-    batches = training_batches(
-        *data, batch_size=4, seed=0, augmentation=None, outlined=outlined, presence=True
-    )
-    for image, _, weights in itertools.islice(batches, 2):
-        assert list(weights["presence"].numpy()) == [1.0] * len(image)
-        shown = tags([(image.numpy(), None)])
-        assert list(weights["probability"].numpy()) == [float(outlined[case]) for case in shown]

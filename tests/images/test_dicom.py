@@ -124,11 +124,35 @@ def test_the_spacing_of_the_largest_b_mode_region_is_used(tmp_path):
 def test_pixel_spacing_is_used_without_regions_and_nonsense_is_not(tmp_path):
     path = write(tmp_path / "a.dcm", RAMP, PixelSpacing=[0.3, 0.1])
     assert read_picture(path).spacing_mm == (0.3, 0.1)
-    path = write(tmp_path / "b.dcm", RAMP, PixelSpacing=[0, 0])
-    assert read_picture(path).spacing_mm is None
+    for nonsense in ([0, 0], [0.3, 0.1, 0.2], [0.3], [1e30, 0.1]):
+        path = write(tmp_path / "b.dcm", RAMP, PixelSpacing=nonsense)
+        assert read_picture(path).spacing_mm is None
     seconds = region(20, 0.01, 0.01, PhysicalUnitsXDirection=4)  # an M-mode region
     path = write(tmp_path / "c.dcm", RAMP, SequenceOfUltrasoundRegions=[seconds])
     assert read_picture(path).spacing_mm is None
+
+
+@pytest.mark.parametrize("missing", ["Red", "Blue"])
+def test_a_palette_without_one_of_its_colours_is_a_sentence(tmp_path, missing):
+    names = [f"{name}PaletteColorLookupTable" for name in ("Red", "Green", "Blue")]
+    table = np.arange(256, dtype=np.uint16) * 257
+    tags = {f"{name}Data": table.tobytes() for name in names if not name.startswith(missing)}
+    tags |= {f"{name}Descriptor": [256, 0, 16] for name in names}
+    empty = {f"{missing}PaletteColorLookupTableData": b""}
+    path = write(
+        tmp_path / "scan.dcm", RAMP, PhotometricInterpretation="PALETTE COLOR", **tags, **empty
+    )
+    with pytest.raises(ImageError, match=r"scan\.dcm: "):
+        read_picture(path)
+
+
+def test_an_element_of_an_unknown_kind_is_a_sentence(tmp_path):
+    path = write(tmp_path / "scan.dcm", RAMP)
+    content = path.read_bytes()
+    syntax = content.index(b"\x02\0\x10\0UI")
+    path.write_bytes(content[: syntax + 4] + b"QI" + content[syntax + 6 :])
+    with pytest.raises(ImageError, match=r"a DICOM file that is damaged"):
+        read_picture(path)
 
 
 @pytest.mark.parametrize("kept", [140, 400, 600])
@@ -215,6 +239,13 @@ def test_a_frame_that_is_larger_than_its_file_says_is_not_decoded(tmp_path, kind
         frame, syntax = frame.replace(b"\xff\xc0", b"\xff\xf7"), JPEGLSLossless
     path = encapsulated(tmp_path / "bomb", frame, syntax, 10, 10)
     with pytest.raises(ImageError, match="10×10 pixels by its header, its picture 500×600"):
+        read_picture(path)
+
+
+def test_a_frame_of_very_many_scans_is_not_decoded(tmp_path):
+    frame = b"\xff\xd8" + 100 * b"\xff\xda\0\0" + b"\xff\xd9"
+    path = encapsulated(tmp_path / "slow", frame, JPEGBaseline8Bit, 10, 10)
+    with pytest.raises(ImageError, match="a JPEG of too many scans"):
         read_picture(path)
 
 

@@ -23,6 +23,18 @@ def test_a_lesion_is_one_piece_darker_than_what_surrounds_it():
             assert phantom.image[phantom.mask].mean() < 0.7 * phantom.image[ring].mean()
 
 
+def test_a_lesion_shows_as_much_of_itself_as_its_contrast_says():
+    def darker(contrast: float) -> float:
+        phantom = make_phantom(3, "benign", contrast=contrast)
+        ring = ndimage.binary_dilation(phantom.mask, iterations=15) & ~phantom.mask
+        return 1 - phantom.image[phantom.mask].mean() / phantom.image[ring].mean()
+
+    assert darker(1) > darker(0.5) > darker(0.2) > 0
+    np.testing.assert_array_equal(
+        make_phantom(3, "benign", contrast=0.2).mask, make_phantom(3, "benign").mask
+    )
+
+
 def test_a_normal_phantom_has_no_lesion():
     assert not make_phantom(0, "normal").mask.any()
 

@@ -106,6 +106,16 @@ def test_a_huge_picture_is_refused_before_it_is_decoded(tmp_path, side):
         read_image(path)
 
 
+def test_a_jpeg_of_very_many_scans_is_refused_before_it_is_decoded(tmp_path):
+    path = save(tmp_path / "scan.jpg", Image.fromarray(RAMP), progressive=True)
+    content = path.read_bytes()
+    assert read_image(path).shape == RAMP.shape
+    last = content[content.rfind(b"\xff\xda") : -2]
+    path.write_bytes(content[:-2] + 1000 * last + content[-2:])
+    with pytest.raises(ImageError, match=r"scan\.jpg: a JPEG of too many scans"):
+        read_image(path)
+
+
 def test_a_format_that_was_not_promised_is_refused(tmp_path):
     path = save(tmp_path / "scan.gif", Image.fromarray(RAMP))
     with pytest.raises(ImageError, match="not an image"):

@@ -1,3 +1,4 @@
+import hashlib
 import json
 import shutil
 import subprocess
@@ -5,10 +6,14 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
+from onnx import helper
 
 from tests.conftest import TINY
+from tests.inference.test_graph import graph_of
 from unet import Segmenter
+from unet.config import to_dict
 from unet.inference.bundle import BundleError, bundles_in, read_info, replacing, verify
 from unet.inference.presence import Presence
 
@@ -142,11 +147,59 @@ def test_a_unet_json_that_cannot_be_meant_is_refused(copy, changes, message):
         read_info(copy)
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("[" * 100_000, "nested too deeply"),
+        ('{"schema": 1, "model": {"bottleneck_dropout": 1' + "0" * 400 + "}}", "is not a bundle's"),
+        ('{"schema": "' + "x" * 10_000 + '"}', "this version reads 1"),
+        ('{"schema": NaN}', "NaN is no number of JSON"),
+        ("[]", "is not a bundle's"),
+        (b"\xff\xfe", "is not a bundle's"),
+        ('"' + "x" * 51_000_000 + '"', "larger than any"),
+    ],
+    ids=["nested", "huge number", "long", "not a number", "list", "no text", "large"],
+)
+def test_a_unet_json_that_is_damaged_is_a_sentence_of_bounded_length(tmp_path, content, message):
+    content = content if isinstance(content, bytes) else content.encode()
+    (tmp_path / "unet.json").write_bytes(content)
+    with pytest.raises(BundleError, match=message) as error:
+        read_info(tmp_path)
+    assert len(str(error.value)) < 300 + 2 * len(str(tmp_path))
+
+
+@pytest.mark.parametrize("value", [None, 7, "abc", {}])
+def test_a_table_of_hashes_that_does_not_name_the_weights_is_refused(copy, value):
+    hashes = read_info(copy).sha256
+    del hashes["model.weights.h5"]
+    edit(copy, sha256=hashes if value is None else hashes | {"model.weights.h5": value})
+    with pytest.raises(BundleError, match=r"says no hash of model\.weights\.h5"):
+        Segmenter.load(copy)
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_a_presence_of_no_numbers_is_refused(copy, number):
+    presence = Presence(("bottleneck_relu_2",), np.full(16, number, np.float32), 0.0)
+    edit(copy, presence=presence.to_dict())
+    with pytest.raises(BundleError, match="presence is not made of finite numbers"):
+        read_info(copy)
+
+
 def test_weights_of_another_shape_are_refused(copy):
     info = read_info(copy)
     model = {"name": "tiny", "input_size": 32, "filters": [4, 16], "dropout": [0.1, 0.1]}
     older(copy, model=model)
     assert verify(copy).model != info.model
+    with pytest.raises(BundleError, match="does not fit the network"):
+        Segmenter.load(copy)
+
+
+def test_weights_that_are_damaged_are_a_sentence(copy):
+    content = (copy / "model.weights.h5").read_bytes().replace(b"SNOD", b"SNOT")  # tables of names
+    (copy / "model.weights.h5").write_bytes(content)
+    hashes = read_info(copy).sha256 | {"model.weights.h5": hashlib.sha256(content).hexdigest()}
+    edit(copy, sha256=hashes)
+    older(copy)
     with pytest.raises(BundleError, match="does not fit the network"):
         Segmenter.load(copy)
 
@@ -171,11 +224,36 @@ def test_a_presence_that_does_not_fit_the_network_is_refused(copy, presence):
         Segmenter.load(copy)
 
 
+@pytest.mark.parametrize("batch", [1, "B"], ids=["fixed batch", "outside"])
+def test_a_graph_that_cannot_be_run_is_found_when_it_is_loaded(copy, batch):
+    identity = helper.make_node("Add", ["image", "one"], ["probability"])
+    one = helper.make_tensor("one", onnx.TensorProto.FLOAT, [], [2.0])
+    content = graph_of(identity, shape=(batch, 32, 32, 1), tensors=[one])
+    (copy / "model.onnx").write_bytes(content)
+    info = read_info(copy)
+    model = to_dict(info.model) | {"flip_averaging": True}
+    hashes = info.sha256 | {"model.onnx": hashlib.sha256(content).hexdigest()}
+    edit(copy, sha256=hashes, model=model, presence=None, familiarity=None)
+    with pytest.raises(BundleError, match=r"cannot be run|lies outside \[0, 1\]"):
+        Segmenter.load(copy)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"input_size": 10**9}, {"filters": [10**8, 8]}, {"bottleneck_filters": -1}, {"kernel": 99999},
+     {"bottleneck_dropout": 1e300}, {"filters": [4] * 99, "dropout": [0.1] * 99},
+     {"filters": [4000, 4000], "kernel": 15}],
+    ids=str,
+)  # fmt: skip
+def test_numbers_that_no_machine_holds_a_network_of_are_refused(copy, changes):
+    edit(copy, model=to_dict(read_info(copy).model) | changes)
+    with pytest.raises(BundleError, match="ModelConfig: "):
+        read_info(copy)
+
+
 def test_the_downloadable_config_is_never_deserialised(copy):
     (copy / "config.json").write_text("{not json")
     hashes = read_info(copy).sha256
-    import hashlib
-
     hashes["config.json"] = hashlib.sha256(b"{not json").hexdigest()
     edit(copy, sha256=hashes)
     assert Segmenter.load(copy).name == "tiny"

@@ -1,3 +1,8 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import onnx
 import pytest
@@ -77,6 +82,57 @@ def test_what_is_no_network_is_refused(content, message):
         Graph(content)
 
 
+NODE = helper.make_node
+LARGE = helper.make_tensor("sizes", TensorProto.INT64, [4], [1, 1000, 1000, 1000])
+
+
+@pytest.mark.parametrize(
+    ("nodes", "shape", "message"),
+    [
+        ([SIGMOID], (1, 8, 8, 1), "cannot be run"),  # asked for two images
+        ([NODE("ReduceMax", ["image"], ["probability"])], ("B", 8, 8, 1), "to be (2, 8, 8, 1)"),
+        ([NODE("IsNaN", ["image"], ["probability"])], ("B", 8, 8, 1), "cannot be run|float32"),
+        ([NODE("Log", ["image"], ["probability"])], ("B", 8, 8, 1), "not made of finite"),
+        ([NODE("Exp", ["image"], ["one"]), NODE("Exp", ["one"], ["probability"])],
+         ("B", 8, 8, 1), r"lies outside [0, 1]"),
+        ([NODE("ConstantOfShape", ["sizes"], ["zeros"]), NODE("ReduceMax", ["zeros"], ["none"]),
+          NODE("Add", ["image", "none"], ["probability"])], ("B", 8, 8, 1), "cannot be run"),
+    ],
+    ids=["fixed batch", "other shape", "other type", "infinite", "no probability", "huge"],
+)  # fmt: skip
+def test_a_graph_that_fails_or_gives_something_else_is_a_sentence(nodes, shape, message):
+    with pytest.raises(GraphError) as error:
+        Graph(graph_of(*nodes, shape=shape, tensors=[LARGE]))(np.zeros((2, 8, 8, 1), np.float32))
+    assert any(part in str(error.value) for part in message.split("|"))
+    assert "/" not in str(error.value).replace("ReduceMax", "")
+
+
+def test_a_graph_that_repeats_itself_is_refused():
+    body = helper.make_graph([], "body", [], [])
+    loop = NODE("Loop", ["", ""], ["probability"], body=body)
+    with pytest.raises(GraphError, match=r"repeats itself \(Loop\)"):
+        Graph(graph_of(loop))
+
+
+def test_sparse_weights_are_not_read():
+    one = helper.make_tensor("w", TensorProto.FLOAT, [1], [1.0])
+    at = helper.make_tensor("at", TensorProto.INT64, [1], [0])
+    model = onnx.load_model_from_string(graph_of(SIGMOID))
+    model.graph.sparse_initializer.append(helper.make_sparse_tensor(one, at, [10**12]))
+    with pytest.raises(GraphError, match="sparse weights"):
+        Graph(model.SerializeToString())
+
+
+def test_a_graph_that_takes_too_long_is_stopped(monkeypatch):
+    monkeypatch.setattr("unet.inference.graph.RUN_S", 0.0)
+    names = [f"x{i}" for i in range(3000)]
+    nodes = [NODE("Cos", [a], [b]) for a, b in zip(["image", *names], names)]
+    nodes.append(NODE("Sigmoid", names[-1:], ["probability"]))
+    graph = Graph(graph_of(*nodes, shape=("B", 512, 512, 1)))
+    with pytest.raises(GraphError, match="cannot be run"):
+        graph(np.zeros((1, 512, 512, 1), np.float32))
+
+
 def test_the_graph_in_a_bundle_gives_what_keras_gives(tiny_bundle):
     from unet.inference.bundle import read_info
     from unet.inference.graph import GRAPH
@@ -90,3 +146,15 @@ def test_the_graph_in_a_bundle_gives_what_keras_gives(tiny_bundle):
     assert set(found) == set(expected) > {"probability"}
     for name, values in expected.items():
         np.testing.assert_allclose(found[name], values, atol=1e-5)
+
+
+def test_the_runtime_tells_its_maker_nothing(tmp_path):
+    bundle = Path(__file__).parents[2] / "weights" / "unet"
+    program = f"from unet import Segmenter; Segmenter.load({str(bundle)!r})"
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("ORT_", "XDG_"))}
+    subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=bundle.parents[1], env=environment | {"HOME": str(tmp_path)}, check=True,
+    )  # fmt: skip
+    left = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert left == []  # an identifier of the device, where it may tell

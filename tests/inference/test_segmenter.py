@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from unet.inference.confidence import Confidence
 from unet.inference.postprocessing import PostProcessing, quantise
+from unet.inference.prediction import Network
+from unet.inference.segmenter import Segmenter
 
 
 @pytest.mark.parametrize("size", [(40, 70), (719, 1048), (1, 1), (3, 500)])
@@ -111,3 +114,11 @@ def test_flip_averaging_treats_left_and_right_alike():
     for ours, theirs in ((found.p8, mirrored.p8), (found.u8, mirrored.u8)):
         np.testing.assert_allclose(theirs[:, ::-1].astype(int), ours, atol=1)
     assert found.u8.max() > 0
+
+
+def test_a_network_of_one_view_has_no_confidence_whatever_its_bundle_says():
+    def run(batch):
+        return {"probability": batch}
+
+    segmenter = Segmenter(run, 8, Network("net"), PostProcessing(), confidence=Confidence())
+    assert segmenter.examine(np.zeros((9, 9), np.uint8)).answer().confidence is None

@@ -1,12 +1,14 @@
 """Frames of a clip, kept without their pictures."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
+import pytest
 
 from tests.conftest import predicted
 from tests.images.test_dicom import write
-from unet.images.reading import read_picture
+from unet.images.reading import Picture, read_picture
 from unet.page.analysis import Analysed
 from unet.page.clips import frame_ms, pack
 from unet.page.kept import Kept
@@ -41,7 +43,7 @@ def test_frames_go_together_and_nothing_comes_back_without_the_file(tmp_path):
     kept.put(replace(analysed(path, 0), id="other", series="other"))
     assert kept.get("a1").picture.frame == 1
     assert kept.packed("a1").clip_path == str(path)
-    kept.drop("a0")
+    kept.drop_series("clip")
     assert [kept.packed(name) is None for name in ("a0", "a1", "a2", "other")] == [True] * 3 + [
         False
     ]
@@ -62,3 +64,11 @@ def test_how_long_a_frame_lasts_is_read_where_it_is_said(tmp_path):
     timed = write(tmp_path / "timed.dcm", FRAMES, frames=3, FrameTime=40)
     assert frame_ms(read_picture(timed)) == 40
     assert frame_ms(read_picture(write(tmp_path / "clip.dcm", FRAMES, frames=3))) is None
+
+
+@pytest.mark.parametrize(
+    "time", [0, -40, 10**400, float("inf"), float("nan"), "soon", [1, 2], None]
+)
+def test_a_time_that_cannot_be_meant_is_none(time):
+    assert frame_ms(Picture(FRAMES[0], header=SimpleNamespace(FrameTime=time))) is None
+    assert frame_ms(Picture(FRAMES[0], header=SimpleNamespace(FrameTime=40))) == 40

@@ -12,7 +12,8 @@ from pathlib import Path
 import highdicom
 import numpy as np
 import pytest
-from pydicom import Dataset, dcmread
+from pydicom import DataElement, Dataset, dcmread
+from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import (
     ExplicitVRLittleEndian,
@@ -291,3 +292,24 @@ def test_no_other_export_carries_the_patients_identity(source):
             re.sub(rb"/CreationDate.*|/ID \[.*", b"", make(of, answer)) for of in (analysed, bare)
         )
         assert with_header == without, make
+
+
+@pytest.mark.parametrize("name", ["SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID"])
+def test_several_uids_where_one_is_meant_are_a_sentence(tmp_path, name):
+    path = write_ultrasound(tmp_path / "scan.dcm", [PHANTOM.image], **{name: ["1.2", "1.3"]})
+    with pytest.raises(UserError, match=f"lacks {name}, or has several where one is meant"):
+        segmentation(analysed_from(path), PHANTOM.mask)
+
+
+@pytest.mark.parametrize(
+    ("name", "vr", "value"),
+    [("FrameOfReferenceUID", "UI", ["1.2", "1.3"]), ("LossyImageCompression", "US", 7)],
+)
+def test_an_element_that_is_something_else_is_left_out(tmp_path, name, vr, value):
+    path = write_ultrasound(tmp_path / "scan.dcm", [PHANTOM.image])
+    dataset = dcmread(path)
+    dataset[name] = DataElement(tag_for_keyword(name), vr, value)
+    dataset.save_as(path)
+    for make in (segmentation, secondary_capture):
+        made = dcmread(io.BytesIO(make(analysed_from(path), PHANTOM.mask)))
+        assert made.get(name) != dataset[name].value

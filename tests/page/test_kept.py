@@ -9,9 +9,9 @@ from unet.page.analysis import Analysed
 from unet.page.kept import Kept
 
 
-def analysed(name: str, side: int = 10) -> Analysed:
+def analysed(name: str, side: int = 10, series: str = "series") -> Analysed:
     pixels = np.zeros((side, side), np.uint8)
-    return Analysed(name, "series", Picture(pixels), predicted(pixels), 0.1)
+    return Analysed(name, series, Picture(pixels), predicted(pixels), 0.1)
 
 
 def test_the_oldest_go_when_all_together_take_too_much():
@@ -25,14 +25,26 @@ def test_the_oldest_go_when_all_together_take_too_much():
 
 def test_nothing_is_kept_longer_than_its_time_and_nothing_that_was_dropped():
     kept = Kept(seconds=0.2)
-    kept.put(analysed("a"))
+    kept.put(analysed("a", series="first"))
     kept.put(analysed("b"))
-    kept.drop("a")
+    kept.drop_series("first")
     assert kept.get("a") is None
     assert kept.get("b") is not None
     time.sleep(0.25)
     assert kept.get("b") is None
     assert kept.get(None) is None
+
+
+def test_a_visitor_who_leaves_takes_each_answer_for_their_picture_along_and_no_others():
+    kept = Kept()
+    kept.open("ann", "first")
+    kept.open("ben", "other")
+    for name, series in (("a", "first"), ("with truth", "first"), ("b", "other")):
+        kept.put(analysed(name, series=series))
+    kept.close("ann")
+    kept.close("whoever")
+    assert [kept.get(name) is None for name in ("a", "with truth", "b")] == [True, True, False]
+    assert not kept.is_wanted("ann", "first")
 
 
 def test_only_the_picture_and_the_request_asked_for_last_are_wanted():

@@ -13,7 +13,10 @@ import httpx2
 import pytest
 
 import app
+from tests.browser.site import free_port
 from unet.page.private import LOCK, NAME, private_folder
+
+PATIENT = b"\x89PNG of a patient"
 
 
 @pytest.fixture
@@ -21,7 +24,8 @@ def start(tmp_path, tiny_bundle):
     """Starts the page with its temporary files in `tmp_path`; gives process and address."""
     started = []
 
-    def run(port: int) -> tuple[subprocess.Popen, str]:
+    def run() -> tuple[subprocess.Popen, str]:
+        port = free_port()
         environment = os.environ | {
             "TMPDIR": str(tmp_path), "GRADIO_SERVER_PORT": str(port),
             "UNET_WEIGHTS": str(tiny_bundle),
@@ -49,15 +53,17 @@ def start(tmp_path, tiny_bundle):
 
 
 def uploads(folder: Path) -> list[Path]:
-    return list(folder.glob(f"{NAME}*/**/scan.png"))
+    assert not list(folder.glob("**/*scan*")), "what a person calls a file is on disk"
+    files = (path for path in folder.glob(f"{NAME}*/**/*") if path.is_file())
+    return [path for path in files if path.read_bytes() == PATIENT]
 
 
 def test_uploads_lie_in_a_private_folder_and_go_with_the_page(start, tmp_path):
     def give(address: str) -> None:
-        files = [("files", ("scan.png", b"\x89PNG of a patient"))]
+        files = [("files", ("scan.png", PATIENT))]
         assert httpx2.post(f"{address}/gradio_api/upload", files=files).status_code == 200
 
-    process, address = start(7941)
+    process, address = start()
     give(address)
     (kept,) = uploads(tmp_path)
     folder = next(parent for parent in kept.parents if parent.parent == tmp_path)
@@ -66,10 +72,10 @@ def test_uploads_lie_in_a_private_folder_and_go_with_the_page(start, tmp_path):
     process.wait()
     assert uploads(tmp_path) == [kept]
 
-    process, address = start(7942)
+    process, address = start()
     assert uploads(tmp_path) == []
     give(address)
-    other, _ = start(7943)  # a second page takes nothing from the first
+    other, _ = start()  # a second page takes nothing from the first
     assert len(uploads(tmp_path)) == 1
     other.kill()
     other.wait()
@@ -87,3 +93,14 @@ def test_a_folder_without_a_lock_is_a_leftover_and_a_held_one_is_not(tmp_path):
     assert not left.exists()
     private_folder(tmp_path)
     assert (mine / LOCK).exists()
+
+
+@pytest.mark.parametrize("day", [-1, 1])
+def test_a_folder_from_a_day_that_is_not_yet_is_a_leftover_too(tmp_path, day):
+    left = tmp_path / f"{NAME}left"  # its page was killed, then the clock was set back
+    left.mkdir()
+    os.utime(left, (time.time() + day * 86400,) * 2)
+    fresh = tmp_path / f"{NAME}fresh"
+    fresh.mkdir()
+    private_folder(tmp_path)
+    assert (left.exists(), fresh.exists()) == (False, True)

@@ -1,5 +1,8 @@
 import shutil
 
+import pytest
+
+from unet.errors import UserError
 from unet.page.served import Networks
 
 
@@ -20,4 +23,7 @@ def test_one_that_cannot_be_loaded_is_said_and_the_others_serve(tiny_bundle, tmp
     assert networks.is_settled("broken")
     assert "it cannot be loaded, choose another one" in networks.status("broken")
     assert "sha256 differs" in capsys.readouterr().err
+    with pytest.raises(UserError, match=r"^The network broken cannot be loaded") as error:
+        networks.get("broken")
+    assert "/" not in str(error.value)
     assert networks.get("tiny").name == "tiny"

@@ -1,9 +1,11 @@
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 
 import train
+from tests.training.test_remote import assert_same_trainings
 from unet.inference.bundle import read_info
 from unet.publishing import card
 from unet.training import ablation
@@ -16,16 +18,32 @@ def found(phantoms, tiny_bundle, tmp_path_factory):
     """What `train.py ablate` writes, of a tiny network and two trainings."""
     folder = tmp_path_factory.mktemp("ablation")
     copy = shutil.copytree(tiny_bundle, folder / "tiny")
+    content = ablated(copy, phantoms, folder / "run")
+    assert (copy / "README.md").read_text() == card.card_of(copy)
+    return content, folder / "run"
+
+
+def ablated(bundle: Path, data: Path, run_dir: Path, *words: str) -> dict:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in (("TRAININGS", CHANGES), ("SIZE", 32), ("EPOCHS", 1)):
             patch.setattr(ablation, name, value)
-        words = ["ablate", "--weights", str(copy), "--data", str(phantoms)]
-        assert train.main([*words, "--run-dir", str(folder / "run")]) == 0
-    assert (copy / "README.md").read_text() == card.card_of(copy)
-    return json.loads((copy / "ablation.json").read_text())
+        places = ["--weights", str(bundle), "--data", str(data), "--run-dir", str(run_dir)]
+        assert train.main(["ablate", *places, *words]) == 0
+    return json.loads((bundle / "ablation.json").read_text())
+
+
+def test_ray_gives_the_same_rows(found, phantoms, tiny_bundle, tmp_path):
+    pytest.importorskip("ray")
+    content, run_dir = found
+    copy = Path(shutil.copytree(tiny_bundle, tmp_path / "tiny"))
+    again = ablated(copy, phantoms, tmp_path / "run", "--ray", "local")
+    assert_same_trainings(tmp_path / "run", run_dir)
+    assert again["after_the_network"] == content["after_the_network"]
+    assert [row["what"] for row in again["training"]] == list(CHANGES)
 
 
 def test_the_whole_is_scored_as_the_evaluation_scores_it(found, tiny_bundle):
+    found, _ = found
     metrics = json.loads((tiny_bundle / "metrics.json").read_text())["splits"]["validation"]
     whole = found["after_the_network"][0]
     for part, name in (("all", "all_images"), ("lesion", "lesion_images")):
@@ -34,6 +52,7 @@ def test_the_whole_is_scored_as_the_evaluation_scores_it(found, tiny_bundle):
 
 
 def test_differences_are_to_the_whole(found):
+    found, _ = found
     rows = found["after_the_network"]
     for row in rows[1:]:
         difference = row["dice_all"]["value"] - rows[0]["dice_all"]["value"]
@@ -44,7 +63,8 @@ def test_differences_are_to_the_whole(found):
 
 
 def test_the_card_shows_every_row(found, tiny_bundle):
+    found, _ = found
     metrics = json.loads((tiny_bundle / "metrics.json").read_text())
-    text = card.model_card(read_info(tiny_bundle), metrics, None, found)
+    text = card.model_card(read_info(tiny_bundle), metrics, ablation=found)
     for row in (*found["after_the_network"], *found["training"]):
         assert f"\n| {row['what']} | " in text

@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 import train
+from tests.training.test_remote import assert_same_trainings
 from unet.config import RECIPES
 from unet.data.sets import load_datasets
 from unet.images.phantom import make_phantom
@@ -65,6 +66,33 @@ def test_phantoms_are_compared_whole(found):
     assert network["milliseconds"] > 0
 
 
+def test_ray_gives_the_same_numbers(found, small, tmp_path):
+    pytest.importorskip("ray")
+    folder, content = found
+    words = [*WORDS, "--data", "phantom", "--names", "unet", "watershed", "--ray", "local"]
+    places = ["--out", str(tmp_path / "c.json"), "--run-dir", str(tmp_path / "runs")]
+    assert train.main([*words, *places]) == 0
+    assert_same_trainings(tmp_path / "runs", folder / "runs")
+    again = json.loads((tmp_path / "c.json").read_text())["networks"]["unet"]["test"]["dice"]
+    assert again["value"] == pytest.approx(
+        content["networks"]["unet"]["test"]["dice"]["value"], abs=0.01
+    )
+
+
+def test_on_a_cluster_what_others_start_from_is_trained_first(
+    small, phantoms, tmp_path, other_phantoms, monkeypatch
+):
+    waves = []
+    monkeypatch.setattr(comparison, "finish", lambda _, runs, them: waves.append(set(them)))
+    field = comparison.Field(load_datasets([phantoms, other_phantoms], 32))
+    them = comparison.contenders(32, 1, "float32")
+    chosen = {name: them[name] for name in ("unet", "unet-tuned-all", "unet-tuned-deep")}
+    comparison._train_on_cluster("auto", comparison.Runs(field, tmp_path), chosen, 1)
+    assert waves == [
+        {"unet, seed 0", "source, seed 0"}, {"unet-tuned-all, seed 0", "unet-tuned-deep, seed 0"},
+    ]  # fmt: skip
+
+
 def test_what_is_finished_is_not_done_again_and_what_is_new_is_added(
     found, small, monkeypatch, phantoms, tmp_path
 ):
@@ -119,7 +147,7 @@ def test_fine_tuning_starts_from_the_other_data_set_and_leaves_layers_as_they_ar
     assert content["networks"]["unet"]["elsewhere"]["cases"] > 0
     field = comparison.Field(load_datasets([phantoms, other_phantoms], 32))
     tuned = comparison.contenders(32, 1, "mixed_bfloat16")["unet-tuned-shallow"]
-    network = comparison.Runs(field, tmp_path / "runs")._trained("unet-tuned-shallow", tuned, 0)
+    network = comparison.Runs(field, tmp_path / "runs").train("unet-tuned-shallow", tuned, 0)
     source = build_network(tuned.model)
     source.load_weights(tmp_path / "runs" / "source" / "seed-0" / "network.weights.h5")
     for layer in network.network.layers:
@@ -154,7 +182,7 @@ def test_more_images_an_epoch_are_fewer_epochs(small, phantoms, tmp_path, monkey
     runs = comparison.Runs(field, tmp_path)
     them = comparison.contenders(32, 40, "float32")
     for name in ("unet", "unet-balanced"):
-        runs._trained(name, them[name], 0)
+        runs.train(name, them[name], 0)
     lesions = field.dataset.masks[field.parts["train"]].any(axis=(1, 2, 3)).sum()
     normals = len(field.parts["train"]) - lesions
     assert epochs["unet"] == 40

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import QUICK, TINY, predicted
+from tests.training.test_remote import assert_same_trainings
 from unet import Segmenter
 from unet.config import to_dict
 from unet.data.cases import DatasetError, read_mask
@@ -18,7 +19,9 @@ from unet.inference.postprocessing import PostProcessing
 from unet.publishing import card
 from unet.publishing.tables import interval
 from unet.training import cross_validation
+from unet.training import examples as examples_module
 from unet.training.checkpoint import RunError
+from unet.training.recipe import same_recipe
 from unet.training.workflow import cross_validate, fit, keep_what_still_holds
 
 LAST = replace(QUICK, keep="last", epochs=2)
@@ -78,7 +81,8 @@ def test_a_network_is_scored_on_none_of_the_cases_it_learnt_from(
         for c in dataset.cases
         for truth in [read_mask(c)]
     }
-    for stand_in in (train, segmenter_without_rules, probability_maps):
+    monkeypatch.setattr(examples_module, "train", train)
+    for stand_in in (segmenter_without_rules, probability_maps):
         monkeypatch.setattr(cross_validation, stand_in.__name__, stand_in)
     monkeypatch.setattr(cross_validation, "choose_postprocessing", choose)
     _, rows = cross_validation.cross_validate(
@@ -101,6 +105,19 @@ def test_it_resumes_and_refuses_other_folds(validated, phantoms, tmp_path):
     assert again["final"] == summary["final"]
     with pytest.raises(RunError, match="other data"):
         cross_validate([str(phantoms)], "unet", TINY, LAST, folds=2, resume=True, **places)
+
+
+def test_ray_gives_the_same_results(validated, phantoms, tmp_path):
+    pytest.importorskip("ray")
+    folder, _, rows = validated
+    places = {"out": tmp_path / "out", "run_dir": tmp_path / "run"}
+    cross_validate([str(phantoms)], "unet", TINY, LAST, folds=3, ray="local", **places)
+    assert_same_trainings(tmp_path / "run", folder / "run")
+    with open(tmp_path / "out" / "cross_validation.csv", newline="") as file:
+        again = list(csv.DictReader(file))
+    assert [(row["id"], row["split"]) for row in again] == [(r["id"], r["split"]) for r in rows]
+    with pytest.raises(RunError, match="Add --resume"):
+        cross_validate([str(phantoms)], "unet", TINY, LAST, folds=3, ray="local", **places)
 
 
 def test_results_do_not_go_to_a_bundle_of_another_recipe(tiny_bundle, phantoms, tmp_path):
@@ -131,6 +148,23 @@ def test_results_outlive_a_training_anew_of_the_same_recipe_only(validated, tiny
     other.mkdir()
     keep_what_still_holds(old, other, replace(recipe, model=replace(TINY, filters=(4, 4))))
     assert [path.name for path in other.iterdir()] == ["ablation.json"]
+
+
+def test_results_of_smaller_networks_are_of_the_recipe_and_the_card_says_so(validated, tiny_bundle):
+    _, summary, _ = validated
+    info = read_info(tiny_bundle)
+    larger = {"config": to_dict(replace(LAST, epochs=LAST.epochs + 5, warmup_epochs=2))}
+    info = replace(
+        info, training=info.training | larger, model=replace(info.model, input_size=64, name="new")
+    )
+    assert same_recipe(summary, info)
+    assert not same_recipe(summary | {"data": "another"}, info)
+    assert not same_recipe(summary, replace(info, model=replace(info.model, filters=(4, 4))))
+    other = {"config": to_dict(replace(LAST, loss="cross_entropy_dice"))}
+    assert not same_recipe(summary, replace(info, training=info.training | other))
+    metrics = json.loads((tiny_bundle / "metrics.json").read_text())
+    text = card.model_card(info, metrics, summary)
+    assert f"smaller (at 32×32, {LAST.epochs} epochs)" in text
 
 
 def test_a_finished_fit_that_is_resumed_keeps_the_ablation(tiny_bundle, phantoms, tmp_path):

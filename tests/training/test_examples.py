@@ -20,14 +20,3 @@ def test_whole_images_come_twice_as_often_as_pieces_and_normals_as_often_as_said
     with_lesion = more.masks[pieces].any(axis=(1, 2, 3))
     # One with and one without for each lesion, one without for each normal.
     assert with_lesion.sum() == (~with_lesion).sum() - (~lesion).sum()
-
-
-def test_pieces_without_a_lesion_teach_if_there_is_one_but_not_where(phantoms):
-    dataset = load_datasets([phantoms], 32)
-    indices = list(range(len(dataset.cases)))
-    assert examples_of(dataset, indices, replace(QUICK, pieces=True)).outlined is None
-    both = examples_of(dataset, indices, replace(QUICK, pieces=True, presence=True))
-    lesion = both.masks.any(axis=(1, 2, 3))
-    assert both.outlined[: len(indices)].all()
-    assert list(both.outlined[len(indices) :]) == list(lesion[len(indices) :])
-    assert not both.outlined.all()

@@ -9,8 +9,10 @@ from tests.conftest import QUICK, TINY
 from unet.data.sets import load_datasets
 from unet.errors import UserError
 from unet.images.phantom import make_phantom
+from unet.inference.bundle import read_info
+from unet.publishing.tables import interval, leave_out_table
 from unet.training import leave_out as module
-from unet.training.workflow import leave_out
+from unet.training.leave_out import leave_out
 
 LAST = replace(QUICK, keep="last", epochs=1)
 
@@ -57,13 +59,27 @@ def test_the_left_out_set_is_scored_and_never_learnt_from(other, phantoms, tmp_p
     theirs = [i for i, case in enumerate(dataset.cases) if case.dataset == "elsewhere"]
     for image in learnt[0].images:
         assert (np.abs(dataset.images[theirs] - image).max(axis=(1, 2, 3)) > 1e-3).all()
-    found = json.loads((tmp_path / "out" / "leave_out.json").read_text())["left_out"]["Elsewhere"]
-    scored = np.load(tmp_path / "run" / "maps.npz")["ids"]
+    found = json.loads((tmp_path / "out" / "leave_out.json").read_text())["left_out"]["elsewhere"]
+    bundle = tmp_path / "run" / "bundle"
+    scored = read_info(bundle).split["left_out"]
     assert found["cases"] == len(scored) < 8  # its test cases are for the final report alone
     assert all(name.startswith("elsewhere/") for name in scored)
     assert found["lesions"] == sum(int(name[-1]) < 6 for name in scored)
     final = found["final"]["lesion_images_without_mask"]
     assert found["lesions_answered_none"] == final["count"]
+    assert found["gates"]["missed"] <= max(0.03, final["value"])
+
+    table = leave_out_table(json.loads((tmp_path / "out" / "leave_out.json").read_text()))
+    dice = interval(found["final"]["lesion_images"]["dice"])
+    assert f"| elsewhere | {found['cases']} | {dice} |" in table
+
+    # Where one goes on from a network, it must not have seen what is left out.
+    places["run_dir"] = tmp_path / "run again"
+    leave_out(data, "unet", TINY, config, left_out="Elsewhere", start=bundle, **places)
+    assert read_info(tmp_path / "run again" / "bundle").training["start"]["name"] == "tiny"
+    places["run_dir"] = tmp_path / "not run"
+    with pytest.raises(UserError, match=f"has seen images of {phantoms.name}"):
+        leave_out(data, "unet", TINY, config, left_out=phantoms.name, start=bundle, **places)
 
 
 def test_what_would_choose_an_epoch_on_what_is_left_is_refused(other, phantoms, tmp_path):

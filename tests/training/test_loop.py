@@ -2,6 +2,7 @@ import csv
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -75,6 +76,34 @@ def test_a_stopped_run_ends_as_a_run_that_was_not_stopped(data, tmp_path, monkey
     np.testing.assert_allclose(numbers(parts.history), numbers(whole.history), rtol=1e-4, atol=1e-5)
     for a, b in zip(whole.network.get_weights(), parts.network.get_weights()):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk of 12 MB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", str(folder)]
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("only root may mount a small disk")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_full_disk_loses_one_epoch_and_nothing_else(data, small_disk, monkeypatch):
+    def fill_after_first(self, epoch, logs=None):
+        on_epoch_end(self, epoch, logs)
+        (small_disk / "filler").write_bytes(bytes(shutil.disk_usage(small_disk).free - 500_000))
+
+    on_epoch_end = EpochEnd.on_epoch_end
+    run = small_disk / "run"
+    with monkeypatch.context() as patched:
+        patched.setattr(EpochEnd, "on_epoch_end", fill_after_first)
+        with pytest.raises(RunError, match=r"the disk has 0 MB left, .* go on with --resume"):
+            train(TINY, QUICK, *data, run)
+    assert [row["epoch"] for row in rows(run)] == ["1"]
+    (small_disk / "filler").unlink()
+    assert len(train(TINY, QUICK, *data, run, resume=True).history) == QUICK.epochs
 
 
 def test_a_run_is_not_overwritten_and_not_resumed_with_other_settings(data, tmp_path):

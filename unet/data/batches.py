@@ -70,7 +70,6 @@ def training_batches(
     first_epoch: int = 0,
     augmentation: Augmentation | None = MILD,
     repeats: np.ndarray | None = None,
-    outlined: np.ndarray | None = None,
     presence: bool = False,
 ) -> tf.data.Dataset:
     """Endless batches, epoch after epoch; every case so often an epoch, the last batch kept.
@@ -84,19 +83,15 @@ def training_batches(
         augmentation: How images are warped with their masks and changed in grey values; None for
             as they are.
         repeats: int `(N,)`, how often each case is shown an epoch; once if None.
-        outlined: bool `(N,)`, whether its mask counts in the loss; needs `presence`. All do if
-            None.
         presence: Whether batches say too if there is a lesion.
 
     Returns:
         Pairs of float32 `(B, S, S, 1)`: images in [0, 1], masks 0 or 1. With `presence`, in place
         of the masks a dict: "probability", the masks, and "presence", float32 `(B, 1)`, 0 or 1.
-        With `outlined`, third, a dict of the losses' weights of the same names, float32 `(B,)`.
     """
     once = np.ones(len(images), int) if repeats is None else repeats
     shown = tf.constant(np.repeat(np.arange(len(images)), once))
     count = len(shown)
-    counts = None if outlined is None else tf.constant(outlined, tf.float32)
     images, masks = tf.constant(images), tf.constant(masks)
 
     def one_epoch(epoch):  # scalar int64
@@ -110,9 +105,7 @@ def training_batches(
             if augmentation is not None:
                 key = tf.stack([tf.cast(seed, tf.int64), epoch * count + tf.cast(place, tf.int64)])
                 image, mask = augmented(image, mask, key, augmentation)
-            if counts is None:
-                return image, _answers(mask) if presence else mask
-            return image, _answers(mask), {"probability": counts[index], "presence": 1.0}
+            return image, _answers(mask) if presence else mask
 
         return one_case
 

@@ -125,6 +125,33 @@ def _point(axes: Any, name: str, number: int, cost: float, found: dict[str, Any]
         axes.plot([cost] * len(found["by_seed"]), found["by_seed"], "_", color=colour)
 
 
+def clicks(found: dict[str, Any], cases: str, path: Path) -> None:
+    """Dice over clicks by data set, with intervals, and region growing from the first click.
+
+    Args:
+        found: As `unet.evaluation.clicks.pointing_summary` gives it.
+        cases: Which they are.
+        path: Where the figure goes.
+    """
+    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+    axes = figure.subplots()
+    for number, (name, one) in enumerate(found.items()):
+        colour, dice = f"C{number}", one["dice"]
+        at = range(len(dice))
+        value, low, high = ([point[key] for point in dice] for key in ("value", "low", "high"))
+        axes.plot(at, value, "o-", color=colour, label=f"{name}, {one['lesions']} lesions")
+        axes.fill_between(at, low, high, color=colour, alpha=0.15, linewidth=0)
+        axes.plot(1, one["grown"]["value"], "x", color=colour, label="region growing, 1 click")
+    axes.set(
+        title=f"Simulated people, {cases}",
+        xlabel="clicks", ylabel="Dice, lesion images",
+        xticks=list(at),
+    )  # fmt: skip
+    axes.legend(frameon=False, loc="lower right")
+    _clean(axes)
+    _save(figure, path)
+
+
 def predictions(examples: list[dict[str, Any]], title: str, path: Path) -> None:
     """Images beside truth, probability and agreement, a row an example.
 

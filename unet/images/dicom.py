@@ -13,8 +13,18 @@ import numpy as np
 import pydicom
 import pydicom.filereader
 from pydicom.encaps import get_frame
-from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi_lut, pixel_array
-from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, JPEGExtended12Bit, RLELossless
+from pydicom.multival import MultiValue
+from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi_lut
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    RLELossless,
+)
+
+from unet.images.decoders import decoded
+from unet.images.jpeg import has_too_many_scans
 
 CENTIMETRES = 3
 """Physical units code of an ultrasound region (PS3.3, C.8.5.5.1.15)."""
@@ -22,6 +32,8 @@ START_OF_FRAME = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
 """Markers of a JPEG or JPEG-LS frame header (ITU-T T.81, table B.1; T.87)."""
 HEADER = slice(0x00080000, 0x00300000)
 """Tags of patient, study, series, equipment and image; not of pixels, overlays or raw data."""
+MAX_SPACING_MM = 100
+"""What no pixel is as high or wide as, in millimetres: a number beyond it is not meant."""
 TWO_DIMENSIONAL = 1
 """Spatial format code of a B-mode region (PS3.3, C.8.5.5.1.1)."""
 
@@ -54,14 +66,14 @@ def read_frame(
         _check(dataset, frame, max_pixels)
         _check_compressed(dataset, syntax, frame)
         pixels = _pixels(dataset, frame)
+        if pixels.shape not in (
+            (dataset.Rows, dataset.Columns),
+            (dataset.Rows, dataset.Columns, 3),
+        ):
+            raise DicomError("its colours are not red, green and blue. Export it as PNG.")
         return pixels, _spacing_mm(dataset), _frames(dataset), _header(dataset)
     except DicomError:
         raise
-    except NotImplementedError:  # pydicom's word for a syntax that no decoder here reads
-        raise DicomError(
-            f"its pixels are compressed as {UID(syntax).name}, which is not read here. Export it "
-            "as uncompressed DICOM or PNG."
-        ) from None
     except Exception as error:  # pydicom and its decoders raise many kinds on malformed files
         raise DicomError(
             f"a DICOM file that is damaged or of an unknown kind ({type(error).__name__}). "
@@ -86,19 +98,28 @@ def _check_compressed(dataset: pydicom.Dataset, syntax: UID, frame: int) -> None
     if not syntax.is_encapsulated:
         return
     if syntax == JPEGExtended12Bit and dataset.BitsStored > 8:
-        raise NotImplementedError
+        raise _not_read(syntax)
     rows, columns = int(dataset.Rows), int(dataset.Columns)
     data = get_frame(dataset.PixelData, frame, number_of_frames=_frames(dataset))
     if syntax == RLELossless:
         if _inflated(data) > 2 * rows * columns * dataset.SamplesPerPixel * _bytes(dataset) + 64:
             raise DicomError("its pixels are more than its size says. Export it again.")
         return
+    if syntax in (JPEGBaseline8Bit, JPEGExtended12Bit) and has_too_many_scans(data):
+        raise DicomError("its picture is a JPEG of too many scans. Export it again.")
     inside = _size_inside(data)
     if inside is not None and inside != (rows, columns):
         raise DicomError(
             f"it is {columns}×{rows} pixels by its header, its picture {inside[1]}×{inside[0]}. "
             "Export it again."
         )
+
+
+def _not_read(syntax: UID) -> DicomError:
+    return DicomError(
+        f"its pixels are compressed as {syntax.name[:80]}, which is not read here. Export it as "
+        "uncompressed DICOM or PNG."
+    )
 
 
 def _bytes(dataset: pydicom.Dataset) -> int:
@@ -151,9 +172,12 @@ def _header(dataset: pydicom.Dataset) -> pydicom.Dataset:
 
 def _pixels(dataset: pydicom.Dataset, frame: int) -> np.ndarray:
     """uint8 `(H, W)` or `(H, W, 3)`."""
-    array = pixel_array(dataset, index=frame)  # YBR becomes RGB here
+    try:
+        array = decoded(dataset, frame)  # YBR becomes RGB here
+    except NotImplementedError:  # pydicom's word for a syntax that no decoder here reads
+        raise _not_read(dataset.file_meta.TransferSyntaxUID) from None
     if dataset.PhotometricInterpretation == "PALETTE COLOR":
-        array = apply_color_lut(array, dataset)
+        array = apply_color_lut(array, dataset)[..., :3]  # a fourth is how opaque it is
         return _to_8_bits(array, 0, np.iinfo(array.dtype).max)
     if array.ndim == 3:
         return _to_8_bits(array, 0, 2**dataset.BitsStored - 1)
@@ -198,11 +222,11 @@ def _spacing_mm(dataset: pydicom.Dataset) -> tuple[float, float] | None:
     if regions:
         region = max(regions, key=_region_area)
         spacing = (abs(region.PhysicalDeltaY) * 10, abs(region.PhysicalDeltaX) * 10)
-    elif dataset.get("PixelSpacing"):
-        spacing = tuple(float(value) for value in dataset.PixelSpacing)
     else:
-        return None
-    return spacing if min(spacing) > 0 else None
+        given = dataset.get("PixelSpacing")
+        spacing = tuple(map(float, given)) if isinstance(given, MultiValue) else ()
+    likely = len(spacing) == 2 and all(0 < side < MAX_SPACING_MM for side in spacing)
+    return spacing if likely else None
 
 
 def _region_area(region: pydicom.Dataset) -> int:

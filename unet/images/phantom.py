@@ -43,13 +43,17 @@ class Phantom:
     kind: Kind
 
 
-def make_phantom(seed: int, kind: Kind, height: int = 400, width: int = 500) -> Phantom:
+def make_phantom(
+    seed: int, kind: Kind, height: int = 400, width: int = 500, contrast: float = 1.0
+) -> Phantom:
     """Make a case; the same arguments give the same pixels.
 
     Args:
         seed: Any non-negative integer.
         kind: One of `KINDS`.
         height, width: Size in pixels, at least 64 each.
+        contrast: How much of itself the lesion shows, from 0, where there is nothing to see but in
+            the mask, to 1.
 
     Raises:
         ValueError: Unknown kind or too small a size.
@@ -64,8 +68,9 @@ def make_phantom(seed: int, kind: Kind, height: int = 400, width: int = 500) -> 
     attenuation_db = np.zeros((height, width))
     if kind != "normal":
         mask = _lesion_mask(random, height, width, kind, layers)
-        echo_db = _with_lesion(random, echo_db, mask, kind)
-        attenuation_db = _behind_lesion(random, mask, kind)
+        lesion_db = _with_lesion(random, echo_db, mask, kind)
+        echo_db = echo_db + contrast * (lesion_db - echo_db)
+        attenuation_db = contrast * _behind_lesion(random, mask, kind)
     depth = np.linspace(0, 1, height)[:, None]
     attenuation_db = attenuation_db + random.uniform(8, 16) * depth**1.5
     envelope = _speckle(random, height, width, echo_db - attenuation_db)

@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from unet.errors import UserError
+from unet.images.jpeg import has_too_many_scans
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -34,7 +35,11 @@ class ImageError(UserError):
 
     def __init__(self, reason: str, name: str = ""):
         super().__init__(f"{name}: {reason}" if name else reason)
-        self.reason = reason
+        self.reason, self._name = reason, name
+
+    def about(self, name: str) -> str:
+        """The message with what people call the file, where it names one."""
+        return f"{name}: {self.reason}" if self._name else self.reason
 
 
 @dataclass(frozen=True)
@@ -68,7 +73,7 @@ def read_picture(path: str | Path, frame: int = 0) -> Picture:
         ImageError: As `read_image`.
     """
     path = Path(path)
-    if not _is_dicom(path):
+    if not has_dicom_mark(path):
         return Picture(read_image(path))
     from unet.images.dicom import (  # pydicom is slow to import, and seldom needed
         DicomError,
@@ -106,6 +111,8 @@ def read_image(path: str | Path) -> np.ndarray:
     try:
         with Image.open(path, formats=FORMATS) as image:
             _check_size(path.name, image)
+            if image.format in ("JPEG", "MPO") and has_too_many_scans(path.read_bytes()):
+                raise ImageError("a JPEG of too many scans. Export it as PNG.", path.name)
             image.load()
             return _to_array(path.name, ImageOps.exif_transpose(image))
     except ImageError:
@@ -122,7 +129,7 @@ def read_image(path: str | Path) -> np.ndarray:
         ) from error
 
 
-def _is_dicom(path: Path) -> bool:
+def has_dicom_mark(path: Path) -> bool:
     """Whether the file has DICOM's mark behind its preamble."""
     if not path.is_file():
         return False

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -33,6 +34,8 @@ T = TypeVar("T")
 
 SCHEMA = 1
 WEIGHTS = "model.weights.h5"
+MAX_INFO_BYTES = 50_000_000
+"""Of `unet.json`: a hundred times what names every case of several data sets."""
 KERAS_FILES = ("config.json", "metadata.json", WEIGHTS)
 
 
@@ -117,6 +120,17 @@ def _aside(folder: Path) -> Path:
     return folder.with_name(f".{folder.name}.replaced")
 
 
+def guide_in(folder: Path) -> Path | None:
+    """The bundle in a folder whose network is shown what a person points at; None if none is."""
+    for bundle in bundles_in(folder):
+        try:
+            if read_info(bundle).model.guided:
+                return bundle
+        except BundleError:  # whoever wants that one is told
+            continue
+    return None
+
+
 def bundles_in(folder: Path) -> list[Path]:
     """The bundles in a folder such as `weights/`, by name."""
     for aside in folder.glob(".*.replaced"):
@@ -153,16 +167,17 @@ def read_info(folder: str | Path) -> BundleInfo:
     path = folder / "unet.json"
     if not path.is_file():
         known = [bundle.name for bundle in bundles_in(folder.parent)]
-    if not path.is_file():
         raise BundleError(
             f"{folder} is not a bundle: it has no unet.json. "
             + (f"Bundles beside it: {', '.join(known)}." if known else "Run train.py fit first.")
         )
+    if path.stat().st_size > MAX_INFO_BYTES:
+        raise BundleError(f"{path} is larger than any unet.json. Fetch the bundle again.")
     try:
-        values = json.loads(path.read_text())
+        values = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_number)
         if values["schema"] != SCHEMA:
             raise BundleError(
-                f"{path} has schema {values['schema']!r}; this version reads {SCHEMA}. "
+                f"{path} has schema {values['schema']!r:.40}; this version reads {SCHEMA}. "
                 "Update the project."
             )
         return BundleInfo(
@@ -175,12 +190,28 @@ def read_info(folder: str | Path) -> BundleInfo:
             confidence=_optional(partial(from_dict, Confidence), values.get("confidence")),
             commit=values["commit"],
             versions=dict(values["versions"]),
-            sha256=dict(values["sha256"]),
+            sha256=_hashes_in(values),
         )
     except BundleError:
         raise
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except RecursionError:  # its own words are Python's
+        raise BundleError(f"{path} is not a bundle's unet.json: it is nested too deeply.") from None
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise BundleError(f"{path} is not a bundle's unet.json: {error!r:.200}") from error
+
+
+def _no_number(name: str) -> float:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def _hashes_in(values: dict[str, Any]) -> dict[str, str]:
+    """The table of hashes, which names at least the weights: they name the network."""
+    found = dict(values["sha256"])
+    wrong = {WEIGHTS: "missing"} | found
+    wrong = [name for name, value in wrong.items() if not re.fullmatch("[0-9a-f]{64}", str(value))]
+    if wrong:
+        raise ValueError(f"sha256 says no hash of {', '.join(map(str, wrong))}")
+    return found
 
 
 def _optional(read: Callable[[Any], T], value: Any) -> T | None:

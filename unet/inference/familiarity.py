@@ -35,11 +35,14 @@ class Familiarity:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Familiarity:
-        """What `to_dict` gave; ValueError, KeyError or TypeError for anything else."""
+        """What `to_dict` gave; ValueError, KeyError, TypeError or OverflowError else."""
         mean = np.frombuffer(base64.b64decode(values["mean"]), "<f4")
         precision = np.frombuffer(base64.b64decode(values["precision"]), "<f4")
         square = precision.reshape(len(mean), len(mean))
-        return cls(str(values["layer"]), mean, square, float(values["limit"]))
+        limit = float(values["limit"])
+        if not all(np.isfinite(part).all() for part in (mean, square, limit)):
+            raise ValueError("familiarity is not made of finite numbers")
+        return cls(str(values["layer"]), mean, square, limit)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values; the arrays as base64 of little-endian float32."""

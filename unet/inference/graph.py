@@ -7,7 +7,10 @@ What could do more (other operators, files beside it) is refused before it is ru
 from __future__ import annotations
 
 import os
+import re
+import threading
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,13 +20,30 @@ from unet.errors import UserError
 
 if TYPE_CHECKING:
     import onnx
+    import onnxruntime
 
 GRAPH = "model.onnx"
 """The file's name in a bundle."""
 PROBABILITY = "probability"
 """Name of the output that is the lesion probability."""
+CHANNELS_WITH_HINTS = 3
+"""Of the input of a network that is shown hints: the image, then two maps."""
 STANDARD = ("", "ai.onnx")
 """Domains of ONNX' own operators."""
+LOOPS = {"Loop", "Scan", "SequenceMap"}
+"""Operators that may never end."""
+RUN_S = 20.0
+"""Seconds that a graph may take for a batch: a hundred times what any network here takes."""
+ROUNDING = 1e-3
+"""How far beyond [0, 1] a probability may be, so that its 8 bits are right."""
+MAX_BYTES = 2 << 30
+"""What all graphs together may take in memory while they run, beside their weights."""
+THREADS = "UNET_THREADS"
+"""In the environment: how many threads a network takes where its process is one of several."""
+
+NO_TELEMETRY = "ORT_DISABLE_TELEMETRY"
+"""In the environment: else ONNX Runtime writes an identifier of the device to the home folder, and
+sends what it is used for to its maker."""
 
 
 class GraphError(UserError):
@@ -38,38 +58,100 @@ class Graph:
 
         Raises:
             GraphError: No ONNX graph, one of other than standard operators or with files beside
-                it, or one that is not from float32 `(B, S, S, 1)` to `PROBABILITY`.
+                it, or one that is not from float32 `(B, S, S, 1)`, or `(B, S, S, 3)` with maps of
+                hints, to `PROBABILITY`.
         """
-        import onnxruntime
-
+        os.environ.setdefault(NO_TELEMETRY, "1")  # read while the runtime is imported
         # From a file the runtime reads itself: a copy of all weights less in memory.
         check(source.read_bytes() if isinstance(source, Path) else source)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = usable_cores()
-        options.log_severity_level = 3  # errors alone
-        try:
-            self._session = onnxruntime.InferenceSession(
-                source, options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:  # the runtime's own kinds have no common base
-            raise GraphError(f"{GRAPH} cannot be run: {str(error)[:200]}") from None
+        self._session = _session_of(source)
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         shape = inputs[0].shape if len(inputs) == 1 else []
-        if len(shape) != 4 or shape[1] != shape[2] or not isinstance(shape[1], int):
-            raise GraphError(f"{GRAPH}: expected one input (B, S, S, 1), got {shape}")
+        if (
+            len(shape) != 4
+            or shape[1] != shape[2]
+            or not isinstance(shape[1], int)
+            or shape[3] not in (1, CHANNELS_WITH_HINTS)
+        ):
+            raise GraphError(
+                f"{GRAPH}: expected one input (B, S, S, 1) or (B, S, S, 3), got {shape}"
+            )
         self.names = [output.name for output in outputs]
         if PROBABILITY not in self.names:
             raise GraphError(f"{GRAPH}: expected an output {PROBABILITY}, got {self.names}")
         self.size: int = shape[1]
+        self.guided: bool = shape[3] == CHANNELS_WITH_HINTS
         self._input = inputs[0].name
 
     def __call__(self, batch: np.ndarray) -> dict[str, np.ndarray]:
-        """The outputs by name for float32 `(B, S, S, 1)` in [0, 1].
+        """The outputs by name for a float32 batch of what it takes, in [0, 1].
 
         `PROBABILITY` is float32 `(B, S, S, 1)`; under a layer's name are its features, averaged
         over the image, float32 `(B, D)`.
+
+        Raises:
+            GraphError: It fails on the way, takes longer than `RUN_S`, or gives something else.
         """
-        return dict(zip(self.names, self._session.run(self.names, {self._input: batch})))
+        import onnxruntime
+
+        options = onnxruntime.RunOptions()
+        timer = threading.Timer(RUN_S, setattr, (options, "terminate", True))
+        timer.daemon = True
+        timer.start()
+        try:
+            outputs = self._session.run(self.names, {self._input: batch}, options)
+        except Exception as error:  # the runtime's own kinds have no common base
+            raise GraphError(f"{GRAPH} cannot be run: {_words(error)}") from None
+        finally:
+            timer.cancel()
+        found = dict(zip(self.names, outputs))
+        self._check_outputs(found, len(batch))
+        return found
+
+    def _check_outputs(self, found: dict[str, np.ndarray], count: int) -> None:
+        """Raise GraphError where the outputs for so many images are not what they are to be."""
+        for name, values in found.items():
+            shape = (count, self.size, self.size, 1) if name == PROBABILITY else (count, None)
+            given = getattr(values, "shape", None)  # of a sequence or a map there is none
+            same = given is not None and len(given) == len(shape)
+            if not same or any(side not in (None, has) for side, has in zip(shape, given)):
+                raise GraphError(f"{GRAPH}: expected {name} to be {shape}, got {given}")
+            if values.dtype != np.float32 or not np.isfinite(values).all():
+                raise GraphError(f"{GRAPH}: {name} is not made of finite float32 numbers")
+        probability = found[PROBABILITY]
+        if probability.min() < -ROUNDING or probability.max() > 1 + ROUNDING:
+            raise GraphError(f"{GRAPH}: {PROBABILITY} lies outside [0, 1]")
+
+
+@cache
+def _bound_memory() -> None:
+    """Let all graphs of this process together take `MAX_BYTES` for what they compute."""
+    import onnxruntime
+
+    memory = onnxruntime.OrtMemoryInfo(
+        "Cpu", onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
+    )
+    bound = onnxruntime.OrtArenaCfg({"max_mem": MAX_BYTES})
+    onnxruntime.create_and_register_allocator(memory, bound)
+
+
+def _session_of(source: bytes | Path) -> onnxruntime.InferenceSession:
+    import onnxruntime
+
+    _bound_memory()
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = usable_cores()
+    options.log_severity_level = 4  # what fails is told in words, to whoever asked
+    options.add_session_config_entry("session.use_env_allocators", "1")
+    try:
+        return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # the runtime's own kinds have no common base
+        raise GraphError(f"{GRAPH} cannot be run: {_words(error)}") from None
+
+
+def _words(error: Exception) -> str:
+    """What the runtime says, without its sources' places."""
+    return re.sub(r"/\S+", "…", str(error).replace("\n", " "))[:200]
 
 
 def check(content: bytes) -> None:
@@ -87,6 +169,10 @@ def check(content: bytes) -> None:
             f"{GRAPH} has operators that are not ONNX' own ({', '.join(sorted(foreign))}) and is "
             "not run. Export the network again with train.py export."
         )
+    if endless := {node.op_type for node in _nodes(model.graph)} & LOOPS:
+        raise GraphError(f"{GRAPH} repeats itself ({', '.join(sorted(endless))}) and is not run.")
+    if _has_sparse(model.graph):  # a few bytes of file, any number in memory
+        raise GraphError(f"{GRAPH} has sparse weights, which are not read.")
     if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in _tensors(model.graph)):
         raise GraphError(f"{GRAPH} keeps weights in other files, which are not read.")
 
@@ -110,8 +196,20 @@ def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
                 yield from _tensors(inner)
 
 
+def _has_sparse(graph: onnx.GraphProto) -> bool:
+    within = (attribute for node in _nodes(graph) for attribute in node.attribute)
+    return bool(graph.sparse_initializer) or any(
+        attribute.HasField("sparse_tensor")
+        or attribute.sparse_tensors
+        or any(inner.sparse_initializer for inner in (attribute.g, *attribute.graphs))
+        for attribute in within
+    )
+
+
 def usable_cores() -> int:
-    """How many cores this process may use."""
+    """How many cores this process may use: what `THREADS` says, or all it is allowed."""
+    if given := os.environ.get(THREADS):
+        return int(given)
     try:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # not on macOS

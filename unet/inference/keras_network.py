@@ -51,7 +51,7 @@ def load_network(folder: str | Path, info: BundleInfo) -> keras.Model:
         if _shapes(path) != sorted(tuple(weight.shape) for weight in network.weights):
             raise ValueError("its arrays have other shapes")  # Keras would only warn
         network.load_weights(path)
-    except (ValueError, KeyError, OSError) as error:
+    except (ValueError, KeyError, OSError, RuntimeError, TypeError) as error:  # h5py's, damaged
         raise BundleError(
             f"{path} does not fit the network in unet.json: {str(error)[:200]}"
         ) from error
@@ -64,6 +64,8 @@ def _shapes(path: Path) -> list[tuple[int, ...]]:
 
     def visit(_: str, item: h5py.Group | h5py.Dataset) -> None:
         if isinstance(item, h5py.Dataset):
+            if item.shape is None or item.is_virtual or item.external:
+                raise ValueError("its arrays are not in it")
             shapes.append(item.shape)
 
     with h5py.File(path) as file:
@@ -106,8 +108,7 @@ def onnx_of(network: keras.Model, layers: Sequence[str]) -> bytes:
             model.export(path, format="onnx", input_signature=signature, verbose=False)
         content = path.read_bytes()
     graph = Graph(content)
-    size = network.input_shape[1]
-    batch = np.random.default_rng(0).random((2, size, size, 1), np.float32)
+    batch = np.random.default_rng(0).random((2, *network.input_shape[1:]), np.float32)
     expected = model.predict_on_batch(batch)
     found = graph(batch)
     for name, values in expected.items():

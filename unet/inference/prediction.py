@@ -70,6 +70,11 @@ class Prediction:
         """The highest probability, in [0, 1]."""
         return int(self.p8.max()) / 255
 
+    def pointed_at(self) -> Prediction:
+        """The same where a person has said that there is a lesion: nothing asks for more."""
+        rules = replace(self.rules, min_area=0.0, min_peak=0.0, min_presence=0.0)
+        return replace(self, presence=None, rules=rules, limits=None)
+
     def answer(
         self, threshold: float | None = None, spacing_mm: tuple[float, float] | None = None
     ) -> Answer:

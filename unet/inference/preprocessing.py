@@ -56,6 +56,11 @@ def to_input(image: Image.Image | np.ndarray, size: int) -> np.ndarray:
     return np.round(resized / np.float32(255), 4)[:, :, None]  # (S, S, 1)
 
 
+def with_empty_maps(images: np.ndarray, channels: int) -> np.ndarray:
+    """Grey images `(N, S, S, 1)` as a network of so many channels takes them, without any hint."""
+    return np.pad(images, [(0, 0)] * 3 + [(0, channels - images.shape[3])])
+
+
 def mask_to_input(mask: np.ndarray, size: int) -> np.ndarray:
     """A truth mask at the network's size: bool `(H, W)` → bool `(size, size, 1)`, nearest pixel."""
     resized = Image.fromarray(mask).resize((size, size), Image.Resampling.NEAREST)

@@ -29,9 +29,12 @@ class Presence:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Presence:
-        """What `to_dict` gave; ValueError, KeyError or TypeError for anything else."""
+        """What `to_dict` gave; ValueError, KeyError, TypeError or OverflowError else."""
         weights = np.frombuffer(base64.b64decode(values["weights"]), "<f4")
-        return cls(tuple(map(str, values["layers"])), weights, float(values["bias"]))
+        bias = float(values["bias"])
+        if not (np.isfinite(weights).all() and np.isfinite(bias)):
+            raise ValueError("presence is not made of finite numbers")
+        return cls(tuple(map(str, values["layers"])), weights, bias)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values; the weights as base64 of little-endian float32."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,10 +13,25 @@ import numpy as np
 from unet.inference.bundle import WEIGHTS, BundleError, BundleInfo, verify
 from unet.inference.confidence import Confidence, agreement, disagreement
 from unet.inference.familiarity import Familiarity
-from unet.inference.graph import GRAPH, PROBABILITY, Graph, GraphError
-from unet.inference.postprocessing import PostProcessing, quantise
+from unet.inference.graph import (
+    CHANNELS_WITH_HINTS,
+    GRAPH,
+    PROBABILITY,
+    Graph,
+    GraphError,
+)
+from unet.inference.hints import (
+    Hints,
+    Window,
+    blended,
+    closer_look,
+    draw_hints,
+    only_pointed_at,
+    seen_in,
+)
+from unet.inference.postprocessing import PostProcessing, level, quantise
 from unet.inference.prediction import Network, Prediction
-from unet.inference.preprocessing import from_output, to_grey, to_input
+from unet.inference.preprocessing import from_output, to_grey, to_input, with_empty_maps
 from unet.inference.presence import Presence
 
 if TYPE_CHECKING:
@@ -50,6 +65,7 @@ class Segmenter:
         postprocessing: How its probability becomes a mask.
         presence: Tells whether there is a lesion at all; None if the network does not.
         confidence: Which agreement of views counts as high or low; None where there is one view.
+        guided: Whether the network is shown what a person points at.
     """
 
     def __init__(
@@ -63,12 +79,15 @@ class Segmenter:
         familiarity: Familiarity | None = None,
         presence: Presence | None = None,
         confidence: Confidence | None = None,
+        guided: bool = False,
     ):
         """Wrap what runs a network whose input is of that size, and run it once.
 
         With `flip`, an image's probability is the mean of the outputs for it and its mirror image.
+        A `guided` network is shown hints beside the image.
 
         Raises:
+            GraphError: The network cannot be run, or gives something else than it should.
             ValueError: Familiarity or presence ask for features that the network does not give.
         """
         self.network = network
@@ -76,7 +95,8 @@ class Segmenter:
         self._flip = flip
         self._familiarity = familiarity
         self.presence = presence
-        self.confidence = confidence
+        self.confidence = confidence if flip else None  # of one view there is no agreement
+        self.guided = guided
         self._size = size
         self._lock = threading.Lock()
         self._run = run
@@ -108,8 +128,11 @@ class Segmenter:
                 familiarity=info.familiarity,
                 presence=info.presence,
                 confidence=info.confidence,
+                guided=graph.guided,
             )
-        except ValueError as error:
+        except GraphError as error:
+            raise BundleError(f"{folder}: {error}") from error
+        except (TypeError, ValueError) as error:
             raise BundleError(
                 f"{folder}: familiarity or presence in unet.json does not fit the network: "
                 f"{str(error)[:200]}"
@@ -142,15 +165,30 @@ class Segmenter:
         """The probability from which a pixel counts as lesion, chosen on validation; in [0, 1]."""
         return self.postprocessing.threshold
 
-    def views(self, image: Image.Image | np.ndarray) -> Views:
-        """Run the network on the image and, where that is averaged, on its mirror image."""
-        return self.views_of_input(to_input(image, self._size))
+    def views(self, image: Image.Image | np.ndarray, hints: Hints | None = None) -> Views:
+        """Run the network on the image and, where that is averaged, on its mirror image.
+
+        Raises:
+            ValueError: There are hints, and the network is not shown any.
+        """
+        if hints and not self.guided:
+            raise ValueError(f"the network {self.name} takes no hints")
+        x = to_input(image, self._size)  # (S, S, 1)
+        if hints:
+            height, width = to_grey(image).shape
+            x = np.concatenate([x, draw_hints(hints, height, width, self._size)], axis=2)
+        return self.views_of_input(x)
 
     def views_of_input(self, x: np.ndarray) -> Views:
-        """The same for an image that is float32 `(S, S, 1)` in [0, 1] already."""
-        batch = x[None]  # (1, S, S, 1)
+        """The same for an image that is float32 `(S, S, 1)` in [0, 1] already.
+
+        With maps of hints beside it, it is `(S, S, 3)`.
+        """
+        batch = x[None]  # (1, S, S, C)
+        if self.guided:
+            batch = with_empty_maps(batch, CHANNELS_WITH_HINTS)
         if self._flip:
-            batch = np.concatenate([batch, batch[:, :, ::-1]])  # (2, S, S, 1)
+            batch = np.concatenate([batch, batch[:, :, ::-1]])  # (2, S, S, C)
         with self._lock:
             outputs = self._run(batch)
         probability = np.array(outputs[PROBABILITY][:, :, :, 0])  # (V, S, S)
@@ -167,10 +205,39 @@ class Segmenter:
         """The probability at the network's own size: float32 `(S, S)` in [0, 1]."""
         return self.views(image).probability.mean(axis=0)
 
-    def examine(self, image: Image.Image | np.ndarray) -> Prediction:
-        """Everything the network says of an image; see `predict` for what may be given."""
+    def examine(self, image: Image.Image | np.ndarray, hints: Hints | None = None) -> Prediction:
+        """Everything the network says of an image, and of what a person points at in it.
+
+        Args:
+            image: See `predict`.
+            hints: In pixels of the image. Of one who points at a lesion it is not asked whether
+                there is one.
+
+        Raises:
+            ValueError: There are hints, and the network is not shown any.
+        """
         grey = to_grey(image)
-        return self.prediction_of(self.views(grey), *grey.shape)
+        views = self.views(grey, hints)
+        prediction = self.prediction_of(views, *grey.shape)
+        if not hints or not hints.show_a_lesion:
+            return prediction
+        window = closer_look(hints, *grey.shape)
+        if window is not None:
+            probability = self._with_closer_look(grey, hints, window, views)
+            prediction = replace(prediction, p8=quantise(probability))
+        least = max(1, level(self.postprocessing.threshold))
+        prediction = replace(prediction, p8=only_pointed_at(prediction.p8, hints, least))
+        return prediction.pointed_at()
+
+    def _with_closer_look(
+        self, grey: np.ndarray, hints: Hints, window: Window, views: Views
+    ) -> np.ndarray:
+        """The probability where the network also sees a window of the image: float32 `(H, W)`."""
+        left, top, right, bottom = window
+        part = grey[top:bottom, left:right]
+        seen = self.views(part, seen_in(hints, window)).probability.mean(axis=0)
+        whole = from_output(views.probability.mean(axis=0), *grey.shape)
+        return blended(whole, from_output(seen, *part.shape), window)
 
     def prediction_of(self, views: Views, height: int, width: int) -> Prediction:
         """What the network's outputs say of an image of that size in pixels."""

@@ -33,6 +33,9 @@ def architecture(config: ModelConfig) -> ModuleType:
     return import_module(f"unet.networks.{ARCHITECTURES[config.encoder]}")
 
 
+HINT_MAPS = '"lesion here" and "not here"'
+
+
 def sentence(config: ModelConfig) -> str:
     """What the network is, for people: its module's sentence, and in what this one departs."""
     paper = ModelConfig()
@@ -40,6 +43,7 @@ def sentence(config: ModelConfig) -> str:
         f"{config.kernel}×{config.kernel} kernels": config.kernel != paper.kernel,
         "convolutions with stride 2 in place of pooling": config.strided,
         f"{' and '.join(config.channels[1:])} beside the grey image": config.channels[1:],
+        f"two maps of what a person points at ({HINT_MAPS}) beside the grey image": config.guided,
     }
     if config.encoder == "plain":
         told |= {

@@ -84,13 +84,16 @@ def build(
 
     Returns:
         A model from float32 `(B, S, S, 1)` in [0, 1] to the lesion probability of each pixel,
-        float32 `(B, S, S, 1)` in [0, 1], where S is `config.input_size`.
+        float32 `(B, S, S, 1)` in [0, 1], where S is `config.input_size`. A guided one takes
+        `(B, S, S, 3)`: the grey image, then `unet.inference.hints.draw_hints`. It sees them in the
+        first layer and again in each block of the decoder, where little lies between them and the
+        answer.
     """
     import keras  # here: the page reads what this module says, and has no Keras
 
     batch_normalization = batch_normalization or keras.layers.BatchNormalization
     size = config.input_size
-    inputs = keras.Input((size, size, 1), name="image")  # (B, S, S, 1)
+    inputs = keras.Input((size, size, 3 if config.guided else 1), name="image")
     x, skips = _encoder(inputs, batch_normalization)  # (B, S/32, S/32, 352)
 
     for level, (filters, dropout) in reversed(
@@ -98,7 +101,11 @@ def build(
     ):
         name = f"decoder_{level}"
         x = keras.layers.UpSampling2D(2, interpolation="bilinear", name=f"{name}_upsample")(x)
-        x = keras.layers.Concatenate(name=f"{name}_concat")([x, skips[level - 1]])
+        joined = [x, skips[level - 1]]
+        if config.guided:
+            pooled = keras.layers.MaxPooling2D(2**level, name=f"{name}_hints")(inputs)
+            joined.append(pooled)  # (B, S/2^l, S/2^l, 3)
+        x = keras.layers.Concatenate(name=f"{name}_concat")(joined)
         for i in (1, 2):
             x = keras.layers.Conv2D(
                 filters, 3, padding="same", use_bias=False, name=f"{name}_conv_{i}"
@@ -127,7 +134,11 @@ def _encoder(inputs, batch_normalization):
         return keras.layers.Conv2D(filters, 1, use_bias=False, name=f"{name}_conv")(x)
 
     # The published weights take (v − 127) / 128 for 8-bit v.
-    x = keras.layers.Rescaling(255 / 128, -127 / 128, name="rescaling")(inputs)
+    hints = [0] * (inputs.shape[-1] - 1)  # their maps stay 0 and 1
+    scale, offset = 255 / 128, -127 / 128
+    if hints:
+        scale, offset = [scale, *(1 for _ in hints)], [offset, *hints]
+    x = keras.layers.Rescaling(scale, offset, name="rescaling")(inputs)
     x = keras.layers.Conv2D(
         STEM_FILTERS, 3, strides=2, padding="same", use_bias=False, name="stem_conv"
     )(x)

@@ -13,8 +13,10 @@ import numpy as np
 from unet.images.examples import Example, read_examples, read_truth
 from unet.images.reading import Picture
 from unet.inference.prediction import Answer, Prediction
+from unet.page import watch
 
 if TYPE_CHECKING:
+    from unet.inference.hints import Hints
     from unet.inference.segmenter import Segmenter
 
 PHANTOMS = Path(__file__).parent / "phantoms"
@@ -38,6 +40,7 @@ class Analysed:
         truth: bool `(H, W)`, if given.
         truth_path: The file that the truth was read from; None for a picture's own.
         clip_path: The file that a frame of a clip was read from; None for other pictures.
+        hints: What a person has pointed at, whose answer this is; None where nobody has.
     """
 
     id: str
@@ -49,6 +52,7 @@ class Analysed:
     truth: np.ndarray | None = None
     truth_path: str | None = None
     clip_path: str | None = None
+    hints: Hints | None = None
 
     def answer(
         self,
@@ -65,7 +69,8 @@ class Analysed:
             calibrated_mm: Height and width of a pixel in millimetres as a person has measured
                 them out; they go before the picture's own.
         """
-        answer = self.prediction.answer(threshold, calibrated_mm or self.picture.spacing_mm)
+        with watch.step("answer"):
+            answer = self.prediction.answer(threshold, calibrated_mm or self.picture.spacing_mm)
         answer = replace(answer, calibrated=calibrated_mm is not None)
         return answer if edited is None else answer.edited(edited)
 
@@ -84,13 +89,31 @@ def analyse(
     A `generated` picture is known to be a phantom, and is not called unfamiliar.
     """
     started = time.perf_counter()
-    prediction = segmenter.examine(picture.pixels)
+    with watch.step("network"):
+        prediction = segmenter.examine(picture.pixels)
     seconds = time.perf_counter() - started
     if generated:
         prediction = replace(prediction, familiar=None)
     name = secrets.token_hex(8)
     return Analysed(
         name, series or name, picture, prediction, seconds, generated, truth, clip_path=clip_path
+    )
+
+
+def pointed(segmenter: Segmenter, analysed: Analysed, hints: Hints) -> Analysed:
+    """The same picture and truth, by a network that is shown what a person points at.
+
+    Whether the picture looks familiar is for the network to say that saw it without.
+    """
+    started = time.perf_counter()
+    with watch.step("network"):
+        prediction = segmenter.examine(analysed.picture.pixels, hints)
+    return replace(
+        analysed,
+        id=secrets.token_hex(8),
+        prediction=replace(prediction, familiar=analysed.prediction.familiar),
+        seconds=time.perf_counter() - started,
+        hints=hints,
     )
 
 

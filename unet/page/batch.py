@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,8 +18,9 @@ from unet.images import rendering
 from unet.images.reading import ImageError, read_picture
 from unet.inference import findings
 from unet.inference.prediction import Answer
-from unet.page import exports
+from unet.page import exports, watch
 from unet.page.analysis import Analysed, analyse
+from unet.page.uploads import name_of
 
 if TYPE_CHECKING:
     from unet.inference.segmenter import Segmenter
@@ -27,6 +29,16 @@ COLUMNS = (
     "file", "result", "regions", "area_px", "longest_px", "area_mm2", "longest_mm", "share",
     "peak_probability", "confidence", "looks_like_breast_ultrasound", "milliseconds",
 )  # fmt: skip
+MAX_NAME = 100
+"""Characters of a name in the ZIP; what unpacks it may know no more than 255 bytes of a path."""
+DEVICES = {
+    "CON",
+    "PRN",
+    "AUX",
+    "NUL",
+    *(f"{port}{n}" for port in ("COM", "LPT") for n in range(10)),
+}
+"""Names that are no files on Windows."""
 DISPLAYED = ("File", "Result", "Regions", "Largest", "Share", "Peak", "Confidence", "ms")
 
 
@@ -56,12 +68,15 @@ def run(
         threshold: In [0, 1]; the network's own if None.
     """
     for path in paths:
-        name = Path(path).name
+        name = name_of(path)
         try:
-            analysed = analyse(segmenter, read_picture(path))
+            with watch.step("read"):
+                picture = read_picture(path)
         except ImageError as error:
+            watch.count_error(type(error).__name__)
             yield BatchItem({"file": name, "result": f"not read: {error.reason}"})
             continue
+        analysed = analyse(segmenter, picture)
         answer = analysed.answer(threshold)
         prediction = analysed.prediction
         row: dict[str, object] = {
@@ -127,7 +142,7 @@ class ZipWriter:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._archive.writestr("results.csv", self._text.getvalue())
+        self._archive.writestr("results.csv", self._text.getvalue().encode(errors="replace"))
         self._archive.close()
 
     def add(self, item: BatchItem) -> None:
@@ -135,15 +150,25 @@ class ZipWriter:
         stem = ""
         if item.answer is not None:
             made = (item.analysed, item.answer)
-            stem = _unused(Path(str(item.row["file"])).stem, self._used)
+            stem = _unused(entry_name(Path(str(item.row["file"])).stem), self._used)
             self._archive.writestr(f"masks/{stem}.png", exports.mask_png(*made))
             self._archive.writestr(f"overlays/{stem}.png", exports.overlay_png(*made))
         self._table.writerow({"output": stem} | item.row)
 
 
+def entry_name(stem: str) -> str:
+    """A file's name as one in a ZIP that every system unpacks where it is told to.
+
+    Nothing that Windows takes for a folder, a drive or a device, and not too long for any.
+    """
+    kept = re.sub(r'[\\/:*?"<>|\x00-\x1f\x7f]', "_", stem.encode(errors="replace").decode())
+    kept = kept[:MAX_NAME].rstrip(" .")
+    return f"_{kept}" if not kept or kept.split(".")[0].strip().upper() in DEVICES else kept
+
+
 def _unused(stem: str, used: set[str]) -> str:
     candidate, number = stem, 2
-    while candidate in used:
+    while candidate.lower() in used:  # some systems know no capitals
         candidate, number = f"{stem}-{number}", number + 1
-    used.add(candidate)
+    used.add(candidate.lower())
     return candidate

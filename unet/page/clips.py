@@ -5,6 +5,7 @@ Two hundred frames of 640 × 480 pixels would be 180 MB as they are; packed they
 
 from __future__ import annotations
 
+import math
 import zlib
 from dataclasses import dataclass, replace
 
@@ -80,6 +81,7 @@ def pack(analysed: Analysed) -> Packed:
 def frame_ms(picture: Picture) -> float | None:
     """How long a frame of the clip is shown, in milliseconds, if its file says."""
     try:
-        return float(picture.header.FrameTime) or None
-    except (AttributeError, TypeError, ValueError):
+        milliseconds = float(picture.header.FrameTime)
+    except (AttributeError, OverflowError, TypeError, ValueError):
         return None
+    return milliseconds if 0 < milliseconds < math.inf else None

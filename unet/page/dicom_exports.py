@@ -11,15 +11,23 @@ and dates that archives hold. The patient and study are put in afterwards, as th
 from __future__ import annotations
 
 import io
-from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import unet
-from unet.errors import UserError
 from unet.images import rendering
 from unet.page.analysis import Analysed, Drawn
+from unet.page.dicom_source import (
+    IF_SAID,
+    LATERALITY,
+    LOSSY,
+    MAY_BE_EMPTY,
+    copy,
+    header_of,
+    reference_to,
+    stand_in,
+)
 from unet.publishing.card import NOTICE
 
 if TYPE_CHECKING:
@@ -32,22 +40,6 @@ if TYPE_CHECKING:
 MAKER = "Breast ultrasound segmentation"
 SEGMENTATION_SERIES, OVERLAY_SERIES = 9001, 9002
 """Series numbers: they need not be unique, and so high they come last in a study."""
-
-# What is taken from the source: enough to be of one study, and no more of the patient.
-MUST_HAVE = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")
-MAY_BE_EMPTY = (
-    "AccessionNumber", "PatientBirthDate", "PatientID", "PatientName", "PatientSex",
-    "ReferringPhysicianName", "StudyDate", "StudyID", "StudyTime",
-)  # fmt: skip
-IF_SAID = (
-    "DeidentificationMethod", "DeidentificationMethodCodeSequence", "IssuerOfPatientID",
-    "LongitudinalTemporalInformationModified", "PatientAge", "PatientIdentityRemoved",
-    "SpecificCharacterSet", "StudyDescription", "BodyPartExamined",
-)  # fmt: skip
-LOSSY = (
-    "LossyImageCompression", "LossyImageCompressionMethod", "LossyImageCompressionRatio",
-)  # fmt: skip
-LATERALITY = ("ImageLaterality", "Laterality")
 
 
 def segmentation(
@@ -79,7 +71,7 @@ def segmentation(
     from pydicom.sr.codedict import codes
 
     picture = analysed.picture
-    header = _header(picture)
+    header = header_of(picture)
     _check_size(picture, mask)
     lesion = SegmentDescription(
         segment_number=1,
@@ -91,7 +83,7 @@ def segmentation(
         anatomic_regions=[codes.SCT.Breast],
     )
     made = Segmentation(
-        source_images=[_stand_in(header, picture)],
+        source_images=[stand_in(header, picture)],
         pixel_array=mask,
         segmentation_type="BINARY",
         segment_descriptions=[lesion],
@@ -101,9 +93,9 @@ def segmentation(
         content_description=NOTICE.split(". ")[0],
         series_description="Lesion segmentation",
     )
-    source = _reference(header, picture)
+    source = reference_to(header, picture)
     made.SourceImageSequence = [source]
-    made.ReferencedSeriesSequence[0].ReferencedInstanceSequence = [_reference(header)]
+    made.ReferencedSeriesSequence[0].ReferencedInstanceSequence = [reference_to(header)]
     derivation = made.PerFrameFunctionalGroupsSequence[0].DerivationImageSequence[0]
     derivation.SourceImageSequence[0].update(source)
     return _file(made, header)
@@ -132,7 +124,7 @@ def secondary_capture(analysed: Analysed, mask: np.ndarray, drawn: Drawn = "AUTO
     from pydicom.sr.codedict import codes
 
     picture = analysed.picture
-    header = _header(picture)
+    header = header_of(picture)
     _check_size(picture, mask)
     made = SCImage(
         pixel_array=rendering.overlay(picture.pixels, mask),
@@ -150,11 +142,11 @@ def secondary_capture(analysed: Analysed, mask: np.ndarray, drawn: Drawn = "AUTO
     by = "by hand" if drawn == "MANUAL" else f"by {_plain(str(analysed.prediction.network))}"
     by = f"{by}, edited by hand" if drawn == "SEMIAUTOMATIC" else by
     made.DerivationDescription = f"Lesion overlay {by}. {NOTICE}"
-    source = _reference(header, picture)
+    source = reference_to(header, picture)
     purpose = codes.DCM.SourceImageForImageProcessingOperation
     source.PurposeOfReferenceCodeSequence = [CodedConcept.from_code(purpose)]
     made.SourceImageSequence = [source]
-    _copy(header, made, (*LOSSY, *LATERALITY, "BurnedInAnnotation", "RecognizableVisualFeatures"))
+    copy(header, made, (*LOSSY, *LATERALITY, "BurnedInAnnotation", "RecognizableVisualFeatures"))
     return _file(made, header)
 
 
@@ -169,52 +161,11 @@ def _made(series: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _header(picture: Picture) -> Dataset:
-    if picture.header is None:
-        raise UserError(
-            "A DICOM export refers to the DICOM file that the picture came from; this picture "
-            "came from another kind of file. Open the DICOM file, or export the mask as PNG."
-        )
-    missing = [name for name in MUST_HAVE if not picture.header.get(name)]
-    if missing:
-        raise UserError(
-            f"A DICOM export refers to its source by {', '.join(MUST_HAVE)}; this file lacks "
-            f"{', '.join(missing)}. Export it from the archive again, or take the mask as PNG."
-        )
-    return picture.header
-
-
 def _check_size(picture: Picture, mask: np.ndarray) -> None:
     if mask.shape != picture.pixels.shape[:2] or mask.dtype != bool:
         raise ValueError(
             f"mask must be bool {picture.pixels.shape[:2]}. Received: {mask.dtype} {mask.shape}"
         )
-
-
-def _stand_in(header: Dataset, picture: Picture) -> Dataset:
-    """The source as one still ultrasound of nobody."""
-    from pydicom import Dataset
-    from pydicom.uid import UltrasoundImageStorage
-
-    still = Dataset()
-    _copy(header, still, (*MUST_HAVE, *LOSSY, "FrameOfReferenceUID", "PositionReferenceIndicator"))
-    still.SOPClassUID = UltrasoundImageStorage
-    still.Rows, still.Columns = picture.pixels.shape[:2]
-    for name in MAY_BE_EMPTY:
-        setattr(still, name, None)
-    return still
-
-
-def _reference(header: Dataset, picture: Picture | None = None) -> Dataset:
-    """A reference to the source; to the picture's frame of it, if it has many."""
-    from pydicom import Dataset
-
-    reference = Dataset()
-    reference.ReferencedSOPClassUID = header.SOPClassUID
-    reference.ReferencedSOPInstanceUID = header.SOPInstanceUID
-    if picture is not None and picture.frames > 1:
-        reference.ReferencedFrameNumber = picture.frame + 1
-    return reference
 
 
 def _algorithm(analysed: Analysed, threshold: float | None) -> AlgorithmIdentificationSequence:
@@ -232,17 +183,11 @@ def _algorithm(analysed: Analysed, threshold: float | None) -> AlgorithmIdentifi
 
 def _file(made: SOPClass, header: Dataset) -> bytes:
     """The object, of the source's patient and study, as a file."""
-    _copy(header, made, (*MAY_BE_EMPTY, *IF_SAID))
+    copy(header, made, (*MAY_BE_EMPTY, *IF_SAID))
     made.PatientOrientation = None  # of an ultrasound nobody knows it
     buffer = io.BytesIO()
     made.save_as(buffer, enforce_file_format=True)
     return buffer.getvalue()
-
-
-def _copy(source: Dataset, to: Dataset, names: tuple[str, ...]) -> None:
-    for name in names:
-        if name in source:
-            to[name] = deepcopy(source[name])  # an element that is set anew changes in place
 
 
 def _plain(text: str) -> str:

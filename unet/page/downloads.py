@@ -38,6 +38,7 @@ def session_json(analysed: Analysed, answer: Answer) -> bytes:
         "image_size_px": [answer.mask.shape[1], answer.mask.shape[0]],
         "edited_runs": _runs(answer.mask) if edited else None,
         "calibrated_mm": list(answer.spacing_mm) if answer.calibrated else None,
+        "hints": analysed.hints and analysed.hints.to_json(),
     }
     return json.dumps(content | exports.made_by(analysed.prediction, answer)).encode()
 
@@ -47,10 +48,10 @@ def _runs(mask: np.ndarray) -> list[int]:
     return np.diff(turns, prepend=0, append=mask.size).tolist()
 
 
-def _drawn(answer: Answer) -> Drawn:
+def _drawn(analysed: Analysed, answer: Answer) -> Drawn:
     own = answer.network_answer
     if own is None:
-        return "AUTOMATIC"
+        return "SEMIAUTOMATIC" if analysed.hints else "AUTOMATIC"
     return "SEMIAUTOMATIC" if own.mask.any() else "MANUAL"
 
 
@@ -59,19 +60,21 @@ def _image(analysed: Analysed, answer: Answer) -> bytes:
 
 
 def _coco(analysed: Analysed, answer: Answer) -> bytes:
-    return json.dumps(annotators.coco(analysed, answer.mask, _drawn(answer))).encode()
+    return json.dumps(annotators.coco(analysed, answer.mask, _drawn(analysed, answer))).encode()
 
 
 def _labelme(analysed: Analysed, answer: Answer) -> bytes:
-    return json.dumps(annotators.labelme(analysed, answer.mask, _drawn(answer))).encode()
+    return json.dumps(annotators.labelme(analysed, answer.mask, _drawn(analysed, answer))).encode()
 
 
 def _segmentation(analysed: Analysed, answer: Answer) -> bytes:
-    return dicom_exports.segmentation(analysed, answer.mask, _drawn(answer), answer.threshold)
+    return dicom_exports.segmentation(
+        analysed, answer.mask, _drawn(analysed, answer), answer.threshold
+    )
 
 
 def _secondary_capture(analysed: Analysed, answer: Answer) -> bytes:
-    return dicom_exports.secondary_capture(analysed, answer.mask, _drawn(answer))
+    return dicom_exports.secondary_capture(analysed, answer.mask, _drawn(analysed, answer))
 
 
 def _everything(analysed: Analysed, answer: Answer) -> bytes:

@@ -37,6 +37,7 @@ NOTHING = {
     "hand": "No lesion is marked: all was erased by hand.",
 }
 """What is said where there is no mask, by its reason; else the findings' own sentence."""
+POINTED_AT = "A person pointed the network at it."
 BY_HAND = "The mask was edited by hand."
 CALIBRATED = "Millimetres were calibrated by hand."
 UNSURE = "Unsure: no lesion is marked, but the map shows a place to look at."
@@ -66,7 +67,8 @@ def contours_json(analysed: Analysed, answer: Answer) -> bytes:
 
 def findings_json(analysed: Analysed, answer: Answer) -> bytes:
     """The findings as JSON."""
-    content = findings_of(analysed.prediction, answer) | {"notice": NOTICE}
+    pointed_at = {"hints": analysed.hints and analysed.hints.to_json()}
+    content = findings_of(analysed.prediction, answer) | pointed_at | {"notice": NOTICE}
     return json.dumps(content, indent=1).encode()
 
 
@@ -117,6 +119,7 @@ def findings_csv(analysed: Analysed, answer: Answer) -> bytes:
     network = analysed.prediction.network
     ends = {
         "threshold": answer.threshold, "network": network.name, "sha256": network.sha256,
+        "pointed_at": analysed.hints is not None,
         "edited_by_hand": answer.network_answer is not None,
         "millimetres_calibrated_by_hand": answer.calibrated,
     }  # fmt: skip
@@ -165,6 +168,8 @@ def report_pdf(analysed: Analysed, answer: Answer) -> bytes:
     )
     if answer.calibrated:
         facts = f"{CALIBRATED} {facts}"
+    if analysed.hints:
+        facts = f"{POINTED_AT} {facts}"
     if answer.network_answer is not None:
         own = findings.sentence(answer.network_answer.regions)
         facts = f"{BY_HAND} The network's own answer: {own} {facts}"

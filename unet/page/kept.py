@@ -58,15 +58,16 @@ class Kept:
         found = self._stored(name)
         return found.analysed if isinstance(found, Packed) else None
 
-    def drop(self, name: str | None) -> None:
-        """Forget an analysis; of a clip all its frames."""
+    def close(self, visitor: str) -> None:
+        """Forget a visitor, and the picture they look at: each frame, truth and network of it."""
         with self._lock:
-            _, dropped = self._analyses.pop(name or "", (0, None))
-            if not isinstance(dropped, Packed):
-                return
-            for other, (_, frame) in list(self._analyses.items()):
-                if isinstance(frame, Packed) and frame.series == dropped.series:
-                    del self._analyses[other]
+            left = self._visitors.pop(visitor, _Visitor())
+            self._drop_series(left.series)
+
+    def drop_series(self, series: str) -> None:
+        """Forget a picture that is shown no more."""
+        with self._lock:
+            self._drop_series(series)
 
     def open(self, visitor: str, series: str) -> str:
         """A visitor asks for another picture; gives the series that was asked for before."""
@@ -88,10 +89,15 @@ class Kept:
             now = self._visitor(visitor)
             return now.series == series and request in (None, now.request)
 
+    def _drop_series(self, series: str) -> None:
+        for name, (_, analysed) in list(self._analyses.items()):
+            if analysed.series == series:
+                del self._analyses[name]
+
     def _stored(self, name: str | None) -> Analysed | Packed | None:
         with self._lock:
             self._drop_old()
-            found = self._analyses.get(name or "")
+            found = self._analyses.get(name) if isinstance(name, str) else None  # browsers send it
             return found and found[1]
 
     def _visitor(self, name: str) -> _Visitor:

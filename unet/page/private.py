@@ -12,6 +12,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from unet.errors import UserError
+
 NAME = "breast-ultrasound-"
 LOCK = ".lock"
 MINUTE = 60.0
@@ -25,14 +27,23 @@ def private_folder(parent: Path | None = None) -> Path:
 
     Args:
         parent: Where; the system's folder for temporary files if None.
+
+    Raises:
+        UserError: Nothing can be written there.
     """
-    parent = Path(parent or tempfile.gettempdir())
-    for left in parent.glob(f"{NAME}*"):
-        if not _is_held(left):
-            shutil.rmtree(left, ignore_errors=True)
-    folder = Path(tempfile.mkdtemp(prefix=NAME, dir=parent))  # for its owner alone: 0700
-    lock = os.open(folder / LOCK, os.O_CREAT | os.O_RDWR, 0o600)
-    fcntl.flock(lock, fcntl.LOCK_EX)  # held until the process ends, by whatever end
+    try:
+        parent = Path(parent or tempfile.gettempdir())
+        for left in parent.glob(f"{NAME}*"):
+            if not _is_held(left):
+                shutil.rmtree(left, ignore_errors=True)
+        folder = Path(tempfile.mkdtemp(prefix=NAME, dir=parent))  # for its owner alone: 0700
+        lock = os.open(folder / LOCK, os.O_CREAT | os.O_RDWR, 0o600)
+        fcntl.flock(lock, fcntl.LOCK_EX)  # held until the process ends, by whatever end
+    except OSError as error:
+        raise UserError(
+            f"There is no folder for temporary files that can be written to ({error.strerror}). "
+            "Name one by TMPDIR."
+        ) from None
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that `atexit` is heard
@@ -44,7 +55,8 @@ def _is_held(folder: Path) -> bool:
     try:
         lock = os.open(folder / LOCK, os.O_RDWR)
     except FileNotFoundError:  # another page may be about to lock its new one
-        return time.time() - folder.stat().st_mtime < MINUTE
+        age = time.time() - folder.stat().st_mtime
+        return abs(age) < MINUTE  # the clock may have been set back
     except OSError:
         return True
     try:

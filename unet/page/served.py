@@ -7,7 +7,7 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from unet.errors import UserError
 from unet.inference.bundle import BundleError, read_info
@@ -15,6 +15,7 @@ from unet.inference.bundle import BundleError, read_info
 if TYPE_CHECKING:
     from unet.inference.segmenter import Segmenter
 
+CANNOT_LOAD = "The network {} cannot be loaded. Choose another one."
 RETRY_S = 600.0
 """Seconds between two tries to fetch from the Hub."""
 
@@ -34,24 +35,28 @@ class Networks:
 
     Attributes:
         default: The name of the network the page starts with.
+        guide_folder: The bundle of the network that answers to what one points at; None if none.
         notice: What to tell visitors about the Hub; empty if nothing.
     """
 
-    def __init__(self, bundles: list[Path]):
-        """Take bundle folders, the default first.
+    def __init__(self, bundles: list[Path], guide: Path | None = None):
+        """Take bundle folders, the default first; `guide` answers to what a person points at.
 
         Raises:
             BundleError: A folder is no bundle, or there is none.
         """
         self._sources = {Path(folder).name: Source(Path(folder)) for folder in bundles}
-        for folder in bundles:
+        for folder in [*bundles, *([guide] if guide else [])]:
             read_info(folder)
         if not self._sources:
             raise BundleError("There is no network in weights/. Run train.py fit first.")
+        self.guide_folder = guide
         self.default = next(iter(self._sources))
         self.notice = ""
         self._loaded: dict[str, Segmenter] = {}
         self._loading = {name: threading.Lock() for name in self._sources}
+        self._guide_loaded: Segmenter | None = None
+        self._guide_loading = threading.Lock()
         self._failed: dict[str, str] = {}
 
     @property
@@ -60,15 +65,35 @@ class Networks:
         return dict(self._sources)
 
     def get(self, name: str) -> Segmenter:
-        """The segmenter of that name; KeyError if there is none."""
-        from unet.inference.segmenter import Segmenter
+        """The segmenter of that name; KeyError if there is none.
 
+        Raises:
+            UserError: It cannot be loaded; why, and from where, is told on the console alone.
+        """
         if name not in self._loaded:
             with self._loading[name]:  # nobody who uses another network waits
                 if name not in self._loaded:
-                    self._loaded[name] = Segmenter.load(self._sources[name].folder)
+                    self._loaded[name] = _load(name, self._sources[name].folder)
                     self._failed.pop(name, None)
         return self._loaded[name]
+
+    @property
+    def has_guide(self) -> bool:
+        """Whether people can point at lesions."""
+        return self.guide_folder is not None
+
+    def guide(self) -> Segmenter:
+        """The network that answers to what a person points at.
+
+        Raises:
+            UserError: There is none, or it cannot be loaded.
+        """
+        if self.guide_folder is None:
+            raise UserError("There is no network here that answers to what one points at.")
+        with self._guide_loading:
+            if self._guide_loaded is None:
+                self._guide_loaded = _load(self.guide_folder.name, self.guide_folder)
+        return self._guide_loaded
 
     def load_in_background(self, name: str) -> threading.Thread:
         """Load a network while the page answers already; what fails is told by `status`."""
@@ -78,23 +103,31 @@ class Networks:
                 self.get(name)
             except UserError as error:
                 self._failed[name] = str(error)
-                print(f"{name}: {error}", file=sys.stderr)
 
-        thread = threading.Thread(target=load, daemon=True, name=f"load {name}")
+        # No daemon: a process that ends meanwhile waits, or the runtime under it would abort.
+        thread = threading.Thread(target=load, name=f"load {name}")
         thread.start()
         return thread
 
     def is_settled(self, name: str) -> bool:
         """Whether the network is loaded, or cannot be."""
-        return name in self._loaded or name in self._failed
+        return self.state(name) != "loading"
+
+    def state(self, name: str) -> Literal["ready", "failed", "loading"]:
+        """How far a network is."""
+        if name in self._loaded:
+            return "ready"
+        return "failed" if name in self._failed else "loading"
 
     def status(self, name: str) -> str:
         """What the page runs on, in a line of Markdown."""
         revision = self._sources[name].revision
         origin = "bundled" if revision is None else f"downloaded, revision `{revision[:12]}`"
-        state = "" if name in self._loaded else ", loading…"
-        if name in self._failed:
-            state = ": it cannot be loaded, choose another one"
+        state = {
+            "ready": "",
+            "loading": ", loading…",
+            "failed": ": it cannot be loaded, choose another one",
+        }[self.state(name)]
         return f"Network **{name}** ({origin}){state}. {self.notice}".strip().replace("….", "…")
 
     def follow_hub(
@@ -134,6 +167,16 @@ class Networks:
                 print(f"hub: {error!r}", file=sys.stderr)
                 time.sleep(retry)
         self.take(repo, Source(folder, commit), segmenter)
+
+
+def _load(name: str, folder: Path) -> Segmenter:
+    from unet.inference.segmenter import Segmenter
+
+    try:
+        return Segmenter.load(folder)
+    except UserError as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        raise UserError(CANNOT_LOAD.format(name)) from error
 
 
 def _for_visitors(error: Exception, repo: str) -> str:

@@ -12,12 +12,14 @@ from unet.files import write_whole
 from unet.inference.bundle import BundleInfo, read_info
 from unet.inference.postprocessing import PostProcessing
 from unet.networks import architecture, sentence
+from unet.publishing.pointing import pointing_section
 from unet.publishing.tables import (
     ablation_tables,
     by_dataset,
     confidence_table,
     cross_validation_table,
     held_out,
+    leave_out_table,
     paper_table,
     split_table,
 )
@@ -49,9 +51,16 @@ def description_of(bundle: Path) -> str:
     return "\n\n".join(_description(info, **numbers, pictures=False))
 
 
+def pointing_of(guide: Path) -> str:
+    """What pointing gives, without a picture; empty where that was not measured."""
+    clicks = _numbers(guide)["clicks"]
+    return "" if clicks is None else pointing_section(guide.name, clicks, pictures=False)
+
+
 def _numbers(bundle: Path) -> dict[str, Any]:
     """What the files of numbers say, by their names; None for one that is not there."""
-    paths = {name: bundle / f"{name}.json" for name in ("metrics", "cross_validation", "ablation")}
+    names = ("metrics", "cross_validation", "leave_out", "ablation", "clicks")
+    paths = {name: bundle / f"{name}.json" for name in names}
     return {n: json.loads(p.read_text()) if p.exists() else None for n, p in paths.items()}
 
 
@@ -64,19 +73,21 @@ def model_card(
     info: BundleInfo,
     metrics: dict[str, Any],
     cross_validation: dict[str, Any] | None = None,
+    leave_out: dict[str, Any] | None = None,
     ablation: dict[str, Any] | None = None,
+    clicks: dict[str, Any] | None = None,
 ) -> str:
     """The bundle's README.md: metadata for the Hub, then text and tables.
 
     Args:
         info: What `unet.json` says.
-        metrics, cross_validation, ablation: What the files of these names say; the last two may be
-            missing.
+        metrics, cross_validation, leave_out, ablation, clicks: What the files of these names say;
+            all but the first may be missing.
     """
     sections = [
         f"---\n{_metadata(info, metrics)}\n---",
         f"# {info.model.name}: lesion segmentation in breast ultrasound\n\n**{NOTICE}**",
-        *_description(info, metrics, cross_validation, ablation, pictures=True),
+        *_description(info, metrics, cross_validation, leave_out, ablation, clicks, pictures=True),
         _use(info),
     ]
     return "\n\n".join(sections) + "\n"
@@ -86,14 +97,17 @@ def _description(
     info: BundleInfo,
     metrics: dict[str, Any],
     cross_validation: dict[str, Any] | None,
+    leave_out: dict[str, Any] | None,
     ablation: dict[str, Any] | None,
+    clicks: dict[str, Any] | None,
     *,
     pictures: bool,
 ) -> list[str]:
     return [
         _network(info, pictures=pictures),
+        *([] if clicks is None else [pointing_section(info.model.name, clicks, pictures=pictures)]),
         _results(info, metrics, pictures=pictures),
-        *_validation_of_the_recipe(info, cross_validation, ablation),
+        *_validation_of_the_recipe(info, cross_validation, leave_out, ablation),
         _data(info),
     ]
 
@@ -145,6 +159,8 @@ def _network(info: BundleInfo, *, pictures: bool) -> str:
         what += " The project averages it over the image and its mirror image."
     if t["config"].get("pretrained"):
         start = module.PRETRAINED
+    if begun := t.get("start"):
+        start = f"Started from the weights of {begun['name']} (sha256 `{begun['sha256'][:12]}…`)."
     paragraphs = [
         "## The network",
         f"{what} {start} {_recipe(t)}",
@@ -175,7 +191,7 @@ def _recipe(training: dict[str, Any]) -> str:
         changes += ", calipers and text drawn over half of the images"
     if config.get("pieces"):
         changes += "; beside whole images pieces with and without the lesion, and images with the "
-        changes += "lesion painted over, those without a lesion only to learn whether there is one"
+        changes += "lesion painted over; the Dice loss counts where there is a lesion alone"
     # Networks trained before there was a choice of loss do not name it.
     loss = "Binary cross-entropy"
     if config.get("loss") == "cross_entropy_dice":
@@ -231,16 +247,27 @@ def _commits(metrics: dict[str, Any]) -> str:
 
 
 def _validation_of_the_recipe(
-    info: BundleInfo, cross_validation: dict[str, Any] | None, ablation: dict[str, Any] | None
+    info: BundleInfo,
+    cross_validation: dict[str, Any] | None,
+    leave_out: dict[str, Any] | None,
+    ablation: dict[str, Any] | None,
 ) -> list[str]:
     parts = []
     if cross_validation:
         parts.append(
-            "## Cross-validation\n\nNetworks trained with the same recipe; near-duplicates share a "
-            "fold, post-processing is chosen on the other folds.\n\n"
+            f"## Cross-validation\n\nNetworks trained {_alike(cross_validation, info)}; "
+            "near-duplicates share a fold, post-processing is chosen on the other folds.\n\n"
             + cross_validation_table(cross_validation)
             + f"\n\n`{cross_validation['command']}` made "
             "`cross_validation.json` and `.csv`, from which this comes."
+        )
+    if leave_out:
+        parts.append(
+            "## On what was never seen\n\nA data set or scanner is left out, a network trained "
+            f"{_alike(leave_out, info)} on the others' training cases, its rules chosen on their "
+            "validation cases, and what was left out (but for its test cases) is scored.\n\n"
+            + leave_out_table(leave_out)
+            + f"\n\n`{leave_out['command']}` made `leave_out.json`, from which this comes."
         )
     if ablation:
         parts.append(
@@ -249,6 +276,14 @@ def _validation_of_the_recipe(
             "`ablation.json`, from which this comes."
         )
     return parts
+
+
+def _alike(found: dict[str, Any], info: BundleInfo) -> str:
+    """How networks that gave results were trained beside the bundle's."""
+    size, epochs = found["model"]["input_size"], found["config"]["epochs"]
+    if (size, epochs) == (info.model.input_size, info.training["config"]["epochs"]):
+        return "with the same recipe"
+    return f"with the same recipe but smaller (at {size}×{size}, {epochs} epochs)"
 
 
 def _rules(rules: PostProcessing) -> str:
@@ -292,7 +327,16 @@ def _hospitals(count: int) -> str:
 
 
 def _use(info: BundleInfo) -> str:
-    name = info.model.name
+    name, size = info.model.name, info.model.input_size
+    pointing, channels = "", 1
+    if info.model.guided:
+        channels = 3
+        pointing = """
+from unet.inference.hints import Hints
+
+click = Hints(inside=(((210.0, 130.0),),))  # x and y in pixels of the image
+mask = segmenter.examine(Image.open("ultrasound.png"), click).answer().mask
+"""
     return f"""## Use
 
 With this project, from its folder:
@@ -303,7 +347,7 @@ from unet import Segmenter
 
 segmenter = Segmenter.load("weights/{name}")
 mask = segmenter.segment(Image.open("ultrasound.png"))  # bool (H, W), the image's own size
-```
+{pointing}```
 
 From the Hub, with this project or with Keras alone (`USER/NAME` is this repository):
 
@@ -313,7 +357,7 @@ segmenter = Segmenter.from_hub("USER/NAME")
 import keras
 
 network = keras.saving.load_model("hf://USER/NAME")
-probability = network(batch)  # float32 (B, {info.model.input_size}, {info.model.input_size}, 1)
+probability = network(batch)  # float32 (B, {size}, {size}, {channels}) to (B, {size}, {size}, 1)
 ```
 
 As a page, with this project: `UNET_REPO=USER/NAME python app.py`.

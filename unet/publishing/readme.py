@@ -8,18 +8,21 @@ from typing import Any
 
 from unet.errors import UserError
 from unet.files import write_whole
-from unet.inference.bundle import bundles_in, read_info
-from unet.publishing.card import write_card
+from unet.inference.bundle import bundles_in, guide_in, read_info
+from unet.publishing.card import pointing_of, write_card
 from unet.publishing.comparison import FILE, comparison_section
 from unet.publishing.tables import by_dataset, held_out, interval, paper_table, split_table
 
 
-def readme_results(bundles: list[Path], comparison: dict[str, Any] | None = None) -> str:
+def readme_results(
+    bundles: list[Path], comparison: dict[str, Any] | None = None, guide: Path | None = None
+) -> str:
     """The bundles' results as the project's README shows them, between its two marks.
 
     Args:
         bundles: As they are to be shown.
         comparison: The content of comparison.json, if there is one.
+        guide: The network that answers to what one points at, if there is one.
     """
     metrics = {bundle.name: _read(bundle / "metrics.json") for bundle in bundles}
     held = {name: held_out(m) for name, m in metrics.items()}
@@ -36,6 +39,8 @@ def readme_results(bundles: list[Path], comparison: dict[str, Any] | None = None
     trained_on = [f"{b.name} on {read_info(b).training['data']}" for b in bundles]
     tables.insert(0, f"Trained: {'; '.join(trained_on)}. No test image was trained or chosen on.")
     beside = [comparison_section(comparison)] if comparison else []
+    if guide and (pointing := pointing_of(guide)):
+        beside.insert(0, f"#{pointing}")
     return "\n\n".join([*tables, *sentences, paper_table(metrics), *beside])
 
 
@@ -90,15 +95,17 @@ def write_cards(readme: Path, weights: Path) -> None:
     bundles = best_first(bundles_in(weights))
     if not bundles:
         raise UserError(f"{weights} holds no bundle. Run train.py fit first.")
-    for bundle in bundles:
+    guide = guide_in(weights)
+    carded = [*bundles, *([guide] if guide else [])]
+    for bundle in carded:
         write_card(bundle)
     try:
-        results = readme_results(bundles, comparison_in(weights))
+        results = readme_results(bundles, comparison_in(weights), guide)
         text = update_readme(readme.read_text(), results)
     except ValueError as error:
         raise UserError(f"{readme}: {error}") from None
     write_whole(readme, text)
-    print(f"wrote {readme} and the cards of {', '.join(bundle.name for bundle in bundles)}")
+    print(f"wrote {readme} and the cards of {', '.join(bundle.name for bundle in carded)}")
 
 
 def metrics_of(bundle: Path) -> dict[str, Any]:
@@ -114,8 +121,11 @@ def metrics_of(bundle: Path) -> dict[str, Any]:
 def best_first(bundles: list[Path]) -> list[Path]:
     """Bundles by their mean Dice on validation images with a lesion, best first; then by name.
 
-    Of several data sets, on those that all networks were validated on.
+    Of several data sets, on those that all networks were validated on. A network that answers to
+    what a person points at is left out: it stands beside the others, not among them.
     """
+    guide = guide_in(bundles[0].parent) if bundles else None
+    bundles = [bundle for bundle in bundles if bundle != guide]
     dice = {bundle: _validation_dice(bundle) for bundle in bundles}
     known = [set(own) for own in dice.values() if own]
     shared = set.intersection(*known) if known else set()

@@ -44,8 +44,8 @@ custom_headers:
 The network runs in the browser: no image leaves the device. A research demonstration, not a medical
 device.
 """
-TRAINING_ROOMS = ("data", "evaluation", "training")
-"""Rooms of `unet/` that the page does not enter."""
+OTHERS = ("bulk", "cluster.py", "data", "evaluation", "training")
+"""What of `unet/` the page does not enter."""
 PAGE_SUFFIXES = (".py", ".js", ".css", ".html", ".png", ".csv")
 
 
@@ -54,7 +54,7 @@ def page_files(root: Path = ROOT) -> dict[str, Path]:
     files = [root / name for name in ("app.py", "requirements.txt", "README.md", "LICENSE")]
     for path in sorted((root / "unet").rglob("*")):
         parts = path.relative_to(root / "unet").parts
-        if path.suffix not in PAGE_SUFFIXES or parts[0] in TRAINING_ROOMS:
+        if path.suffix not in PAGE_SUFFIXES or parts[0] in OTHERS:
             continue
         if parts[:2] != ("page", "site"):  # the page without a server, and its packages
             files.append(path)

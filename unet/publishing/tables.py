@@ -156,6 +156,31 @@ def cross_validation_table(summary: dict[str, Any]) -> str:
     return "\n\n".join(split_table(f"{data}, {name}", {"": part}) for data, part in parts.items())
 
 
+def leave_out_table(summary: dict[str, Any]) -> str:
+    """What networks give on data sets and scanners that they never saw, a row each."""
+    lines = [
+        "| left out | images | Dice, lesion images | the same without rules "
+        "| lesions answered with no lesion | normal images given a mask | presence, AUC "
+        "| normals masked where a gate may lose 3 % of lesions |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for name, found in summary["left_out"].items():
+        final, plain = found["final"], found["plain"]
+        missed, masked = (
+            f"{share['count']} of {share['of']}" if (share := final.get(key)) else "–"
+            for key in ("lesion_images_without_mask", "normal_images_with_mask")
+        )
+        auc, gates = found["auc"]["presence"], found["gates"]
+        through = None if gates is None else gates["masked"]
+        cells = [
+            name, str(found["cases"]), interval(final["lesion_images"]["dice"]),
+            interval(plain["lesion_images"]["dice"]), missed, masked,
+            "–" if auc is None else f"{auc:.3f}", "–" if through is None else f"{through:.0%}",
+        ]  # fmt: skip
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def ablation_tables(ablation: dict[str, Any]) -> str:
     """What each part gives: Dice on validation, and the difference to the whole."""
     after = [

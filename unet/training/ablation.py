@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +29,10 @@ from unet.inference.postprocessing import PostProcessing
 from unet.inference.prediction import Network
 from unet.inference.segmenter import Segmenter, graph_of
 from unet.publishing.card import write_card
-from unet.training.examples import examples_of
+from unet.training.examples import train_on
 from unet.training.learnt import segmenter_without_rules
-from unet.training.loop import train
 from unet.training.recipe import read_train_config
+from unet.training.remote import finish
 from unet.training.workflow import bundle_cases, fingerprint
 
 SIZE, EPOCHS = 128, 20
@@ -69,7 +70,12 @@ def scores(maps: list[Map], rules: PostProcessing) -> np.ndarray:
 
 
 def ablate_training(
-    data: list[Path], info: BundleInfo, run_dir: Path, size: int, epochs: int
+    data: list[Path],
+    info: BundleInfo,
+    run_dir: Path,
+    size: int,
+    epochs: int,
+    ray: str | None = None,
 ) -> list[dict[str, Any]]:
     """Train with each part left out and score on validation; a row a training."""
     recipe = read_train_config(info.training["config"])
@@ -81,29 +87,32 @@ def ablate_training(
     images, masks = (a[chosen["validation"]] for a in (dataset.images, dataset.masks))
     lesion = masks.any(axis=(1, 2, 3))
     model = dataclasses.replace(info.model, input_size=size)
-    rows, base = [], None
+    trainings = {}
     for number, (name, changes) in enumerate(TRAININGS.items()):
         if changes and dataclasses.replace(recipe, **changes) == recipe:
             continue  # this network is trained without that part
-        print(f"\n{name}", flush=True)
-        config = dataclasses.replace(recipe, epochs=epochs, keep="last", **changes)
-        examples = examples_of(dataset, chosen["train"], config)
-        trained = train(
-            model,
-            config,
-            examples,
-            None,
-            run_dir / str(number),
+        trainings[name] = partial(
+            train_on,
+            indices=chosen["train"],
+            model_config=model,
+            config=dataclasses.replace(recipe, epochs=epochs, keep="last", **changes),
+            run_dir=run_dir / str(number),
             data_fingerprint=data_fingerprint,
             resume=True,
         )
+    if ray:
+        finish(ray, dataset, trainings)
+    rows, base = [], None
+    for name, training in trainings.items():
+        print(f"\n{name}", flush=True)
+        trained, examples = training(dataset)
         segmenter = segmenter_without_rules(trained, model, examples, recipe.seed)
         maps = maps_of(segmenter, cases, images, masks)
         rules = choose_postprocessing(maps)
         dice = scores(maps, rules)
         given = sum(bool(m.mask(rules).any()) for m in maps if not m.truth.any())
         rows.append(
-            {"what": name, "changes": changes, "normal_with_mask": given}
+            {"what": name, "changes": TRAININGS[name], "normal_with_mask": given}
             | {"normal": int((~lesion).sum())}
             | summary(cases, lesion, dice, base)
         )
@@ -179,16 +188,18 @@ def _cases_of(data: list[Path], dataset: Dataset, info: BundleInfo) -> dict[str,
     return cases
 
 
-def ablate(data: list[Path], weights: Path, run_dir: Path) -> None:
+def ablate(data: list[Path], weights: Path, run_dir: Path, ray: str | None = None) -> None:
     """Write ablation.json to a bundle, and its card anew.
 
     Args:
         data: The folders of the data sets that the network was trained on.
         weights: The bundle.
         run_dir: Gets the trainings, which are resumed where they were left.
+        ray: Address of a Ray cluster for all trainings; one after the other here if None.
 
     Raises:
-        UserError: The bundle is not whole or not evaluated, or `data` holds other cases.
+        UserError: The bundle is not whole or not evaluated, `data` holds other cases, or the
+            cluster fails.
     """
     info = verify(weights)
     if not (weights / "metrics.json").exists():  # said before the trainings, not after
@@ -198,7 +209,7 @@ def ablate(data: list[Path], weights: Path, run_dir: Path) -> None:
         "epochs": EPOCHS,
         "rules": to_dict(info.postprocessing),
         "after_the_network": ablate_rules(data, weights, info),
-        "training": ablate_training(data, info, run_dir, SIZE, EPOCHS),
+        "training": ablate_training(data, info, run_dir, SIZE, EPOCHS, ray),
     }
     write_whole(weights / "ablation.json", json.dumps(found, indent=1) + "\n")
     write_card(weights)

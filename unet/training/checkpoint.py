@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 from pathlib import Path
@@ -19,6 +20,10 @@ MONITOR = "val_dice"
 """The epoch with the highest value is the best: mean Dice over all validation images."""
 
 
+ROOM, SPARE_BYTES = 1.1, 2_000_000
+"""How much more than its numbers a state takes on the disk: a factor, and files' own overhead."""
+
+
 class RunError(UserError):
     """A run folder that does not fit what was asked; the message says what to do."""
 
@@ -31,6 +36,16 @@ def best_epoch(history: list[dict[str, float]]) -> int:
 def kept_epoch(history: list[dict[str, float]], keep: str) -> int:
     """The epoch whose weights are kept, counted from 1: the "best" or the "last"."""
     return best_epoch(history) if keep == "best" else len(history)
+
+
+def refuse_run(run_dir: Path) -> None:
+    """Raise RunError where a folder holds a run already."""
+    path = run_dir / "last" / "state.json"
+    if path.exists():
+        raise RunError(
+            f"{run_dir} holds a run of {len(json.loads(path.read_text())['history'])} epoch(s). "
+            "Add --resume to continue it, choose another --run-dir, or delete that folder."
+        )
 
 
 class Checkpoint:
@@ -54,10 +69,7 @@ class Checkpoint:
             return []
         state = json.loads(path.read_text())
         if not resume:
-            raise RunError(
-                f"{self.run_dir} holds a run of {len(state['history'])} epoch(s). Add --resume to "
-                "continue it, choose another --run-dir, or delete that folder."
-            )
+            refuse_run(self.run_dir)
         then = state["settings"]
         differing = ["other data"] if then["data"] != self.settings["data"] else []
         for part, defaults in (("model", ModelConfig()), ("train", TrainConfig())):
@@ -99,8 +111,13 @@ class Checkpoint:
                 state.assign([state[0], steps])
 
     def save(self, model: keras.Model, history: list[dict]) -> None:
-        """Write the state after an epoch, whole or not at all."""
+        """Write the state after an epoch, whole or not at all.
+
+        Raises:
+            RunError: The disk has no room for it; the state before is as it was.
+        """
         self.run_dir.mkdir(parents=True, exist_ok=True)
+        self._check_room(model)
         epoch = len(history)
         if kept_epoch(history, self.keep) == epoch:
             self._write_weights(model, self.kept_path(history))
@@ -116,6 +133,21 @@ class Checkpoint:
         for path in self.run_dir.glob("kept-*.weights.h5"):
             if path != self.kept_path(history):
                 path.unlink()
+
+    def _check_room(self, model: keras.Model) -> None:
+        """Raise RunError where the disk cannot hold a state; HDF5 itself would crash there."""
+        weights, moments = (
+            sum(math.prod(v.shape) * np.dtype(v.dtype).itemsize for v in of.variables)
+            for of in (model, model.optimizer)
+        )
+        needed = int(ROOM * (2 * weights + moments)) + SPARE_BYTES
+        free = shutil.disk_usage(self.run_dir).free
+        if free < needed:
+            raise RunError(
+                f"{self.run_dir}: the disk has {free / 1e6:.0f} MB left, and the state of this "
+                f"epoch takes {needed / 1e6:.0f} MB. The epoch before is kept: make room, then go "
+                "on with --resume."
+            )
 
     def kept_path(self, history: list[dict]) -> Path:
         """Where the kept epoch's weights are."""

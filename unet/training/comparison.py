@@ -14,6 +14,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ from unet.provenance import git_commit, library_versions
 from unet.publishing.comparison import FIRST
 from unet.training.examples import examples_of
 from unet.training.loop import Trained, train
+from unet.training.remote import finish
 from unet.training.workflow import data_folders, fingerprint, split_of
 
 WATERSHED = "watershed"
@@ -70,6 +72,8 @@ def contenders(size: int, epochs: int, precision: str) -> dict[str, Contender]:
     base = replace(RECIPE, epochs=epochs, precision=precision)
     found = {}
     for name, (model, recipe) in RECIPES.items():
+        if model.guided:
+            continue  # which is shown more than the image
         own = {setting: getattr(recipe, setting) for setting in METHODS.get(name, ())}
         shape = replace(model, input_size=size, flip_averaging=False)
         found[name] = Contender(shape, replace(base, **own))
@@ -146,6 +150,7 @@ def compare(
     run_dir: Path,
     precision: str = RECIPE.precision,
     resume: bool = False,
+    ray: str | None = None,
 ) -> None:
     """Train and score networks side by side; writes comparison.json and a plot beside it.
 
@@ -160,10 +165,11 @@ def compare(
         run_dir: Checkpoints and what is finished.
         precision: Keras dtype policy in training.
         resume: Continue what is in `run_dir`.
+        ray: Address of a Ray cluster for all trainings; one after the other here if None.
 
     Raises:
-        UserError: `run_dir` holds a comparison and `resume` is not set, a name is not known, or a
-            network that is fine-tuned is asked for with one data set.
+        UserError: `run_dir` holds a comparison and `resume` is not set, a name is not known, a
+            network that is fine-tuned is asked for with one data set, or the cluster fails.
     """
     if unknown := sorted(set(names) - set(NAMES)):
         raise UserError(f"--names {' '.join(unknown)}: known are {', '.join(NAMES)}")
@@ -180,6 +186,8 @@ def compare(
                 "--data twice, or leave them out of --names."
             )
         runs = Runs(field, run_dir)
+        if ray:
+            _train_on_cluster(ray, runs, chosen, seeds)
         # Seed by seed: whenever it is stopped, all networks have been trained as often.
         for seed in range(seeds):
             for name, contender in chosen.items():
@@ -261,14 +269,14 @@ class Runs:
         }
         if path.exists() and (content := json.loads(path.read_text()))["settings"] == settings:
             return content
-        content = {"settings": settings} | score(self._trained(name, contender, seed))
+        content = {"settings": settings} | score(self.train(name, contender, seed))
         write_whole(path, json.dumps(content))
         keras.backend.clear_session()
         return content
 
-    def _trained(self, name: str, contender: Contender, seed: int) -> Trained:
+    def train(self, name: str, contender: Contender, seed: int) -> Trained:
         """The network of a training, finished if it is not yet."""
-        start = self._source(contender, seed) if contender.tuned else None
+        start = self.source(contender, seed) if contender.tuned else None
         part = SOURCE if name == SOURCE else "train"
         config = replace(contender.config, seed=seed)
         examples = examples_of(self.field.dataset, self.field.parts[part], config)
@@ -286,18 +294,33 @@ class Runs:
             resume=True,
         )
 
-    def _source(self, contender: Contender, seed: int) -> Path:
+    def source(self, contender: Contender, seed: int) -> Path:
         """Weights of the network trained on the other data sets, in built-in layers."""
         path = self.run_dir / SOURCE / f"seed-{seed}" / "network.weights.h5"
         if not path.exists():
             print(f"{SOURCE}, seed {seed}", flush=True)
             source = replace(contender, config=replace(contender.config, tune="all"), tuned=False)
-            network = self._trained(SOURCE, source, seed).network
+            network = self.train(SOURCE, source, seed).network
             temporary = path.with_name(f"writing-{path.name}")
             network.save_weights(temporary)
             os.replace(temporary, path)
             keras.backend.clear_session()
         return path
+
+
+def _train_on_cluster(address: str, runs: Runs, chosen: dict[str, Contender], seeds: int) -> None:
+    """All trainings of a comparison, first what others start from."""
+    first, then = {}, {}
+    for seed in range(seeds):
+        for name, contender in chosen.items():
+            training = partial(Runs.train, name=name, contender=contender, seed=seed)
+            (then if contender.tuned else first)[f"{name}, seed {seed}"] = training
+            if contender.tuned:
+                source = partial(Runs.source, contender=contender, seed=seed)
+                first[f"{SOURCE}, seed {seed}"] = source
+    for trainings in (first, then):
+        if trainings:
+            finish(address, runs, trainings)
 
 
 def _milliseconds(network: keras.Model) -> float:

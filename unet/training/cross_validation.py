@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,10 @@ from unet.evaluation.rules import choose_postprocessing
 from unet.evaluation.scores import Map, case_row, probability_maps, score_map
 from unet.evaluation.summary import summarise
 from unet.files import rows_to_csv, write_whole
-from unet.training.examples import examples_of
+from unet.training.checkpoint import refuse_run
+from unet.training.examples import train_on
 from unet.training.learnt import segmenter_without_rules
-from unet.training.loop import train
+from unet.training.remote import finish
 
 
 def cross_validate(
@@ -30,6 +32,7 @@ def cross_validate(
     run_dir: Path,
     data_fingerprint: str,
     resume: bool,
+    ray: str | None = None,
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Train a network for each fold on all other folds, and score the fold with it.
 
@@ -43,28 +46,36 @@ def cross_validate(
         run_dir: Gets a run folder for each fold.
         data_fingerprint: Names the data; a run is not resumed on other data.
         resume: Continue the runs in `run_dir`.
+        ray: Address of a Ray cluster to train all folds on; one after the other here if None.
 
     Returns:
         The summary of all cases, and a row a case with its fold in column "split".
 
     Raises:
         DatasetError: The cases are too few.
+        UserError: As `unet.training.loop.train` and `unet.training.remote.finish` say.
     """
     parts = fold_cases(dataset.cases, folds, config.split_seed)
-    maps: list[list[Map]] = []
+    trainings = {}
     for number, held_out in enumerate(parts, start=1):
-        others = np.setdiff1d(np.arange(len(dataset.cases)), held_out)
-        print(f"fold {number} of {folds}: {len(others)} cases to train on")
-        examples = examples_of(dataset, list(others), config)
-        trained = train(
-            model_config,
-            config,
-            examples,
-            None,
-            run_dir / f"fold-{number}",
+        trainings[f"fold {number} of {folds}"] = partial(
+            train_on,
+            indices=list(np.setdiff1d(np.arange(len(dataset.cases)), held_out)),
+            model_config=model_config,
+            config=config,
+            run_dir=run_dir / f"fold-{number}",
             data_fingerprint=f"{data_fingerprint}, fold {number} of {folds}",
-            resume=resume,
+            resume=resume or ray is not None,
         )
+    if ray:
+        if not resume:
+            for number in range(1, folds + 1):
+                refuse_run(run_dir / f"fold-{number}")
+        finish(ray, dataset, trainings)
+    maps: list[list[Map]] = []
+    for held_out, (name, training) in zip(parts, trainings.items(), strict=True):
+        print(f"{name}: {len(dataset.cases) - len(held_out)} cases to train on")
+        trained, examples = training(dataset)
         segmenter = segmenter_without_rules(trained, model_config, examples, config.seed)
         maps.append(probability_maps(segmenter, [dataset.cases[i] for i in held_out]))
         keras.backend.clear_session()

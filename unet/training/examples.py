@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
-from unet.config import TrainConfig
+from unet.config import ModelConfig, TrainConfig
 from unet.data.cases import Dataset, read_grey, read_mask
 from unet.data.pieces import painted_pair, piece_of_normal, piece_pair
 from unet.inference.preprocessing import mask_to_input, to_input
-from unet.training.loop import Examples
+from unet.training.loop import Examples, Trained, train
 
 WHOLE = 2
 """How often a whole image is shown while a piece of it is shown once: people bring whole ones."""
@@ -17,19 +19,34 @@ WHOLE = 2
 def examples_of(dataset: Dataset, indices: list[int], config: TrainConfig) -> Examples:
     """The cases with these indices as `config` says they are shown."""
     images, masks = dataset.images[indices], dataset.masks[indices]
-    outlined = None
     if config.pieces:
         more = _pieces(dataset, indices, config.seed)
         images, masks = (np.concatenate(pair) for pair in zip((images, masks), more))
     lesion = masks.any(axis=(1, 2, 3))
-    if config.pieces and config.presence:
-        # A piece without a lesion is for telling if there is one. Of where, it only teaches to
-        # keep quiet: with BUSI left out, lesion Dice was 0.675 so, and is 0.708.
-        outlined = lesion | (np.arange(len(images)) < len(indices))
     repeats = np.ones(len(images), int)
     whole = slice(len(indices))
     repeats[whole] = np.where(lesion[whole], 1, config.normals) * (WHOLE if config.pieces else 1)
-    return Examples(images, masks, repeats, outlined)
+    return Examples(images, masks, repeats)
+
+
+def train_on(
+    dataset: Dataset,
+    indices: list[int],
+    model_config: ModelConfig,
+    config: TrainConfig,
+    run_dir: Path,
+    *,
+    data_fingerprint: str,
+    resume: bool,
+) -> tuple[Trained, Examples]:
+    """Train on the cases with these indices, without validation; see `unet.training.loop.train`.
+
+    Returns:
+        What the training gave, and what it was shown.
+    """
+    examples = examples_of(dataset, indices, config)
+    options = {"data_fingerprint": data_fingerprint, "resume": resume}
+    return train(model_config, config, examples, None, run_dir, **options), examples
 
 
 def _pieces(dataset: Dataset, indices: list[int], seed: int) -> tuple[np.ndarray, np.ndarray]:

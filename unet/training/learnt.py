@@ -18,6 +18,7 @@ from unet.inference.familiarity import Familiarity
 from unet.inference.keras_network import runner_of, with_features
 from unet.inference.postprocessing import PostProcessing
 from unet.inference.prediction import Network
+from unet.inference.preprocessing import with_empty_maps
 from unet.inference.presence import Presence
 from unet.inference.segmenter import Segmenter
 from unet.networks import architecture
@@ -138,6 +139,7 @@ def segmenter_without_rules(
         PostProcessing(),
         flip=model_config.flip_averaging,
         presence=presence,
+        guided=model_config.guided,
     )
 
 
@@ -158,7 +160,8 @@ def altered(images: np.ndarray, masks: np.ndarray, seed: int) -> tuple[np.ndarra
 
 def pooled_features(network: keras.Model, layers: list[str], images: np.ndarray) -> np.ndarray:
     """The layers' features averaged over each image and joined: float32 `(N, D)`."""
-    outputs = with_features(network, layers).predict(images, batch_size=BATCH, verbose=0)
+    inputs = with_empty_maps(images, network.input_shape[-1])
+    outputs = with_features(network, layers).predict(inputs, batch_size=BATCH, verbose=0)
     return np.concatenate([outputs[name] for name in layers], axis=1)
 
 

@@ -12,71 +12,145 @@ from sklearn.metrics import roc_auc_score
 
 from unet.config import ModelConfig, TrainConfig, to_dict
 from unet.data.cases import Case, Dataset, DatasetError
-from unet.evaluation.rules import choose_postprocessing
+from unet.data.sets import load_datasets, sources_of
+from unet.errors import UserError
+from unet.evaluation.rules import MAX_MISSED, operating_curve
 from unet.evaluation.scores import Map, probability_maps, score_map
 from unet.evaluation.summary import summarise
 from unet.files import write_whole
+from unet.inference.bundle import WEIGHTS, read_info, replacing
+from unet.inference.keras_network import write_bundle
+from unet.inference.segmenter import Segmenter
+from unet.publishing.card import write_card
+from unet.training.checkpoint import Checkpoint
 from unet.training.examples import examples_of
-from unet.training.learnt import segmenter_without_rules
 from unet.training.loop import train
+from unet.training.recipe import command_of
+from unet.training.workflow import (
+    check_results_fit,
+    data_folders,
+    fingerprint,
+    learnt_and_chosen,
+    split_of,
+    start_of,
+)
+
+LEFT_OUT = "left_out"
+"""Name, among a bundle's splits, of the cases that were left out and may be scored."""
 
 
 def leave_out(
-    dataset: Dataset,
-    split: dict[str, list[int]],
-    left_out: str,
+    data: list[str],
+    recipe: str,
     model_config: ModelConfig,
     config: TrainConfig,
     *,
+    left_out: str,
+    out: Path,
     run_dir: Path,
-    data_fingerprint: str,
-    resume: bool,
-) -> dict[str, Any]:
-    """Train on the others' training cases, choose rules on their validation, score what is left.
+    start: Path | None = None,
+    resume: bool = False,
+) -> None:
+    """Train without one data set or scanner and score it; adds to leave_out.json.
+
+    The network, with rules chosen on what is left, stays as a bundle in `run_dir/bundle`: to start
+    a guided one from, and to look at.
+
+    Args:
+        left_out: Name of the data set or scanner; case, spaces and hyphens do not matter.
+        out: As in `workflow.cross_validate`.
+        start: A bundle to start from, which has not seen what is left out either.
+        data, recipe, model_config, config, run_dir, resume: As in `workflow.fit`.
+
+    Raises:
+        DatasetError: `config.keep` is "best", there is no such data set or scanner, nothing would
+            be left to train on, or `out` holds a network of another recipe.
+        UserError: `start` holds another kind of network, or one that has seen what is left out.
+    """
+    if config.keep != "last":
+        raise DatasetError("the epoch would be chosen for what is left out: add --keep last")
+    started = {} if start is None else {"start": start_of(start, model_config)}
+    with data_folders(data) as folders:
+        dataset = load_datasets(folders, model_config.input_size)
+        left_out = spelt(dataset.cases, left_out)
+        names = [source["name"] for source in sources_of(dataset.cases)]
+        command = command_of(names, recipe, model_config, config)
+        about = {
+            "data": " + ".join(names),
+            "model": to_dict(model_config),
+            "config": to_dict(config),
+            "command": f"{command}{' --start DIR' if start else ''} --leave-out NAME",
+        }
+        check_results_fit(out, about)
+        whole = split_of(dataset, config)
+        split = split_without(dataset, whole, left_out)
+        ids = {name: [dataset.cases[i].id for i in indices] for name, indices in split.items()}
+        if start and set(ids[LEFT_OUT]) & seen_by(start):
+            raise UserError(f"--start {start} has seen images of {left_out}, which is left out")
+        examples = examples_of(dataset, split["train"], config)
+        data_fingerprint = f"{fingerprint(dataset, whole)} without {_plain(left_out)}"
+        trained = train(
+            model_config,
+            config,
+            examples,
+            None,
+            run_dir,
+            data_fingerprint=data_fingerprint,
+            start=start and start / WEIGHTS,
+            resume=resume,
+        )
+        with replacing(run_dir / "bundle") as new:
+            write_bundle(
+                new,
+                trained.network,
+                model=model_config,
+                training=about | {"fingerprint": data_fingerprint, "left_out": left_out, **started},
+                split=ids,
+                commit=Checkpoint.started_from(run_dir),
+                **learnt_and_chosen(trained, examples, model_config, config, dataset, split),
+            )
+        segmenter = Segmenter.load(run_dir / "bundle")
+        found = score_left_out(segmenter, [dataset.cases[i] for i in split[LEFT_OUT]], left_out)
+    write_leave_out(out, about, found)
+    if (out / "metrics.json").exists():
+        write_card(out)
+    print(json.dumps(found, indent=1))
+    print(f"wrote {out}/leave_out.json and {run_dir}/bundle")
+
+
+def split_without(
+    dataset: Dataset, split: dict[str, list[int]], left_out: str
+) -> dict[str, list[int]]:
+    """The training and validation cases that are left, and under `LEFT_OUT` those left out.
 
     Test cases are neither trained on nor scored: everything is chosen by these numbers.
 
     Args:
         dataset, split: All cases, and their places in the recipe's split.
-        left_out: Name of a data set or scanner; case, spaces and hyphens do not matter.
-        model_config, config: The network and how it is trained.
-        run_dir: Gets the run's folder, and the maps in maps.npz.
-        data_fingerprint: Names the data; a run is not resumed on other data.
-        resume: Continue the run in `run_dir`.
+        left_out: Name of a data set or scanner, as `spelt` gives it.
+
+    Raises:
+        DatasetError: None is left to train on.
+    """
+    out = np.array([left_out in (case.dataset, case.scanner) for case in dataset.cases])
+    if out.all():
+        raise DatasetError(f"--leave-out {left_out}: nothing is left to train on")
+    parts = ("train", "validation")
+    return {name: [i for i in split[name] if not out[i]] for name in parts} | {
+        LEFT_OUT: sorted(i for name in parts for i in split[name] if out[i])
+    }
+
+
+def score_left_out(segmenter: Segmenter, cases: list[Case], left_out: str) -> dict[str, Any]:
+    """What a network gives on cases of a kind that it never saw.
 
     Returns:
         `left_out`, `rules`, `auc` of presence and of the map's peak for lesion against normal
-        (None where one is missing), and the summary of the scores.
-
-    Raises:
-        DatasetError: No case is left out, or none to train on.
+        (None where one is missing), `gates`, what a gate on presence would cost and give, and the
+        summary of the scores.
     """
-    out = np.array([is_of(case, left_out) for case in dataset.cases])
-    if not out.any() or out.all():
-        names = {c.dataset for c in dataset.cases} | {c.scanner for c in dataset.cases}
-        known = sorted(names - {""})
-        raise DatasetError(
-            f"--leave-out {left_out}: expected one of several of: {', '.join(known)}"
-        )
-    kept = {name: [i for i in indices if not out[i]] for name, indices in split.items()}
-    scored = sorted(i for name in ("train", "validation") for i in split[name] if out[i])
-    examples = examples_of(dataset, kept["train"], config)
-    trained = train(
-        model_config,
-        config,
-        examples,
-        None,
-        run_dir,
-        data_fingerprint=f"{data_fingerprint} without {left_out}",
-        resume=resume,
-    )
-    segmenter = segmenter_without_rules(trained, model_config, examples, config.seed)
-    rules = choose_postprocessing(
-        probability_maps(segmenter, [dataset.cases[i] for i in kept["validation"]])
-    )
-    maps = probability_maps(segmenter, [dataset.cases[i] for i in scored])
-    _keep_maps(maps, run_dir / "maps.npz")
-    results = [score_map(m, left_out, rules) for m in maps]
+    maps = probability_maps(segmenter, cases)
+    rules = segmenter.postprocessing
     missed = sum(bool(m.truth.any() and not m.mask(rules).any()) for m in maps)
     return {
         "left_out": left_out,
@@ -87,12 +161,42 @@ def leave_out(
             "presence": _auc(maps, lambda m: m.prediction.presence),
             "peak": _auc(maps, lambda m: int(m.prediction.p8.max())),
         },
-    } | summarise(results)
+        "gates": gates_for(maps, rules.threshold),
+    } | summarise([score_map(m, left_out, rules) for m in maps])
 
 
-def is_of(case: Case, name: str) -> bool:
-    """Whether a case is of the data set or scanner of that name."""
-    return _plain(name) in (_plain(case.dataset), _plain(case.scanner))
+def gates_for(maps: list[Map], threshold: float) -> dict[str, float | None] | None:
+    """The gate that leaves at most `MAX_MISSED` of these lesions without a mask, and what it gives.
+
+    Nothing is chosen by it: it says how well presence tells lesion from normal here.
+
+    Returns:
+        `gate`, `missed` and `masked` as in `operating_curve`; None without lesions or presence.
+    """
+    if any(m.prediction.presence is None for m in maps) or not any(m.truth.any() for m in maps):
+        return None
+    curve = [step for steps in operating_curve(maps, threshold).values() for step in steps]
+    allowed = max(MAX_MISSED, curve[0]["missed"])
+    return [step for step in curve if step["missed"] <= allowed][-1]
+
+
+def seen_by(bundle: Path) -> set[str]:
+    """Ids of the cases that a network was trained on, or its rules were chosen on."""
+    split = read_info(bundle).split
+    return {*split["train"], *split["validation"]}
+
+
+def spelt(cases: list[Case], name: str) -> str:
+    """The data sets' own spelling of a data set or scanner; case, spaces, hyphens do not matter.
+
+    Raises:
+        DatasetError: There is none of that name.
+    """
+    known = {own for case in cases for own in (case.dataset, case.scanner)} - {""}
+    for own in known:
+        if _plain(own) == _plain(name):
+            return own
+    raise DatasetError(f"--leave-out {name}: expected one of {', '.join(sorted(known))}")
 
 
 def _plain(name: str) -> str:
@@ -105,18 +209,6 @@ def _auc(maps: list[Map], value) -> float | None:
     if len(set(lesion)) < 2 or None in values:
         return None
     return float(roc_auc_score(lesion, values))
-
-
-def _keep_maps(maps: list[Map], path: Path) -> None:
-    """The maps at the network's size, to look at rules without running the network again."""
-    said = [m.prediction for m in maps]
-    np.savez_compressed(
-        path,
-        ids=np.array([m.case.id for m in maps]),
-        squares=np.stack([m.square for m in maps]).astype(np.float16),
-        presence=np.array([np.nan if p.presence is None else p.presence for p in said]),
-        agreement=np.array([np.nan if p.agreement is None else p.agreement for p in said]),
-    )
 
 
 def write_leave_out(folder: Path, about: dict[str, Any], found: dict[str, Any]) -> None:

@@ -11,9 +11,10 @@ import hashlib
 import math
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import h5py
 import keras
 import numpy as np
 
@@ -21,10 +22,12 @@ from unet.config import ModelConfig, TrainConfig, to_dict
 from unet.data.batches import MILD, STRONG, evaluation_batches, training_batches
 from unet.errors import UserError
 from unet.inference.graph import PROBABILITY
+from unet.inference.preprocessing import with_empty_maps
 from unet.inference.presence import Presence
 from unet.networks import architecture, build_network
 from unet.networks.fast_batchnorm import FusedBatchNormalization
 from unet.networks.imagenet import load_imagenet_encoder
+from unet.training import guided
 from unet.training.checkpoint import Checkpoint, best_epoch
 from unet.training.losses import compile_arguments
 
@@ -59,14 +62,11 @@ class Examples:
         images: float32 `(N, S, S, 1)` in [0, 1].
         masks: bool `(N, S, S, 1)`.
         repeats: int `(N,)`, how often each is shown an epoch; once if None.
-        outlined: bool `(N,)`, whether it also teaches where a lesion is, not only if there is one;
-            all do if None.
     """
 
     images: np.ndarray
     masks: np.ndarray
     repeats: np.ndarray | None = None
-    outlined: np.ndarray | None = None
 
     def __len__(self) -> int:
         """How many are shown an epoch."""
@@ -133,9 +133,7 @@ def train(
         if config.pretrained and not history:
             load_imagenet_encoder(model)
         if start is not None and not history:
-            source = build_network(model_config)
-            source.load_weights(start)
-            _copy_weights(source, model)
+            _copy_weights(_network_in(start, model_config), model)
         model.compile(
             optimizer=_optimizer(config, steps), **compile_arguments(config.loss, config.presence)
         )
@@ -158,12 +156,33 @@ def train(
     return Trained(network, history, presence)
 
 
+def _network_in(weights: Path, model_config: ModelConfig) -> keras.Model:
+    """The finished network that one starts from: of its kind, whether it is shown hints or not."""
+    with h5py.File(weights) as file:
+        shapes: list[tuple[int, ...]] = []
+        file.visititems(lambda _, item: shapes.append(getattr(item, "shape", ())))
+    source = build_network(model_config)
+    if model_config.guided and source.get_layer("stem_conv").kernel.shape not in shapes:
+        source = build_network(replace(model_config, guided=False))
+    source.load_weights(weights)
+    return source
+
+
 def _copy_weights(source: keras.Model, target: keras.Model) -> None:
-    """Give the layers of `target` the weights of those of `source` of the same names."""
-    layers = {layer.name for layer in target.layers}
+    """Give the layers of `target` the weights of those of `source` of the same names.
+
+    Where the first layer of `target` is shown hints too, it begins by not seeing them.
+    """
+    layers = {layer.name: layer for layer in target.layers}
     for layer in source.layers:
         if layer.name in layers:
-            target.get_layer(layer.name).set_weights(layer.get_weights())
+            same = layers[layer.name]
+            same.set_weights(
+                [
+                    np.pad(have, [(0, n - m) for m, n in zip(have.shape, want.shape, strict=True)])
+                    for have, want in zip(layer.get_weights(), same.get_weights(), strict=True)
+                ]
+            )
 
 
 def _to_train(model_config: ModelConfig, config: TrainConfig) -> keras.Model:
@@ -213,23 +232,33 @@ def _fit(model, config, examples, validation, checkpoint, history, tensorboard) 
     if tensorboard:
         callbacks.append(keras.callbacks.TensorBoard(checkpoint.run_dir / "tensorboard"))
     how = (STRONG if config.strong else MILD) if config.augment else None
+    batches = training_batches(
+        examples.images,
+        examples.masks,
+        batch_size=config.batch_size,
+        seed=config.seed,
+        first_epoch=len(history),
+        augmentation=how,
+        repeats=examples.repeats,
+        presence=config.presence,
+    )
+    steps = math.ceil(len(examples) / config.batch_size)
+    held_out = validation and evaluation_batches(
+        with_empty_maps(validation.images, model.input_shape[-1]),
+        validation.masks,
+        EVALUATION_BATCH,
+        presence=config.presence,
+    )
+    if model.input_shape[-1] > 1:
+        guided.fit(
+            model, batches, held_out, steps=steps, first_epoch=len(history), epochs=config.epochs,
+            seed=config.seed, callback=callbacks[0],
+        )  # fmt: skip
+        return
     model.fit(
-        training_batches(
-            examples.images,
-            examples.masks,
-            batch_size=config.batch_size,
-            seed=config.seed,
-            first_epoch=len(history),
-            augmentation=how,
-            repeats=examples.repeats,
-            outlined=examples.outlined,
-            presence=config.presence,
-        ),
-        steps_per_epoch=math.ceil(len(examples) / config.batch_size),
-        validation_data=validation
-        and evaluation_batches(
-            validation.images, validation.masks, EVALUATION_BATCH, presence=config.presence
-        ),
+        batches,
+        steps_per_epoch=steps,
+        validation_data=held_out,
         initial_epoch=len(history),
         epochs=config.epochs,
         callbacks=callbacks,

@@ -102,7 +102,7 @@ def fit(
     from unet.training.loop import Examples, train
 
     check_replaceable(out, run_dir)
-    started = {} if start is None else {"start": _start_of(start, model_config)}
+    started = {} if start is None else {"start": start_of(start, model_config)}
     with data_folders(data) as folders:
         dataset = load_datasets(folders, model_config.input_size)
         split = split_of(dataset, config)
@@ -137,7 +137,7 @@ def fit(
         commit = Checkpoint.started_from(run_dir)
         cases = {name: [dataset.cases[i] for i in split[name]] for name in SPLITS}
         with replacing(out) as new:
-            parts = _learnt_and_chosen(trained, examples, model_config, config, dataset, split)
+            parts = learnt_and_chosen(trained, examples, model_config, config, dataset, split)
             info = write_bundle(
                 new,
                 trained.network,
@@ -157,11 +157,11 @@ def fit(
     print(f"wrote {out}")
 
 
-def _start_of(start: Path, model_config: ModelConfig) -> dict[str, str]:
+def start_of(start: Path, model_config: ModelConfig) -> dict[str, str]:
     """Name and weights' hash of the bundle that a network starts from; UserError if of another."""
     info = verify(start)
     # What shapes no weights may differ.
-    free = {"name", "input_size", "flip_averaging", "dropout", "bottleneck_dropout"}
+    free = {"name", "input_size", "flip_averaging", "dropout", "bottleneck_dropout", "guided"}
     there, asked = to_dict(info.model), to_dict(model_config)
     if any(there[name] != asked[name] for name in asked.keys() - free):
         raise UserError(
@@ -171,7 +171,7 @@ def _start_of(start: Path, model_config: ModelConfig) -> dict[str, str]:
     return {"name": info.model.name, "sha256": info.sha256[WEIGHTS]}
 
 
-def _learnt_and_chosen(
+def learnt_and_chosen(
     trained: Trained,
     examples: Examples,
     model_config: ModelConfig,
@@ -221,14 +221,17 @@ def write_bundle_figures(
 
 
 def keep_what_still_holds(old: Path, new: Path, info: BundleInfo) -> None:
-    """Copy the cross-validation of the same recipe, and the ablation of the same weights."""
-    cross_validation, ablation = old / "cross_validation.json", old / "ablation.json"
-    if cross_validation.exists():
-        if same_recipe(json.loads(cross_validation.read_text()), info):
-            for name in ("cross_validation.json", "cross_validation.csv"):
-                shutil.copy(old / name, new / name)
+    """Copy what was scored of the same recipe, and the ablation of the same weights."""
+    for what in ("cross_validation", "leave_out"):
+        path = old / f"{what}.json"
+        if not path.exists():
+            continue
+        if same_recipe(json.loads(path.read_text()), info):
+            for kept in old.glob(f"{what}.*"):
+                shutil.copy(kept, new / kept.name)
         else:
-            print(f"{cross_validation} is of another recipe and is left out")
+            print(f"{path} is of another recipe and is left out")
+    ablation = old / "ablation.json"
     if ablation.exists():
         if (old / "unet.json").exists() and read_info(old).sha256[WEIGHTS] == info.sha256[WEIGHTS]:
             shutil.copy(ablation, new / ablation.name)
@@ -246,6 +249,7 @@ def cross_validate(
     out: Path,
     run_dir: Path,
     resume: bool = False,
+    ray: str | None = None,
 ) -> None:
     """Cross-validate a recipe; writes cross_validation.json and .csv, and no bundle.
 
@@ -254,6 +258,7 @@ def cross_validate(
         out: Where the results go: the bundle of the network trained with the same recipe, or a
             folder without a bundle.
         data, recipe, model_config, config, run_dir, resume: As in `fit`.
+        ray: Address of a Ray cluster to train all folds on; one after the other here if None.
 
     Raises:
         DatasetError: `config.keep` is "best", or `out` holds a network of another recipe.
@@ -282,60 +287,13 @@ def cross_validate(
             run_dir=run_dir,
             data_fingerprint=fingerprint(dataset, {"all": list(range(len(dataset.cases)))}),
             resume=resume,
+            ray=ray,
         )
     cross_validation.write_cross_validation(out, about | summary, rows)
     if (out / "metrics.json").exists():
         write_card(out)
     print(json.dumps(summary["final"], indent=1))
     print(f"wrote {out}/cross_validation.json and cross_validation.csv")
-
-
-def leave_out(
-    data: list[str],
-    recipe: str,
-    model_config: ModelConfig,
-    config: TrainConfig,
-    *,
-    left_out: str,
-    out: Path,
-    run_dir: Path,
-    resume: bool = False,
-) -> None:
-    """Train without one data set or scanner and score it; adds to leave_out.json.
-
-    Args:
-        left_out: Name of the data set or scanner, in any case.
-        out: As in `cross_validate`.
-        data, recipe, model_config, config, run_dir, resume: As in `fit`.
-
-    Raises:
-        DatasetError: `config.keep` is "best", there is no such data set or scanner, nothing would
-            be left to train on, or `out` holds a network of another recipe.
-    """
-    from unet.training import leave_out as module
-
-    if config.keep != "last":
-        raise DatasetError("the epoch would be chosen for what is left out: add --keep last")
-    with data_folders(data) as folders:
-        dataset = load_datasets(folders, model_config.input_size)
-        names = [source["name"] for source in sources_of(dataset.cases)]
-        about = {
-            "data": " + ".join(names),
-            "model": to_dict(model_config),
-            "config": to_dict(config),
-            "command": f"{command_of(names, recipe, model_config, config)} --leave-out NAME",
-        }
-        check_results_fit(out, about)
-        split = split_of(dataset, config)
-        found = module.leave_out(
-            dataset, split, left_out, model_config, config, run_dir=run_dir,
-            data_fingerprint=fingerprint(dataset, split), resume=resume,
-        )  # fmt: skip
-    module.write_leave_out(out, about, found)
-    if (out / "metrics.json").exists():
-        write_card(out)
-    print(json.dumps(found, indent=1))
-    print(f"wrote {out}/leave_out.json")
 
 
 def check_results_fit(out: Path, about: dict[str, Any]) -> None:

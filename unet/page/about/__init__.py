@@ -17,6 +17,8 @@ from unet.publishing.tables import by_dataset
 HERE = Path(__file__).parent
 SCRIPT, STYLE = HERE / "plots.js", HERE / "about.css"
 WORST = 10
+UNREADABLE = (UserError, OSError, LookupError, TypeError, ValueError, AttributeError)
+"""What reading a bundle's numbers may raise: what came from the Hub may hold anything."""
 
 API = """While the page runs, from Python:
 
@@ -25,6 +27,9 @@ from gradio_client import Client, handle_file
 
 client = Client("ADDRESS")
 mask, findings = client.predict(handle_file("ultrasound.png"), None, api_name="/segment")
+mask, findings = client.predict(  # a click on the lesion, at x = 210, y = 130
+    handle_file("ultrasound.png"), None, {"inside": [[[210, 130]]]}, api_name="/segment"
+)
 rows, archive = client.predict([handle_file("a.png"), handle_file("b.png")], api_name="/batch")
 ```
 
@@ -37,6 +42,9 @@ EVENT=$(curl -s ADDRESS/gradio_api/call/segment -H 'Content-Type: application/js
   | tr -d '{}" ' | cut -d: -f2)
 curl -sN ADDRESS/gradio_api/call/segment/$EVENT
 ```
+
+Files lie under random names on the server; `"orig_name": "ultrasound.png"` beside `"path"` is what
+errors and the rows of a batch call one.
 
 The same tools are served over the Model Context Protocol at `ADDRESS/gradio_api/mcp/`.
 """
@@ -57,16 +65,18 @@ def label(name: str, bundle: Path) -> str:
         return name
 
 
-def content(bundle: Path) -> str:
+def content(bundle: Path, guide: Path | None = None) -> str:
     """What the page says of a network, as HTML: its numbers, its charts, then the card folded away.
 
-    Raw HTML in the card stays text. `drawCharts` of plots.js draws the charts.
+    Raw HTML in the card stays text. `drawCharts` of plots.js draws the charts. Of a `guide`, the
+    network that answers to what one points at, it says what that gives.
     """
     charts = json.dumps(charts_of(bundle), allow_nan=False)
     parts = [
         summary_of(bundle),
         f'<div class="charts" data-charts="{html.escape(charts)}"></div>',
         *_folded_card(bundle),
+        *_pointing(guide),
         _worst_cases(bundle),
     ]
     return f'<div class="about">{"".join(parts)}</div>'
@@ -74,12 +84,22 @@ def content(bundle: Path) -> str:
 
 def _folded_card(bundle: Path) -> list[str]:
     """What the model card says, a folded part for each of its headings."""
+    try:
+        return _folded_sections(card.description_of(bundle))
+    except UNREADABLE:
+        return [f"<p><code>{html.escape(bundle.name)}</code> has no numbers that can be read.</p>"]
+
+
+def _pointing(guide: Path | None) -> list[str]:
+    try:
+        return _folded_sections(card.pointing_of(guide)) if guide else []
+    except UNREADABLE:
+        return []
+
+
+def _folded_sections(text: str) -> list[str]:
     from markdown_it import MarkdownIt  # when the tab is opened, not at the start
 
-    try:
-        text = card.description_of(bundle)
-    except (UserError, OSError, LookupError, TypeError, ValueError, AttributeError):
-        return [f"<p><code>{html.escape(bundle.name)}</code> has no numbers that can be read.</p>"]
     markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
     parts = []
     for section in f"\n{text}".split("\n## ")[1:]:

@@ -15,6 +15,7 @@ import json
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -58,7 +59,12 @@ class Site:
 
 
 def build_site(
-    bundles: list[Path], out: Path, *, single_file: bool = False, examples: Path | None = None
+    bundles: list[Path],
+    out: Path,
+    *,
+    guide: Path | None = None,
+    single_file: bool = False,
+    examples: Path | None = None,
 ) -> None:
     """Build the page.
 
@@ -66,6 +72,8 @@ def build_site(
         bundles: The networks it offers, the first to begin with.
         out: A folder, replaced if it is such a site or empty; with `single_file` the one HTML file,
             with the first network alone.
+        guide: The network that answers to what a person points at, where there is one; not in a
+            single file, which it would double.
         single_file: Whether it is one file.
         examples: A folder whose images are offered beside the phantoms, those that may be shared.
 
@@ -74,7 +82,7 @@ def build_site(
         UserError: Node is missing or fails, a bundle has no graph, or `out` holds something else.
     """
     _check_out(out, single_file)
-    infos = {bundle: verify(bundle) for bundle in bundles}
+    infos = {bundle: verify(bundle) for bundle in [*bundles, *([guide] if guide else [])]}
     for bundle, info in infos.items():
         if GRAPH not in info.sha256:
             raise UserError(f"{bundle} has no {GRAPH}. Run train.py export --weights {bundle}.")
@@ -88,7 +96,7 @@ def build_site(
             _one_file(first, infos[first], scripts, _examples(examples)), encoding="utf-8"
         )
         return
-    site = _folder(infos, scripts, _examples(examples))
+    site = _folder(infos, guide, scripts, _examples(examples))
     with replacing(out) as new:
         for path, content in site.files.items():
             (new / path).parent.mkdir(parents=True, exist_ok=True)
@@ -146,7 +154,10 @@ def _bundled(folder: Path, single_file: bool) -> dict[str, bytes]:
 
 
 def _folder(
-    infos: dict[Path, BundleInfo], scripts: dict[str, bytes], offered: list[Example]
+    infos: dict[Path, BundleInfo],
+    guide: Path | None,
+    scripts: dict[str, bytes],
+    offered: list[Example],
 ) -> Site:
     site = Site()
     runtime = {
@@ -188,11 +199,13 @@ def _folder(
         f'<link rel="stylesheet" href="{style}">\n<link rel="manifest" href="manifest.webmanifest">'
         f'\n<link rel="icon" href="{icons[0]["src"]}">'
     )
-    page = _page(list(infos), networks, runtime, examples, head,
-                 f'<script type="module" src="{app}"></script>')  # fmt: skip
+    guides = [networks.pop()] if guide else []  # the last
+    offered_networks = [bundle for bundle in infos if bundle != guide]
+    page = _page(offered_networks, networks, runtime, examples, head,
+                 f'<script type="module" src="{app}"></script>', guides, guide)  # fmt: skip
     site.files["index.html"] = page.encode()
     # What the first network needs is kept at once, the others' graphs when they are chosen.
-    later = {network["graph"]["url"] for network in networks[1:]}
+    later = {network["graph"]["url"] for network in networks[1:] + guides}
     kept = ["./", *sorted(set(site.files) - later)]
     version = hashlib.sha256("".join(kept).encode() + page.encode()).hexdigest()[:12]
     worker = (HERE / "sw.js").read_text().replace("/* files */ []", json.dumps(kept))
@@ -245,11 +258,14 @@ def _page(
     examples: list[dict[str, str]],
     head: str,
     scripts: str,
+    guides: Sequence[dict[str, Any]] = (),
+    guide: Path | None = None,
 ) -> str:
-    config = {"networks": networks, "runtime": runtime, "examples": examples, "notice": NOTICE,
-              "unfamiliar": UNFAMILIAR}  # fmt: skip
+    config = {"networks": networks, "guide": guides[0] if guides else None, "runtime": runtime,
+              "examples": examples, "notice": NOTICE, "unfamiliar": UNFAMILIAR}  # fmt: skip
     templates = "\n".join(
-        f'<template data-network="{html.escape(bundle.name)}">{about.content(bundle)}</template>'
+        f'<template data-network="{html.escape(bundle.name)}">{about.content(bundle, guide)}'
+        "</template>"
         for bundle in bundles
     )
     parts = {

@@ -63,7 +63,8 @@ let resting = Promise.resolve(); // until `shown` is the frame that the viewer s
 let series = 0;
 const props = { value: null, give };
 let follow = () => {};
-const answers = { download, compare: second, tick: frameOf,
+const pointedAnswers = new Map(); // predictions by id, of the picture that is shown
+const answers = { download, compare: second, point, tick: frameOf,
   select: (detail) => { resting = rest(detail); } };
 mountViewer(find("#viewer"), props, (kind, detail) => answers[kind](detail), (_, changed) => {
   follow = changed;
@@ -114,8 +115,8 @@ function valueOf({ picture, prediction, truth, id, name, frame }) {
     confidence: prediction.confidence, presence: prediction.presence,
     warning: warningOf(prediction),
     image_sha256: picture.sha256, dicom: false, rules: prediction.rules, spacing_mm: picture.spacing, seconds: prediction.seconds,
-    network: { name: network.name, sha256: network.sha256, revision: null }, name,
-    networks: config.networks.map((other) => other.name),
+    network: identityOf(network), name,
+    networks: config.networks.map((other) => other.name), guided: Boolean(config.guide),
   };
 }
 
@@ -173,6 +174,7 @@ async function open(file, { truth = null, generated = false, spacing = null } = 
     picture.sha256 = await hashOf(picture.grey);
     const prediction = await analyse(picture, generated);
     if (mine !== newest) return;
+    pointedAnswers.clear();
     shown = { picture, prediction, truth, id: ++series, name: file.name, file, generated, frame: 0 };
     if (!truth) find("#truth").value = "";
     ready("ready");
@@ -214,6 +216,29 @@ async function second({ request, network: name }) {
   }
 }
 
+// The answer of the network that is shown what one points at.
+async function point({ id, frame, request, hints }) {
+  const of = shown, { guide } = config;
+  try {
+    const { picture } = frame === of.frame ? of : await partsOf(of, frame);
+    const { grey, width, height } = picture;
+    const rules = { ...guide.rules, min_area: 0, min_peak: 0, min_presence: 0 };
+    const found = { ...await ask("run", guide, { grey, width, height, hints }), width, height, rules,
+      confidence: null, agreement: null, hints, familiar: of.prediction.familiar };
+    ready("ready");
+    const name = `${id} pointed ${request}`;
+    pointedAnswers.set(name, found);
+    const { p8, u8, seconds } = found;
+    viewer.pointing.receive({ request, id: name, pixels: { p8, u8 }, rules, presence: null, seconds,
+      confidence: null, warning: warningOf(found), network: identityOf(guide) });
+  } catch (error) {
+    ready("ready");
+    viewer.pointing.receive({ request, error: error.message });
+  }
+}
+
+const identityOf = ({ name, sha256 }) => ({ name, sha256, revision: null });
+
 async function choose(name) {
   network = config.networks.find((other) => other.name === name);
   try {
@@ -247,7 +272,8 @@ function rgbaOf({ bitmap, width, height }) {
 function filesOf(picture, prediction, answer) {
   const { width, height } = picture;
   const mask = viewer.maskOf(answer.segmented.runs, width, height);
-  const identity = { name: network.name, sha256: network.sha256, revision: null };
+  const identity = identityOf(prediction.hints ? config.guide : network);
+  const hints = prediction.hints || null;
   return {
     mask: () => ["mask.png", "image/png", png(mask.map((v) => 255 * v), width, height, 1)],
     overlay: () => ["overlay.png", "image/png",
@@ -256,13 +282,13 @@ function filesOf(picture, prediction, answer) {
       image_size_px: [width, height], contours: viewer.outlines(mask, width, height),
       threshold: answer.threshold, network: identity })],
     json: () => ["findings.json", "application/json", JSON.stringify(
-      findings({ ...prediction, width, height }, answer, identity, config.notice), null, 1)],
+      { ...findings({ ...prediction, width, height }, answer, identity, config.notice), hints }, null, 1)],
     session: () => ["session.json", "application/json", JSON.stringify({ schema: 1,
       image_sha256: picture.sha256, image_size_px: [width, height],
       edited_runs: answer.own ? viewer.runsOf(mask) : null,
-      calibrated_mm: answer.calibrated ? answer.spacing : null,
+      calibrated_mm: answer.calibrated ? answer.spacing : null, hints,
       threshold: answer.threshold, network: identity })],
-    csv: () => ["findings.csv", "text/csv", csv(answer, identity)],
+    csv: () => ["findings.csv", "text/csv", csv(answer, identity, hints)],
   };
 }
 
@@ -276,9 +302,9 @@ function answerOf(picture, prediction, threshold, edited = null, calibrated = nu
   return { ...answer, spacing, calibrated: calibrated !== null };
 }
 
-async function download({ kind, threshold, edited, calibrated_mm }) {
+async function download({ id, kind, threshold, edited, calibrated_mm }) {
   await resting;
-  const { picture, prediction } = shown;
+  const { picture } = shown, prediction = pointedAnswers.get(id) || shown.prediction;
   const mask = edited && viewer.maskOfRuns(edited, prediction.p8.length);
   const answer = answerOf(picture, prediction, threshold, mask, calibrated_mm);
   save(...filesOf(picture, prediction, answer)[kind]());

@@ -91,14 +91,14 @@ const COLUMNS = ["area_px", "share", "longest_px", "perpendicular_px", "depth_px
   "perpendicular_mm", "depth_mm"];
 
 // The regions as CSV, a row each.
-export function csv(answer, network) {
+export function csv(answer, network, pointedAt) {
   const boxes = ["box_left_px", "box_top_px", "box_width_px", "box_height_px"];
   const lines = [["region", ...COLUMNS, ...boxes, "threshold", "network", "sha256",
-    "edited_by_hand", "millimetres_calibrated_by_hand"]];
+    "pointed_at", "edited_by_hand", "millimetres_calibrated_by_hand"]];
   const said = (value) => (value ? "True" : "False"); // as Python writes it
   answer.regions.forEach((r, i) => lines.push([i + 1, ...COLUMNS.map((name) => r[name] ?? ""),
-    ...r.box_px, answer.threshold, network.name, network.sha256, said(answer.own),
-    said(answer.calibrated)]));
+    ...r.box_px, answer.threshold, network.name, network.sha256, said(pointedAt),
+    said(answer.own), said(answer.calibrated)]));
   return lines.map((line) => `${line.map(quoted).join(",")}\n`).join("");
 }
 

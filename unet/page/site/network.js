@@ -1,5 +1,6 @@
 // What a network says of an image: the same as unet/inference/segmenter.py, by ONNX Runtime.
 
+import { blended, closerLook, drawHints, onlyPointedAt, seenIn } from "./hints.js";
 import { resize } from "./resize.js";
 
 // Grey Uint8Array → the network's input, float32 of size × size. `levels` has the input for each of
@@ -69,19 +70,30 @@ function agreementOf(a, b) {
   return (shared + agreed) / (sum + agreed);
 }
 
+// The network's outputs for a picture and, where that is averaged, for its mirror image. `maps` are
+// those of hints, in the network's size.
+async function viewsOf(ort, session, { size, flip, levels }, { grey, width, height }, maps) {
+  const planes = [toInput(grey, width, height, size, levels), ...maps];
+  const views = flip ? [planes, planes.map((plane) => mirrored(plane, size))] : [planes];
+  const batch = new Float32Array(views.length * planes.length * size * size);
+  let at = 0;
+  for (const view of views) {
+    for (let i = 0; i < size * size; i++) for (const plane of view) batch[at++] = plane[i];
+  }
+  const tensor = new ort.Tensor("float32", batch, [views.length, size, size, planes.length]);
+  const outputs = await session.run({ [session.inputNames[0]]: tensor });
+  const { data } = outputs.probability, area = size * size;
+  const first = data.slice(0, area), second = flip ? mirrored(data.slice(area), size) : null;
+  const mean = second ? first.map((v, i) => Math.fround(v + second[i]) / 2) : first;
+  return { outputs, first, second, mean, views: views.length };
+}
+
 // The word of the answer at the network's own threshold needs the mask, so the page adds it.
 export async function predict(ort, session, about, grey, width, height) {
   const started = performance.now();
-  const { size, flip } = about, area = size * size;
-  const input = toInput(grey, width, height, size, about.levels);
-  const views = flip ? 2 : 1, batch = new Float32Array(views * area);
-  batch.set(input);
-  if (flip) batch.set(mirrored(input, size), area);
-  const tensor = new ort.Tensor("float32", batch, [views, size, size, 1]);
-  const outputs = await session.run({ [session.inputNames[0]]: tensor });
-  const { data } = outputs.probability;
-  const first = data.slice(0, area), second = flip ? mirrored(data.slice(area), size) : null;
-  const mean = second ? first.map((v, i) => Math.fround(v + second[i]) / 2) : first;
+  const { size } = about;
+  const { outputs, first, second, mean, views } = await viewsOf(ort, session, about,
+    { grey, width, height }, []);
   const apart = second && first.map((v, i) => Math.max(v, second[i]) - Math.min(v, second[i]));
   const found = {
     p8: quantise(fromOutput(mean, size, width, height)),
@@ -91,4 +103,36 @@ export async function predict(ort, session, about, grey, width, height) {
     familiar: isFamiliar(outputs, about.familiarity, about.slack),
   };
   return { ...found, seconds: (performance.now() - started) / 1000 };
+}
+
+// The same by a network that is shown hints; whether there is a lesion at all is not asked of one who
+// points at it. As Segmenter.examine.
+export async function predictPointed(ort, session, about, grey, width, height, hints) {
+  const started = performance.now();
+  const { size } = about, picture = { grey, width, height };
+  const see = (part, said) => viewsOf(ort, session, about, part,
+    drawHints(said, part.height, part.width, size));
+  const { first, second, mean } = await see(picture, hints);
+  let map = fromOutput(mean, size, width, height);
+  const window = closerLook(hints, height, width);
+  if (window) {
+    const part = cut(picture, window);
+    const closer = await see(part, seenIn(hints, window));
+    map = blended(map, width, fromOutput(closer.mean, size, part.width, part.height), window);
+  }
+  const apart = second && first.map((v, i) => Math.max(v, second[i]) - Math.min(v, second[i]));
+  const least = Math.max(1, Math.floor(about.rules.threshold * 255 + 0.5));
+  const shown = hints.inside.length || hints.boxes.length;
+  const p8 = shown ? onlyPointedAt(quantise(map), width, height, hints, least) : quantise(map);
+  return { p8, u8: apart && quantise(fromOutput(apart, size, width, height)), presence: null,
+    seconds: (performance.now() - started) / 1000 };
+}
+
+function cut({ grey, width }, [left, top, right, bottom]) {
+  const part = { width: right - left, height: bottom - top };
+  part.grey = new Uint8Array(part.width * part.height);
+  for (let y = 0; y < part.height; y++) {
+    part.grey.set(grey.subarray((top + y) * width + left, (top + y) * width + right), y * part.width);
+  }
+  return part;
 }

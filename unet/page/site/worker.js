@@ -1,6 +1,7 @@
-// Runs networks beside the page, so that it stays responsive. Messages: `load` and `run`.
+// Runs networks beside the page, so that it stays responsive. Messages: `load`, and `run` of a picture
+// with or without hints.
 
-import { predict } from "./network.js";
+import { predict, predictPointed } from "./network.js";
 
 const sessions = new Map();
 let ort = null;
@@ -48,7 +49,9 @@ self.onmessage = ({ data }) => {
       const session = await load(data, told);
       if (data.type === "load") return answer("done", {});
       const { grey, width, height } = data;
-      answer("done", await predict(ort, session, data.about, grey, width, height));
+      answer("done", data.hints
+        ? await predictPointed(ort, session, data.about, grey, width, height, data.hints)
+        : await predict(ort, session, data.about, grey, width, height));
     } catch (error) {
       answer("failed", { message: String(error && error.message || error) });
     }

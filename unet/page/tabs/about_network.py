@@ -24,7 +24,7 @@ def add(networks: Networks, chooser: gr.Dropdown, tab: gr.Tab) -> None:
     """Add the tab's components; they are filled when it is opened and when a network is chosen."""
 
     def describe(name: str):
-        return about.content(networks.sources[name].folder)
+        return about.content(networks.sources[name].folder, networks.guide_folder)
 
     def how_to_call(request: gr.Request):
         return about.api(_public_address() or str(request.request.base_url))

@@ -9,10 +9,11 @@ from __future__ import annotations
 import gradio as gr
 
 from unet.images.reading import ImageError, read_picture
-from unet.page import analysis, viewer
+from unet.page import analysis, viewer, watch
 from unet.page.kept import Kept
 from unet.page.served import Networks
 from unet.page.tabs import CLIP, PRIVATE
+from unet.page.uploads import name_of
 
 GIVE = """watch("value", () => {
   if (props.value) document.querySelector("#viewer .viewer").viewer.clip.take(props.value);
@@ -42,14 +43,18 @@ def add(
         analysed = kept.get(event.known)
         if analysed is None:
             try:
-                picture = read_picture(start.clip_path, int(event.frame))
+                with watch.step("read"):
+                    picture = read_picture(start.clip_path, _whole(event.frame))
             except ImageError as error:
-                return {"ticket": ticket, "failed": str(error)}
+                watch.count_error(type(error).__name__)
+                return {"ticket": ticket, "failed": error.about(name_of(start.clip_path))}
             analysed = analysis.analyse(
                 segmenter, picture, series=start.series, clip_path=start.clip_path
             )
+            if not kept.is_wanted(request.session_hash, start.series):  # they have left meanwhile
+                return {"ticket": ticket, "later": True}
             kept.put(analysed)
-        return {"ticket": ticket, "value": viewer.scene(analysed)}
+        return {"ticket": ticket, "value": viewer.scene(analysed, guided=networks.has_guide)}
 
     def rest(event: gr.EventData, request: gr.Request):
         """What follows the frame that is shown: network and downloads. The truth was another's."""
@@ -62,3 +67,10 @@ def add(
     quiet = {"show_progress": "hidden", "trigger_mode": "multiple", **PRIVATE}
     view.tick(answer, chooser, frames, **CLIP, **quiet)
     view.select(rest, None, [current, truth], **quiet)
+
+
+def _whole(frame: object) -> int:
+    """A frame's number as the viewer sends it; ImageError for what is none."""
+    if type(frame) is not int:
+        raise ImageError(f"expected the number of a frame, got {frame!r:.40}")
+    return frame

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-import time
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import gradio as gr
+from PIL import Image
 
 from unet.page import batch
 from unet.page.served import Networks
-from unet.page.tabs import BATCH, HOUR, PRIVATE, check_threshold, threshold_input
+from unet.page.tabs import BATCH, PRIVATE, check_threshold, threshold_input
+from unet.page.uploads import Held, named, new_place, remove
 
 MAX_SHOWN = 40
 """Overlays shown on the page; the ZIP has all."""
@@ -19,19 +19,24 @@ MAX_IMAGES = 200
 """Images in one batch."""
 
 
-def add(networks: Networks, chooser: gr.Dropdown) -> None:
+def add(networks: Networks, held: Held, chooser: gr.Dropdown) -> None:
     """Add the tab's components and the endpoint."""
-    folder = tempfile.TemporaryDirectory(prefix="batch-")  # lives as long as the page
 
-    def run(paths: list[str] | None, network: str, progress=gr.Progress()):  # noqa: B008
+    def run(paths: list[str] | None, network: str, request: gr.Request, progress=gr.Progress()):  # noqa: B008
         _check_count(paths)
         rows, pictures = [], []
-        with batch.ZipWriter(_archive(folder)) as archive:
+        with _archive() as archive:
+            place = archive.path.parent
+            held.only(request.session_hash, "results", [archive.path])
             for item in batch.run(networks.get(network), paths):
+                if not place.exists():  # whoever wanted it has left
+                    return
                 archive.add(item)
                 rows.append(batch.display_row(item))
                 if item.answer is not None and len(pictures) < MAX_SHOWN:
-                    pictures.append((batch.thumbnail(item), str(item.row["file"])))
+                    overlay = place / f"{len(pictures)}.png"
+                    Image.fromarray(batch.thumbnail(item)).save(overlay)
+                    pictures.append((str(overlay), str(item.row["file"])))
                 progress((len(rows), len(paths)), desc=str(item.row["file"]))
                 yield rows, gr.skip(), None
         yield rows, pictures, str(archive.path)
@@ -47,13 +52,16 @@ def add(networks: Networks, chooser: gr.Dropdown) -> None:
         check_threshold(threshold)
         _check_count(paths)
         rows = []
-        with batch.ZipWriter(_archive(folder)) as archive:
+        with _archive() as archive:
             for item in batch.run(networks.get(networks.default), paths, threshold):
                 archive.add(item)
                 rows.append(item.row)
         return rows, str(archive.path)
 
-    files = gr.File(label="Ultrasounds", file_count="multiple", height=180, elem_id="batch-files")
+    files = named(
+        gr.File(label="Ultrasounds", file_count="multiple", height=180, elem_id="batch-files")
+    )
+    held.follow(files, "batch")
     with gr.Row():
         start = gr.Button("Segment all", variant="primary", elem_id="batch-start")
         stop = gr.Button("Cancel", elem_id="batch-cancel")
@@ -78,7 +86,7 @@ def add(networks: Networks, chooser: gr.Dropdown) -> None:
     stop.click(None, cancels=[running], **PRIVATE)
 
     with gr.Row(visible=False):
-        paths = gr.File(label="images", file_count="multiple")
+        paths = named(gr.File(label="images", file_count="multiple"))
         threshold = threshold_input()
         rows, result = gr.JSON(label="rows"), gr.File(label="archive")
         gr.Button().click(
@@ -93,9 +101,13 @@ def _check_count(paths: list[str] | None) -> None:
         raise gr.Error(f"At most {MAX_IMAGES} images at a time, not {len(paths)}. Choose fewer.")
 
 
-def _archive(folder: tempfile.TemporaryDirectory) -> Path:
-    """A new place for a ZIP; those older than an hour are removed, Gradio has its own copy."""
-    for old in Path(folder.name).iterdir():
-        if old.stat().st_mtime < time.time() - HOUR:
-            shutil.rmtree(old, ignore_errors=True)
-    return Path(tempfile.mkdtemp(dir=folder.name)) / "results.zip"
+@contextmanager
+def _archive() -> Iterator[batch.ZipWriter]:
+    """A ZIP in a place of its own; what is not finished is removed."""
+    path = new_place() / "results.zip"
+    try:
+        with batch.ZipWriter(path) as archive:
+            yield archive
+    except BaseException:  # a cancelled batch ends so, too
+        remove(path)
+        raise

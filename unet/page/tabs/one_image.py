@@ -11,11 +11,13 @@ import numpy as np
 
 from unet.errors import UserError
 from unet.images.reading import ImageError
+from unet.inference.hints import hints_of
 from unet.page import analysis, downloads, exports, viewer
 from unet.page.analysis import Analysed
 from unet.page.kept import Kept
 from unet.page.served import Networks
 from unet.page.tabs import NETWORK, PRIVATE, check_threshold, clip, read, threshold_input, told
+from unet.page.uploads import Held, name_of, named
 
 SAVE = """watch("value", () => {
   if (!props.value) return;
@@ -30,45 +32,48 @@ SECOND = """watch("value", () => {
   if (props.value) document.querySelector("#viewer .viewer").viewer.two.receive(props.value);
 });"""
 
+POINTED = SECOND.replace("two.receive", "pointing.receive")
 
-def add(networks: Networks, chooser: gr.Dropdown, local_examples: Path) -> None:
+
+def add(
+    networks: Networks, kept: Kept, held: Held, chooser: gr.Dropdown, local_examples: Path
+) -> None:
     """Add the tab's components; images in `local_examples` are offered before the phantoms."""
     examples = analysis.example_images(local_examples)
     local = [example for example in examples if not example.generated]
 
-    kept = Kept()
-
-    def opened(visitor: str, series: str, network: str, picture, **options):
+    def opened(visitor: str, series: str, before: str, network: str, picture, **options):
         """Analyse a picture that a visitor opens; skipped where another was opened meanwhile."""
         analysed = analysis.analyse(networks.get(network), picture, series=series, **options)
-        return shown(analysed) if kept.is_wanted(visitor, series) else (gr.skip(), gr.skip())
+        if not kept.is_wanted(visitor, series):
+            return gr.skip(), gr.skip()
+        kept.drop_series(before)
+        return shown(analysed)
 
     def shown(analysed: Analysed) -> tuple[str, dict]:
         """Keep an analysis; its id, and what the viewer gets of it."""
         kept.put(analysed)
-        return analysed.id, viewer.scene(analysed, networks.sources)
-
-    def read_opened(path: str | None, visitor: str, series: str):
-        """Read a file that a visitor opens; what is shown stays wanted where it cannot be."""
-        before = kept.open(visitor, series)
-        try:
-            return read(path)
-        except gr.Error:
-            kept.open(visitor, before)
-            raise
+        return analysed.id, viewer.scene(analysed, networks.sources, networks.has_guide)
 
     def analyse(path: str, network: str, request: gr.Request):
         visitor, series = request.session_hash, secrets.token_hex(8)
-        picture = read_opened(path, visitor, series)
+        before = kept.open(visitor, series)
+        try:
+            picture = read(path)
+        except gr.Error:
+            if not kept.is_wanted(visitor, series):  # it was taken away meanwhile
+                return gr.skip(), gr.skip(), gr.skip()
+            kept.open(visitor, before)  # what is shown stays wanted
+            raise
         clip_path = path if picture.frames > 1 else None
-        return *opened(visitor, series, network, picture, clip_path=clip_path), None
+        return *opened(visitor, series, before, network, picture, clip_path=clip_path), None
 
     def analyse_example(network: str, event: gr.SelectData, request: gr.Request):
         example = examples[event.index]
         visitor, series = request.session_hash, secrets.token_hex(8)
-        kept.open(visitor, series)
+        before = kept.open(visitor, series)
         told = opened(
-            visitor, series, network, example.picture,
+            visitor, series, before, network, example.picture,
             truth=example.truth, generated=example.generated,
         )  # fmt: skip
         return *told, None, None
@@ -90,16 +95,15 @@ def add(networks: Networks, chooser: gr.Dropdown, local_examples: Path) -> None:
         try:
             analysed = analysis.with_truth(analysed, truth_path)
         except ImageError as error:
-            raise told(error) from None
+            raise told(error, name_of(truth_path)) from None
         if not same_network:
             analysed = analysis.again(segmenter, analysed)
         if not kept.is_wanted(visitor, analysed.series, number):
             return gr.skip(), gr.skip()
         return shown(analysed)
 
-    def clear(name: str | None, request: gr.Request):
-        kept.drop(name)
-        kept.open(request.session_hash, "")
+    def clear(request: gr.Request):
+        kept.close(request.session_hash)
         return None, None, None
 
     def download(event: gr.EventData):
@@ -112,8 +116,10 @@ def add(networks: Networks, chooser: gr.Dropdown, local_examples: Path) -> None:
                 edited=exports.mask_of_runs(event.edited, analysed.prediction.p8.shape),
                 calibrated_mm=exports.spacing_of(event.calibrated_mm),
             )
-        except (AttributeError, TypeError, ValueError) as error:
-            raise gr.Error(f"The page sent what cannot be meant: {error}. Reload it.") from None
+        except (AttributeError, OverflowError, TypeError, ValueError) as error:
+            raise gr.Error(
+                f"The page sent what cannot be meant: {error!s:.80}. Reload it."
+            ) from None
         try:
             name, media_type, content = downloads.make(str(event.kind), analysed, answer)
         except UserError as error:
@@ -125,7 +131,7 @@ def add(networks: Networks, chooser: gr.Dropdown, local_examples: Path) -> None:
         request, analysed = event.request, kept.get(event.id)
         if analysed is None:
             return {"request": request, "error": "the picture is no longer kept, choose it again"}
-        if event.network not in networks.sources:
+        if event.network not in list(networks.sources):
             return {"request": request, "error": "the page does not offer it any more"}
         try:
             prediction = analysis.again(networks.get(event.network), analysed).prediction
@@ -133,15 +139,29 @@ def add(networks: Networks, chooser: gr.Dropdown, local_examples: Path) -> None:
             return {"request": request, "error": str(error)}
         return viewer.answer_to(request, prediction)
 
+    def point(event: gr.EventData, caller: gr.Request):
+        """The answer where a person points at a lesion; what fails is said in words."""
+        request, analysed = event.request, kept.get(event.id)
+        if analysed is None:
+            return {"request": request, "error": "The picture is no longer kept: choose it again."}
+        try:
+            hints = hints_of(event.hints, *analysed.prediction.p8.shape)
+            analysed = analysis.pointed(networks.guide(), analysed, hints)
+        except (UserError, ValueError) as error:
+            return {"request": request, "error": str(error)}
+        if kept.is_wanted(caller.session_hash, analysed.series):  # else they have left
+            kept.put(analysed)
+        return viewer.pointed_to(request, analysed)
+
     current = gr.Textbox(visible=False, elem_id="current")
     with gr.Row(elem_id="one"):
         with gr.Column(scale=1, min_width=260, elem_id="given"):
-            upload = gr.File(label="Ultrasound image", height=160, elem_id="upload")
+            upload = named(gr.File(label="Ultrasound image", height=160, elem_id="upload"))
             gallery = gr.Gallery(
                 [(example.picture.pixels, example.caption) for example in examples],
                 label="Examples" if local else "Examples (generated phantoms)",
                 columns=2,
-                height=330,
+                height=450,
                 allow_preview=False,
                 format="png",
                 interactive=False,
@@ -151,11 +171,14 @@ def add(networks: Networks, chooser: gr.Dropdown, local_examples: Path) -> None:
             if local:
                 sources = dict.fromkeys(e.source for e in local if e.source)
                 gr.Markdown("\n\n".join(sources), elem_id="sources")
-            truth = gr.File(label="Ground truth mask (optional)", height=160, elem_id="truth")
+            truth = named(
+                gr.File(label="Ground truth mask (optional)", height=160, elem_id="truth")
+            )
         with gr.Column(scale=3, min_width=320):
             view = viewer.build_viewer(upload_id="upload")
     saver = gr.HTML(html_template="", js_on_load=SAVE, elem_id="saver")
     second = gr.HTML(html_template="", js_on_load=SECOND, elem_id="second", visible="hidden")
+    pointed = gr.HTML(html_template="", js_on_load=POINTED, elem_id="pointed", visible="hidden")
 
     scene = [current, view]
     # A result takes a fraction of a second, and errors are told once, not over every output.
@@ -164,37 +187,56 @@ def add(networks: Networks, chooser: gr.Dropdown, local_examples: Path) -> None:
     upload.upload(analyse, [upload, chooser], [*scene, truth], **NETWORK, **quiet).then(
         *follow, **NETWORK, **quiet
     )
-    upload.clear(clear, current, [*scene, truth], **PRIVATE)
+    upload.clear(clear, None, [*scene, truth], **PRIVATE)
     gallery.select(analyse_example, chooser, [*scene, upload, truth], **NETWORK, **PRIVATE).then(
         *follow, **NETWORK, **quiet
     )
     # Also where the Hub's network takes over, and whichever of two comes first.
     gr.on([chooser.change, truth.upload, truth.clear], *follow, **NETWORK, **quiet)
+    held.follow(upload, "picture")
+    held.follow(truth, "truth")
     view.download(download, None, saver, **PRIVATE)
     clip.add(networks, kept, chooser, view, current, truth)
     # Whoever chooses again meanwhile asks again: the viewer takes the answer to its last request.
     view.compare(compare, None, second, trigger_mode="multiple", **NETWORK, **quiet)
+    view.point(point, None, pointed, trigger_mode="multiple", **NETWORK, **quiet)
 
 
 def add_endpoint(networks: Networks) -> None:
     """The named endpoint `/segment`, by components that are not shown."""
 
-    def segment_file(path: str, threshold: float | None = None):
+    def segment_file(
+        path: str, threshold: float | None = None, hints: dict[str, list] | None = None
+    ):
         """Segment a breast ultrasound: mask (PNG, the image's own size, 0 and 255) and findings.
 
         Args:
             path: The image file: PNG, JPEG, BMP, TIFF, WebP or DICOM.
             threshold: Probability from which a pixel counts as lesion, 0 to 1; the network's own
                 if left out.
+            hints: Where a person points, in pixels of the image: {"inside": [[[x, y], ...], ...],
+                "outside": [[[x, y], ...], ...], "boxes": [[left, top, right, bottom], ...]}, clicks
+                and strokes on a lesion, on what is none, and boxes around lesions; each optional.
         """
         check_threshold(threshold)
         analysed = analysis.analyse(networks.get(networks.default), read(path))
+        if hints is not None:
+            analysed = by_hints(analysed, hints)
         answer = analysed.answer(threshold)
         return answer.mask.astype(np.uint8) * 255, exports.findings_of(analysed.prediction, answer)
 
+    def by_hints(analysed: Analysed, hints: dict) -> Analysed:
+        """The answer of the network that is shown what one points at."""
+        try:
+            said = hints_of(hints, *analysed.prediction.p8.shape)
+            return analysis.pointed(networks.guide(), analysed, said) if said else analysed
+        except (UserError, ValueError) as error:
+            raise gr.Error(str(error), print_exception=False) from None
+
     with gr.Row(visible=False):
-        file, threshold = gr.File(label="image"), threshold_input()
+        file, threshold = named(gr.File(label="image")), threshold_input()
+        hints = gr.JSON(label="hints")
         mask, found = gr.Image(label="mask", format="png"), gr.JSON(label="findings")
         gr.Button().click(
-            segment_file, [file, threshold], [mask, found], api_name="segment", **NETWORK
+            segment_file, [file, threshold, hints], [mask, found], api_name="segment", **NETWORK
         )

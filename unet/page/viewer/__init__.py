@@ -15,6 +15,7 @@ from PIL import Image
 
 from unet.config import to_dict
 from unet.inference.prediction import Prediction
+from unet.page import watch
 from unet.page.analysis import Analysed
 from unet.page.clips import frame_ms
 from unet.page.downloads import image_sha256
@@ -23,8 +24,8 @@ from unet.page.exports import UNFAMILIAR
 HERE = Path(__file__).parent
 SCRIPTS = (
     "regions.js", "prediction.js", "paint.js", "view.js", "answer.js", "edit.js", "hand.js",
-    "areas.js", "clip.js", "divider.js", "two.js", "paint_two.js", "main.js", "tools.js",
-    "session.js",
+    "areas.js", "clip.js", "divider.js", "two.js", "paint_two.js", "point.js", "main.js",
+    "tools.js", "session.js", "pointing.js",
 )  # fmt: skip
 
 
@@ -33,7 +34,8 @@ def build_viewer(upload_id: str) -> gr.HTML:
 
     Its value is what `scene` returns, or None for an empty stage. It triggers "download" with
     `kind` and `threshold`; "compare" with `id`, `network` and `request`, which `answer_to` is the
-    answer to; of a clip also "tick", which asks for a frame, and "select", which rests on one.
+    answer to; "point" with `id`, `hints` and `request`, which `pointed_to` is the answer to; of a
+    clip also "tick", which asks for a frame, and "select", which rests on one.
 
     Args:
         upload_id: `elem_id` of the file component that dropped and pasted files are given to.
@@ -48,7 +50,8 @@ def build_viewer(upload_id: str) -> gr.HTML:
     )
 
 
-def scene(analysed: Analysed, networks: Iterable[str] = ()) -> dict[str, Any]:
+@watch.step("answer")
+def scene(analysed: Analysed, networks: Iterable[str] = (), guided: bool = False) -> dict[str, Any]:
     """What the viewer shows of an image, sent once; no two scenes share an `id`.
 
     Scenes of one series keep the viewer's threshold and mode: frames of a clip, a picture with and
@@ -57,6 +60,7 @@ def scene(analysed: Analysed, networks: Iterable[str] = ()) -> dict[str, Any]:
     Args:
         analysed: The image.
         networks: Names of the networks that it can be compared with.
+        guided: Whether a person can point at a lesion.
     """
     prediction = analysed.prediction
     truth, spacing = analysed.truth, analysed.picture.spacing_mm
@@ -70,6 +74,7 @@ def scene(analysed: Analysed, networks: Iterable[str] = ()) -> dict[str, Any]:
         "image": _png(analysed.picture.pixels),
         **_said(prediction),
         "networks": list(networks),
+        "guided": guided,
         "truth": None if truth is None else _png(truth.astype(np.uint8) * 255),
         "image_sha256": image_sha256(analysed.picture.pixels),
         "dicom": analysed.picture.header is not None,
@@ -82,6 +87,14 @@ def scene(analysed: Analysed, networks: Iterable[str] = ()) -> dict[str, Any]:
 def answer_to(request: int, prediction: Prediction) -> dict[str, Any]:
     """What the viewer gets that asked for another network's map of the picture it shows."""
     return {"request": request, **_said(prediction)}
+
+
+def pointed_to(request: int, analysed: Analysed) -> dict[str, Any]:
+    """What the viewer gets that pointed at a lesion; what is taken home is taken from that `id`."""
+    return {
+        "request": request, "id": analysed.id, "network": asdict(analysed.prediction.network),
+        "seconds": analysed.seconds, **_said(analysed.prediction),
+    }  # fmt: skip
 
 
 def _said(prediction: Prediction) -> dict[str, Any]:

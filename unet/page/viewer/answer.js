@@ -27,7 +27,7 @@ function countOf(regions, spacing) {
 function notesOf(answer, scene) {
   const { regions, segmented, reason } = answer;
   const { rules, presence, peak } = scene.prediction;
-  const notes = [];
+  const notes = scene.said ? ["Guided by what you point at."] : [];
   if (answer.own) {
     const own = answer.own.regions;
     notes.push(`The network: ${own.length ? countOf(own, scene.spacing) : "no lesion"}; Dice of the `

@@ -16,6 +16,7 @@ class Clip {
     this.ticket = 0; // of the last request
     this.asking = 0; // the ticket that is waited for
     this.playing = false;
+    this.extra = null; // a frame that is wanted beside the one that is shown
     this.most = CLIP_BYTES;
     this.slider.addEventListener("input", () => this.visit(Number(this.slider.value) - 1));
     find("[data-clip=back]").addEventListener("click", () => this.step(-1));
@@ -162,6 +163,7 @@ class Clip {
   next() {
     const { frames, wanted } = this;
     if (wanted !== this.at && this.isMissing(wanted)) return wanted;
+    if (this.extra !== null && this.isMissing(this.extra)) return this.extra;
     for (let i = 0; i < frames.length; i++) {
       const frame = (this.at + i) % frames.length;
       if (!frames[frame]) return frame;
@@ -193,11 +195,35 @@ class Clip {
 
   keep(value, prediction) {
     const before = this.frames[value.frame];
-    const areas = before && before.areas || areasByLevel(prediction);
+    const key = frameKey(value, prediction.p8);
+    const areas = before && before.key === key ? before.areas : areasByLevel(prediction);
     if (before && before.value) this.held -= bytesHeld(before.value);
     this.held += bytesHeld(value);
-    this.frames[value.frame] = { id: value.id, key: frameKey(value, prediction.p8), areas, value };
+    this.frames[value.frame] = { id: value.id, key, areas, value };
     this.makeRoom();
+  }
+
+  // A frame as soon as it is there, or null where it cannot be had; nothing is shown of it.
+  async come(frame) {
+    const { series } = this;
+    while (this.series === series && !this.lost && this.isMissing(frame)) {
+      this.extra = frame;
+      this.ask();
+      await new Promise((done) => setTimeout(done, 20));
+    }
+    this.extra = null;
+    const there = this.series === series && this.frames[frame];
+    return there && there.value ? there : null;
+  }
+
+  // What was said of a frame since the network saw it alone.
+  async forget(frame) {
+    const there = this.frames[frame];
+    if (!there || !there.value) return;
+    const map = there.value.pixels || await mapOf(there.value);
+    if (this.frames[frame] !== there) return;
+    this.keep(there.value, { ...map, rules: there.value.rules, presence: there.value.presence });
+    this.draw();
   }
 
   makeRoom() {

@@ -208,7 +208,8 @@ function runsOf(mask) {
 }
 
 function maskOfRuns(runs, size) {
-  if (!Array.isArray(runs) || runs.reduce((a, b) => a + b, 0) !== size) return null;
+  const whole = Array.isArray(runs) && runs.every((n) => Number.isInteger(n) && n >= 0);
+  if (!whole || runs.reduce((a, b) => a + b, 0) !== size) return null;
   const mask = new Uint8Array(size);
   runs.reduce((at, length, k) => {
     if (k % 2) mask.fill(1, at, at + length);

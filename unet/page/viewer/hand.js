@@ -1,4 +1,4 @@
-// The hand on the picture: brush, eraser, polygon and removal, by mouse, touch, pen and keys.
+// The hand on the picture: brush, eraser, polygon, removal and pointing, by mouse, touch, pen and keys.
 
 const HAND_TOOLS = ["brush", "eraser", "polygon", "remove"];
 
@@ -11,6 +11,7 @@ class Hand {
     this.points = []; // of the polygon that is drawn
     this.at = null; // where the tool is, in pixels of the image
     this.stroke = null; // where the stroke came from
+    this.pointing = null; // see pointing.js
     stage.hand = this;
   }
 
@@ -31,9 +32,15 @@ class Hand {
     return this.tool === "brush" || this.tool === "eraser";
   }
 
-  down({ imageX, imageY }) {
+  // `other` where a key asks for the other of two kinds.
+  down({ imageX, imageY }, other = false) {
     const point = [imageX, imageY];
     this.at = point;
+    if (this.tool === "point") {
+      if (this.pointing.isHeld) return;
+      this.stroke = point;
+      return this.pointing.hand.down(point, other);
+    }
     if (this.paints) {
       this.editor().begin();
       this.stroke = point;
@@ -47,7 +54,8 @@ class Hand {
 
   move({ imageX, imageY }) {
     this.at = [imageX, imageY];
-    if (this.stroke) this.paint(this.at);
+    if (this.stroke && this.tool === "point") this.pointing.hand.move(this.at);
+    else if (this.stroke) this.paint(this.at);
     this.stage.invalidate();
   }
 
@@ -60,13 +68,17 @@ class Hand {
   up() {
     if (!this.stroke) return;
     this.stroke = null;
+    if (this.tool === "point") return this.pointing.hand.up();
     this.editor().end();
     this.changed();
   }
 
   // A stroke or polygon that is not finished is as if it had not begun.
   cancel() {
-    if (this.stroke) {
+    if (this.stroke && this.tool === "point") {
+      this.pointing.hand.cancel();
+      this.stroke = null;
+    } else if (this.stroke) {
       this.editor().cancel();
       this.stroke = null;
       this.changed();
@@ -109,6 +121,8 @@ class Hand {
       this.up();
     } else if (event.key === "[" || event.key === "]") {
       this.resize(event.key === "[" ? 0.8 : 1.25);
+    } else if (this.tool === "point" && ["Delete", "Backspace"].includes(event.key)) {
+      this.pointing.hand.remove();
     } else if (event.key === "Enter" && this.points.length) {
       this.close();
     } else if (event.key === "Backspace" && this.points.length) {
@@ -124,7 +138,7 @@ class Hand {
   }
 
   draw(context, toScreen, scale, ratio) {
-    if (!this.at) return;
+    if (!this.at || this.tool === "point" && this.pointing.hand.at(this.at) >= 0) return;
     const [x, y] = toScreen(this.at);
     if (this.paints) {
       drawCircle(context, x, y, Math.max(this.radius * scale, 2 * ratio), ratio,

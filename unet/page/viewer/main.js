@@ -1,8 +1,8 @@
 // Ties the parts together. Gradio runs this once with `element`, `props`, `trigger` and `watch`.
 
 // What a person has done to the picture that is shown, kept while that one is: masks corrected, by
-// frame and network, and the size of a pixel.
-const untouched = (picture) => ({ picture, editors: new Map(), calibrated: null });
+// frame and network, what was pointed at, by frame, and the size of a pixel.
+const untouched = (picture) => ({ picture, editors: new Map(), pointed: new Map(), calibrated: null });
 let work = untouched(null);
 
 const MODES = ["overlay", "contour", "heat", "original", "mask", "agreement", "uncertainty"];
@@ -84,19 +84,23 @@ async function show(value) {
       + "would be wrong. Allow this page to read canvas data, or use another browser.";
     return;
   }
-  const { bitmap, p8, u8, truth, width, height } = pixels;
-  const prediction = { p8, width, height, rules: value.rules, presence: value.presence,
-    confidence: value.confidence, peak: p8.reduce((a, b) => Math.max(a, b), 0) };
-  const scene = { series: value.series, width, height, bitmap, p8, prediction,
-    own_spacing: value.spacing_mm, truth: truth ? truthOf(truth, width) : null,
-    u8, warning: value.warning, seconds: value.seconds };
   if (work.picture !== value.picture) work = untouched(value.picture);
+  const said = pointing.saidOf(value);
+  const { bitmap, truth, width, height } = pixels;
+  const { rules, seconds } = said || value, { p8, u8 } = said || pixels;
+  const prediction = predictionOf({ ...(said || value), p8 }, width, height);
+  const scene = { series: value.series, width, height, bitmap, p8, prediction, value, pixels, said,
+    own_spacing: value.spacing_mm, truth: truth ? truthOf(truth, width) : null,
+    u8, warning: value.warning, seconds };
   scene.frame = frameKey(value, p8);
   scene.editor = work.editors.get(scene.frame) || null;
   scene.sha256 = value.image_sha256;
   const kept = stage.scene && stage.scene.series === value.series;
   const hadTruth = kept && stage.scene.truth;
-  if (!kept) thresholdInput.value = value.rules.threshold;
+  // Of another network, the threshold that nobody has moved follows.
+  const other = kept && networkOf(stage.scene) !== networkOf(scene);
+  const unmoved = other && Number(thresholdInput.value) === stage.scene.prediction.rules.threshold;
+  if (!kept || unmoved) thresholdInput.value = rules.threshold;
   if (scene.editor && scene.editor.edited) thresholdInput.value = scene.editor.threshold;
   scene.segmented = answerOf(prediction, Number(thresholdInput.value)).segmented;
   stage.show(scene);
@@ -116,6 +120,7 @@ async function show(value) {
   showScale();
   update();
   tell("");
+  pointing.shown();
   if (session && session.image_sha256 === scene.sha256) restore();
   if (scene.truth) {
     diceByThreshold(scene, () => mine === generation).then((points) => {
@@ -128,6 +133,13 @@ async function show(value) {
   clip.shown(value, scene);
   requestAnimationFrame(() => requestAnimationFrame(() => performance.mark("painted")));
 }
+
+function predictionOf({ p8, rules, presence, confidence }, width, height) {
+  return { p8, width, height, rules, presence, confidence,
+    peak: p8.reduce((a, b) => Math.max(a, b), 0) };
+}
+
+const networkOf = ({ said, value }) => (said || value).network.sha256;
 
 // What a mask that is corrected belongs to.
 function frameKey(value, p8) {
@@ -146,7 +158,7 @@ function clear() {
   thresholdInput.disabled = true;
   host.dataset.state = "empty";
   host.dataset.loaded = "";
-  for (const name of ["truth", "downloads", "regions", "warning", "editing", "calibration"]) {
+  for (const name of ["truth", "downloads", "regions", "warning", "editing", "pointing", "calibration"]) {
     find(`.${name}`).hidden = true;
   }
 }
@@ -189,6 +201,7 @@ function update() {
     answer = answerOf(scene.prediction, threshold, scene.spacing);
   }
   showEdited(edited);
+  pointing.tell();
   Object.assign(scene, { segmented: answer.segmented, regions: answer.regions });
   showAnswer(host, answer, scene);
   if (scene.truth) {
@@ -270,8 +283,8 @@ stage.root.addEventListener("ruler", (event) => {
 for (const button of host.querySelectorAll("[data-download]")) {
   button.addEventListener("click", () => {
     clip.rest();
-    const { editor } = stage.scene;
-    trigger("download", { id: host.dataset.loaded, kind: button.dataset.download,
+    const { editor, said } = stage.scene;
+    trigger("download", { id: said ? said.id : host.dataset.loaded, kind: button.dataset.download,
       threshold: Number(thresholdInput.value), calibrated_mm: work.calibrated,
       edited: editor && editor.edited ? runsOf(editor.mask) : null });
   });
@@ -308,10 +321,3 @@ for (const name of ["dragover", "dragleave", "drop"]) {
 document.addEventListener("paste", (event) => {
   if (host.isConnected && event.clipboardData) give(event.clipboardData.files);
 });
-
-setMode("overlay");
-watch("value", () => {
-  clip.pause();
-  return load();
-});
-load();

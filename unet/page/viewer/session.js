@@ -1,6 +1,7 @@
 // A session that was saved: threshold, edits and calibration, brought back beside their picture.
 
 let session = null; // opened, and waiting for its picture
+const MAX_SESSION_BYTES = 64e6; // far above the runs of any mask
 
 function tell(text) {
   find(".notice").textContent = text;
@@ -9,7 +10,7 @@ function tell(text) {
 
 async function openSession(file, withPicture) {
   try {
-    session = JSON.parse(await file.text());
+    session = file.size <= MAX_SESSION_BYTES ? JSON.parse(await file.text()) : null;
   } catch (error) {
     session = null;
   }
@@ -22,15 +23,28 @@ async function openSession(file, withPicture) {
   if (!withPicture) tell(stage.scene ? `This session is of another picture. ${waits}` : waits);
 }
 
+function areHints({ inside, outside, boxes }) {
+  const numbers = (list, count) => Array.isArray(list) && list.length === count
+    && list.every(Number.isFinite);
+  const all = (list, is) => Array.isArray(list) && list.length <= 100 && list.every(is);
+  const isStroke = (points) => all(points, (point) => numbers(point, 2)) && points.length > 0;
+  return all(inside, isStroke) && all(outside, isStroke) && all(boxes, (box) => numbers(box, 4));
+}
+
 function restore() {
-  const { scene } = stage;
-  const { threshold, calibrated_mm: scale, edited_runs: runs, network } = session;
+  const { scene } = stage, opened = session;
+  session = null; // whatever is wrong with it, it is not tried again
+  const { threshold, calibrated_mm: scale, edited_runs: runs, network, hints } = opened;
   const mask = runs && maskOfRuns(runs, scene.width * scene.height);
   const right = Number.isFinite(threshold) && threshold >= 0 && threshold <= 1
-    && (runs === null || mask)
+    && (runs === null || mask) && (!hints || areHints(hints))
     && (scale === null || (Array.isArray(scale) && scale.length === 2
-      && scale.every((mm) => mm > 0 && mm < 100)));
-  session = null;
+      && scale.every((mm) => Number.isFinite(mm) && mm > 0 && mm < 100)));
+  if (right && hints && scene.value.guided && !scene.said) { // the rest once that is answered
+    session = opened;
+    work.pointed.set(scene.value.frame || 0, Pointed.of(hints));
+    return pointing.follow();
+  }
   if (!right) return tell("The session is damaged, and was not opened.");
   const { editor } = scene;
   if (editor) editor.reset();
@@ -38,8 +52,10 @@ function restore() {
   setThreshold(threshold);
   calibrate(scale);
   if (mask && startEditing().change((now) => now.set(mask))) update();
-  const now = props.value.network;
+  const now = (scene.said || scene.value).network;
   const same = network && network.sha256 === now.sha256;
+  const named = network && typeof network.name === "string";
+  const name = named ? network.name.slice(0, 60) : "one without a name";
   tell(same ? "The session is open again." : `The session is open again. It was saved with ${
-    String(network && network.name).slice(0, 60)}, another network than the one chosen now.`);
+    name}, another network than the one chosen now.`);
 }

@@ -35,6 +35,7 @@ function showTool() {
 
 function edit(on) {
   if (!stage.scene) return;
+  if (on) point(false);
   find(".editing").hidden = !on;
   for (const name of ["aria-pressed", "aria-expanded"]) find("[data-tool=edit]").setAttribute(name, on);
   hand.choose(on ? "brush" : null);
@@ -70,12 +71,17 @@ host.addEventListener("keydown", (event) => {
   const key = event.key.toLowerCase();
   if (!stage.scene || !(event.ctrlKey || event.metaKey) || (key !== "z" && key !== "y")) return;
   event.preventDefault();
-  step(key === "y" || event.shiftKey ? "redo" : "undo");
+  const redo = key === "y" || event.shiftKey;
+  if (!find(".pointing").hidden && !pointing.isHeld) pointing.step(redo ? 1 : -1);
+  else step(redo ? "redo" : "undo");
 });
 stage.root.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   const tool = { b: "brush", x: "eraser", p: "polygon", d: "remove" }[event.key.toLowerCase()];
   if (event.key.toLowerCase() === "e") edit(find(".editing").hidden);
+  else if (event.key.toLowerCase() === "g" && stage.scene && stage.scene.value.guided) {
+    point(find(".pointing").hidden);
+  }
   else if (event.key.toLowerCase() === "f") fill();
   else if (tool && !find(".editing").hidden) hand.choose(hand.tool === tool ? null : tool);
 });

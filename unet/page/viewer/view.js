@@ -16,6 +16,7 @@ class Stage {
     this.offset = 0; // of the half that is drawn
     this.half = 0; // where the half begins that a pointer is in
     this.pointers = new Map();
+    this.looked = null; // the place that the read-out is of
     this.frames = []; // milliseconds of the last repaints
     this.onThreshold = onThreshold;
     this.onMode = onMode;
@@ -33,6 +34,7 @@ class Stage {
     this.ruler = [];
     this.hand.points = [];
     if (!sameSize) this.fitted = true;
+    else if (this.looked) this.readout(this.looked); // its probability is another
     this.resize();
   }
 
@@ -147,6 +149,7 @@ class Stage {
     context.setTransform(1, 0, 0, 1, this.offset, 0);
     context.lineCap = "butt";
     const toScreen = ([x, y]) => [x * this.scale + this.x, y * this.scale + this.y];
+    this.hand.pointing.hand.draw(context, toScreen, ratio);
     if (this.hand.tool) this.hand.draw(context, toScreen, this.scale, ratio);
     if (scene.spacing) {
       const bar = scaleBar(this.paneWidth, this.scale / scene.spacing[1]);
@@ -225,7 +228,7 @@ class Stage {
     this.pointers.set(event.pointerId, place);
     if (!this.hand.tool || moves) return;
     if (this.pointers.size > 1) this.hand.cancel(); // two fingers move the picture
-    else this.hand.down(place);
+    else this.hand.down(place, event.altKey);
   }
 
   move(event) {
@@ -251,6 +254,7 @@ class Stage {
   }
 
   readout(place) {
+    this.looked = place;
     let text = "";
     if (place && this.scene) {
       const { width, height } = this.scene;

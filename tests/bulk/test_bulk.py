@@ -1,0 +1,269 @@
+"""A folder is segmented once, whole, and in words: by processes, killed ones too."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import train
+from tests.images.test_dicom import write as write_dicom
+from unet.bulk.ledger import Ledger
+from unet.bulk.listing import Item, items_of, mask_name
+from unet.bulk.processes import by_processes
+from unet.bulk.rows import COLUMNS, Job, row_of
+from unet.images.phantom import make_phantom
+
+ROOT = Path(__file__).parents[2]
+
+
+def write_images(folder: Path, count: int) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(count):
+        phantom = make_phantom(number, "benign", 64 + number % 7, 90)
+        Image.fromarray(phantom.image).save(folder / f"{number:03d}.png")
+
+
+def results(out: Path) -> list[dict[str, str]]:
+    with open(out / "results.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def segment(data: Path, out: Path, weights: Path, *words: str) -> int:
+    return train.main(["segment", "--data", str(data), "--out", str(out),
+                       "--weights", str(weights), *words])  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def whole(tiny_bundle, tmp_path_factory):
+    """A folder of all kinds, and what segmenting it left: data, out, rows by path and frame."""
+    folder = tmp_path_factory.mktemp("bulk")
+    data, out = folder / "data", folder / "out"
+    write_images(data / "clinic" / "x.png", 3)  # a folder that is called as an image
+    write_images(data, 1)
+    clip = np.stack([make_phantom(n, "benign", 64, 70).image for n in range(3)])
+    write_dicom(data / "clinic" / "CLIP", clip, frames=3, PixelSpacing=[0.1, 0.2])
+    (data / "broken.png").write_bytes(b"no image")
+    (data / "notes.txt").write_text("left alone")
+    (data / ".hidden.png").write_text("left alone")
+    assert segment(data, out, tiny_bundle, "--workers", "2") == 0
+    return data, out, {(row["path"], int(row["frame"])): row for row in results(out)}
+
+
+def test_every_image_and_frame_has_a_row_and_a_mask_as_the_segmenter_gives(whole, tiny_segmenter):
+    data, out, rows = whole
+    paths = {"000.png", "broken.png", *(f"clinic/x.png/{n:03d}.png" for n in range(3))}
+    assert set(rows) == {(p, 0) for p in paths} | {("clinic/CLIP", n) for n in range(3)}
+    for (path, frame), row in rows.items():
+        assert set(row) == set(COLUMNS)
+        assert row["network_sha256"] == tiny_segmenter.network.sha256
+        if path == "broken.png":
+            continue
+        from unet.images.reading import read_picture
+
+        mask = tiny_segmenter.segment(read_picture(data / path, frame).pixels)
+        written = np.asarray(Image.open(out / row["mask"]))
+        np.testing.assert_array_equal(written, np.where(mask, 255, 0))
+        assert (int(row["height"]), int(row["width"])) == mask.shape
+        assert int(row["area_px"]) == mask.sum()
+        spaced = path == "clinic/CLIP"
+        assert row["area_mm2"] == (str(round(float(mask.sum()) * 0.1 * 0.2, 3)) if spaced else "")
+    assert json.loads((out / "run.json").read_text())["errors"] == 1
+    assert not (out / ".writing").exists()
+
+
+def test_a_bad_file_is_told_in_its_row(whole):
+    _, _, rows = whole
+    row = rows["broken.png", 0]
+    assert row["error"].startswith("not an image. Expected a PNG")
+    assert row["mask"] == row["area_px"] == ""
+
+
+def test_what_is_finished_is_not_done_again_and_what_is_new_or_changed_is(
+    whole, tiny_bundle, capsys, tmp_path
+):
+    import shutil
+
+    data = Path(shutil.copytree(whole[0], tmp_path / "data"))
+    words = (data, tmp_path / "out", tiny_bundle, "--workers", "1")
+    assert segment(*words) == 0
+    before = results(tmp_path / "out")
+    capsys.readouterr()
+    assert segment(*words) == 0
+    assert results(tmp_path / "out") == before
+    assert " a second" not in capsys.readouterr().out  # nothing was segmented
+    write_images(data / "new", 1)
+    shutil.copy(data / "000.png", data / "broken.png")
+    assert segment(*words) == 0
+    assert "2 images in " in capsys.readouterr().out
+    after = {row["path"]: row for row in results(tmp_path / "out")}
+    assert after["broken.png"]["error"] == ""
+    assert after["clinic/x.png/001.png"]["seconds"] in {row["seconds"] for row in before}
+
+
+def test_results_of_another_network_or_data_are_not_mixed(whole, tmp_path, capsys):
+    data, out, _ = whole
+    assert segment(data, out, ROOT / "weights" / "unet") == 1
+    assert "holds results of another run (network: " in capsys.readouterr().err
+    assert segment(tmp_path, out, ROOT / "weights" / "unet") == 1
+    assert "another run (data: " in capsys.readouterr().err
+    assert segment(tmp_path / "none", out, ROOT / "weights" / "unet") == 1
+    assert "expected a folder of images" in capsys.readouterr().err
+
+
+def test_two_runs_do_not_write_to_one_folder(tmp_path, tiny_bundle, capsys):
+    write_images(tmp_path / "data", 1)
+    with Ledger(tmp_path / "out", {}):
+        assert segment(tmp_path / "data", tmp_path / "out", tiny_bundle) == 1
+    assert "another run is writing there" in capsys.readouterr().err
+
+
+def test_a_manifest_names_files_anywhere_and_no_mask_leaves_the_folder(
+    whole, tiny_bundle, tmp_path
+):
+    data, _, rows = whole
+    manifest = tmp_path / "list.csv"
+    names = [data / "000.png", "../nowhere.png", "own.png", "own.png"]
+    write_images(tmp_path / "own", 1)
+    (tmp_path / "own" / "000.png").rename(tmp_path / "own.png")
+    manifest.write_text("id,Path\n" + "".join(f"1,{name}\n" for name in names))
+    assert segment(manifest, tmp_path / "out", tiny_bundle, "--workers", "1") == 0
+    found = {row["path"]: row for row in results(tmp_path / "out")}
+    outside = (data / "000.png").as_posix()
+    assert set(found) == {outside, (tmp_path.parent / "nowhere.png").as_posix(), "own.png"}
+    assert found[outside]["file_sha256"] == rows["000.png", 0]["file_sha256"]
+    assert found[outside]["mask"] == f"masks/_{outside}.0.png"
+    (missing,) = (row for path, row in found.items() if path.endswith("nowhere.png"))
+    assert "found none" in missing["error"]
+    masks = {path.relative_to(tmp_path / "out").as_posix() for path in tmp_path.rglob("*.0.png")}
+    assert masks == {found[outside]["mask"], found["own.png"]["mask"]}
+
+
+def test_masks_names_cannot_collide_or_be_a_folder_of_others():
+    paths = [
+        "a.png", "a.png.0", "a.png.0.png/b", "a.png.0.png_/b", "b/a", "b", "_/home/x", "/home/x",
+        "__/home/x", "home/x", "b.1", "\udcff", "x/../y",
+    ]  # fmt: skip
+    names = [mask_name(path, frame) for path in paths for frame in (0, 1, 10)]
+    assert len({str(name) for name in names}) == len(names)
+    parents = {parent for name in names for parent in name.parents}
+    assert not parents & set(names)
+    assert not any(name.is_absolute() for name in names)
+
+
+def test_listing_leaves_out_the_results_themselves(tmp_path):
+    write_images(tmp_path, 2)
+    write_images(tmp_path / "out" / "masks", 2)
+    assert [item.path for item in items_of(tmp_path, tmp_path / "out")] == ["000.png", "001.png"]
+
+
+def test_a_killed_worker_costs_nothing(tiny_bundle, tmp_path, monkeypatch):
+    from unet.bulk.processes import _Process
+
+    take, answered = _Process.take, []
+
+    def spy(process):
+        rows = take(process)
+        if rows is not None:
+            answered.append(process._process.pid)
+        return rows
+
+    monkeypatch.setattr(_Process, "take", spy)
+    data = tmp_path / "data"
+    write_images(data, 100)
+    job = Job(data, tmp_path / "out", tiny_bundle, 1)
+    items = list(items_of(data, tmp_path / "out"))
+    killed, done = [], []
+    for batch, rows in by_processes(job, iter(items), 2):
+        done += [row["path"] for row in rows if row["error"] is None]
+        assert len(rows) == len(batch)
+        if len(killed) < 2 and answered[-1] not in killed:  # one that starts has no batch to lose
+            os.kill(answered[-1], signal.SIGKILL)
+            killed.append(answered[-1])
+    assert len(killed) == 2
+    assert sorted(done) == [item.path for item in items]
+
+
+def test_a_file_that_ends_every_worker_is_found_and_told(tiny_bundle, tmp_path, monkeypatch):
+    from unet.bulk import processes
+
+    class Fake:
+        """A worker that ends with whatever batch holds "003.png"."""
+
+        def __init__(self, job):
+            self.batch = []
+            self.connection = object()
+
+        def give(self, batch):
+            self.batch = batch
+
+        def take(self):
+            if any(item.path == "003.png" for item in self.batch):
+                return None
+            batch, self.batch = self.batch, []
+            return [row_of(item) for item in batch]
+
+        def end(self):
+            pass
+
+    monkeypatch.setattr(processes, "_Process", Fake)
+    monkeypatch.setattr(processes, "wait", lambda connections: connections[:1])
+    items = [Item(f"{number:03d}.png", 1, 1) for number in range(40)]
+    found = [row for _, rows in by_processes(None, iter(items), 2) for row in rows]
+    assert sorted(row["path"] for row in found) == [item.path for item in items]
+    assert [row["path"] for row in found if row["error"]] == ["003.png"]
+
+
+def test_a_killed_run_goes_on_where_it_was(tiny_bundle, tmp_path):
+    data, out = tmp_path / "data", tmp_path / "out"
+    write_images(data, 120)
+    words = ["segment", "--data", str(data), "--out", str(out), "--weights", str(tiny_bundle)]
+    run = subprocess.Popen([sys.executable, "train.py", *words, "--workers", "1"], cwd=ROOT,
+                           stdout=subprocess.DEVNULL)  # fmt: skip
+    deadline = time.monotonic() + 60
+    while not (masks := list(out.rglob("*.png"))) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert masks
+    time.sleep(0.2)
+    run.kill()
+    run.wait()
+    if not (out / "results.csv").exists():  # else it was too quick to be killed
+        again = segment(data, out, tiny_bundle, "--workers", "2")
+        assert again == 0
+    rows = results(out)
+    assert [row["path"] for row in rows] == [f"{number:03d}.png" for number in range(120)]
+    assert not [row for row in rows if row["error"]]
+
+
+def test_a_full_disk_ends_the_run_in_words(tiny_bundle, tmp_path, capsys):
+    write_images(tmp_path / "data", 2)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "masks").write_text("in the way")
+    assert segment(tmp_path / "data", tmp_path / "out", tiny_bundle) == 1
+    assert "cannot be written" in capsys.readouterr().err
+
+
+def test_parquet_says_what_the_csv_says(whole):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    _, out, rows = whole
+    table = parquet.read_table(out / "results.parquet")
+    assert table.column_names == list(COLUMNS)
+    for found in table.to_pylist():
+        said = rows[found["path"], found["frame"]]
+        assert {n: "" if v is None else str(v) for n, v in found.items()} == said
+
+
+def test_ray_gives_the_same_rows(whole, tiny_bundle, tmp_path):
+    pytest.importorskip("ray")
+    data, _, rows = whole
+    assert segment(data, tmp_path / "out", tiny_bundle, "--ray", "local") == 0
+    for row in results(tmp_path / "out"):
+        said = rows[row["path"], int(row["frame"])]
+        assert row | {"seconds": ""} == said | {"seconds": ""}

@@ -1,0 +1,1 @@
+"""Damaged files and requests: answered well or refused in words, in bounded time and memory."""

@@ -1,0 +1,74 @@
+"""Reads the command line and measures."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from tests import measure
+from tests.measure.common import ROOT
+
+WHAT = ("bulk", "feed", "load", "onednn", "page", "peers", "site", "unfamiliar")
+
+
+def main() -> int:
+    """Measure; 1 where a bound does not hold."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.measure", description=measure.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    parser.add_argument("what", choices=WHAT)
+    parser.add_argument("--precision", default="mixed_bfloat16")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--weights", type=Path, default=ROOT / "weights" / "efficientnet-unet")
+    parser.add_argument("--people", type=int, default=50)
+    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--replicas", type=int, default=1)
+    parser.add_argument("--images", type=int, default=10_000)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--data", type=Path, help="the BUSI folder, for unfamiliar")
+    chosen = parser.parse_args()
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    if chosen.what == "unfamiliar" and chosen.data is None:
+        parser.error("unfamiliar needs --data, the BUSI folder")
+    return 1 if _measured(chosen) is False else 0
+
+
+def _measured(chosen: argparse.Namespace) -> bool | None:
+    """Whether the bounds hold; None where there are none. Imports what is measured alone."""
+    match chosen.what:
+        case "bulk":
+            from tests.measure.bulk import bulk
+
+            return bulk(chosen.images, chosen.workers, chosen.weights)
+        case "load":
+            from tests.measure.load import load
+
+            return load(chosen.people, chosen.minutes, chosen.replicas)
+        case "page":
+            from tests.measure.page import page
+
+            return page(chosen.rounds)
+        case "peers":
+            from tests.measure.engines import peers
+
+            return peers(chosen.weights, 4 * chosen.rounds)
+        case "site":
+            from tests.measure.site import site
+
+            return site(2 * chosen.rounds)
+        case "unfamiliar":
+            from tests.measure.pictures import unfamiliar
+
+            return unfamiliar(chosen.weights, chosen.data)
+    from tests.measure import training
+
+    measure_it = {"feed": training.feed, "onednn": training.onednn}[chosen.what]
+    return measure_it(chosen.precision, chosen.rounds)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,14 @@
+"""What the measurements share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).parents[2]
+
+
+def spread(values: list[float], unit: str) -> str:
+    """Median with least and greatest value."""
+    return f"{np.median(values):.3g} {unit} ({min(values):.3g}–{max(values):.3g})"

@@ -1,0 +1,1 @@
+"""Whole folders segmented, however large: on this machine's cores or on a Ray cluster."""

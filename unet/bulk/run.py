@@ -1,0 +1,97 @@
+"""`train.py segment`: list, segment what is not finished, write down, tell."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from unet.bulk.ledger import Ledger
+from unet.bulk.listing import Item, items_of, root_of
+from unet.bulk.processes import Finished, by_processes
+from unet.bulk.rows import WRITING, Job
+from unet.errors import UserError
+from unet.files import write_whole
+from unet.inference.bundle import WEIGHTS, verify
+from unet.inference.graph import usable_cores
+from unet.provenance import git_commit
+
+TOLD_EVERY_S = 15.0
+"""Between two lines that say how far it is."""
+
+
+def segment_all(
+    data: Path, weights: Path, out: Path, *, workers: int | None = None, ray: str | None = None
+) -> dict[str, int]:
+    """Segment a folder's or manifest's files that `out` does not have yet.
+
+    Writes `out/results.csv` and `results.parquet` (a row a frame, see `unet.bulk.rows.COLUMNS`),
+    `out/masks/` and `out/run.json`. Stopped or killed, the same command goes on.
+
+    Args:
+        data, out: See `unet.bulk.listing.items_of`.
+        weights: The bundle.
+        workers: Processes; one a core if None.
+        ray: A Ray cluster's address, or "local"; processes of this machine if None.
+
+    Returns:
+        How many files and rows there are now, and how many rows tell of an error.
+
+    Raises:
+        UserError: No data, no whole bundle, `out` holds results of another network or data, or
+            masks cannot be written there.
+    """
+    root = root_of(data)
+    if workers is not None and workers < 1:
+        raise UserError(f"--workers must be at least 1. Received: {workers}")
+    info = verify(weights, served=True)
+    count = workers or usable_cores()
+    threads = 1 if ray else max(1, usable_cores() // count)
+    job = Job(root, out.absolute(), weights.absolute(), threads)
+    sha256 = info.sha256[WEIGHTS]
+    settings = {"data": str(root), "network": f"{info.model.name} {sha256}"}
+    with Ledger(out, settings) as ledger:
+        shutil.rmtree(out / WRITING, ignore_errors=True)  # what a killed run was writing
+        todo = _unfinished(items_of(data, out), ledger)
+        if ray:
+            from unet.bulk.ray_data import by_ray
+
+            batches = by_ray(job, todo, ray, workers)
+        else:
+            batches = by_processes(job, todo, count)
+        _write_down(batches, ledger)
+        shutil.rmtree(out / WRITING, ignore_errors=True)
+        written = ledger.write_results()
+        counts = ledger.counts()
+        about = {"network": info.model.name, "network_sha256": sha256, "commit": git_commit()}
+        about |= counts | {"fingerprint": ledger.fingerprint()}
+    write_whole(out / "run.json", json.dumps(about, indent=1) + "\n")
+    print(
+        f"{counts['files']} files, {counts['rows']} rows, {counts['errors']} of them errors: wrote "
+        + " and ".join(str(path) for path in written)
+    )
+    if len(written) == 1:
+        print("no Parquet: it takes pyarrow, see requirements-cluster.txt")
+    return counts
+
+
+def _unfinished(items: Iterator[Item], ledger: Ledger) -> Iterator[Item]:
+    """The items that the ledger does not have; asked as late as can be."""
+    return (item for item in items if not ledger.has(item))
+
+
+def _write_down(batches: Iterator[Finished], ledger: Ledger) -> None:
+    """Write batches down as they come, and say now and then how many images a second that is."""
+    begun = told = time.monotonic()
+    images = 0
+    for items, rows in batches:
+        ledger.add(items, rows)
+        images += len(rows)
+        if time.monotonic() - told > TOLD_EVERY_S:
+            told = time.monotonic()
+            print(f"{images} images, {images / (told - begun):.1f} a second", flush=True)
+    if images:
+        seconds = time.monotonic() - begun
+        print(f"{images} images in {seconds:.1f} s, {images / seconds:.1f} a second", flush=True)

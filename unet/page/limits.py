@@ -1,0 +1,49 @@
+"""How much may wait for the page, and how much of it for one address: more is refused in words."""
+
+from __future__ import annotations
+
+import os
+
+import gradio as gr
+from fastapi import HTTPException, Request, status
+
+MAX_WAITING = 200
+"""Events that wait at once, of all visitors: some seconds of work."""
+MAX_OF_ONE_ADDRESS = 50
+"""Events of one address that wait or run at once. A clinic's people may share an address."""
+
+BUSY = "The page has as much to do as it takes on. Try again in a few seconds."
+TOO_MANY = "From your address {} requests wait already. Wait for their answers, then ask again."
+RETRY_S = "5"
+
+
+def bound_queue(page: gr.Blocks) -> None:
+    """Let a page answer 503 where too much waits, and 429 where too much is of one address."""
+    if os.environ.get("SPACE_ID"):  # nobody but the host's proxy, which names them, reaches a Space
+        os.environ.setdefault("FORWARDED_ALLOW_IPS", "*")
+    queue = page._queue
+    push = queue.push
+
+    async def bounded(body, request: Request, username: str | None):
+        if len(queue) >= MAX_WAITING:
+            return False, BUSY, "queue_full"  # which Gradio answers by 503
+        if _of_address(queue, request.client.host) >= MAX_OF_ONE_ADDRESS:
+            raise HTTPException(
+                status.HTTP_429_TOO_MANY_REQUESTS,
+                TOO_MANY.format(MAX_OF_ONE_ADDRESS),
+                {"Retry-After": RETRY_S},
+            )
+        return await push(body=body, request=request, username=username)
+
+    queue.push = bounded
+
+
+def _of_address(queue, host: str) -> int:
+    """How many events of an address wait or run."""
+    waiting = (
+        event for one in queue.event_queue_per_concurrency_id.values() for event in one.queue
+    )
+    running = (event for job in queue.active_jobs if job for event in job)
+    return sum(
+        event.request.client.host == host for events in (waiting, running) for event in events
+    )

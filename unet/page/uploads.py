@@ -1,0 +1,225 @@
+"""What visitors give the page, on disk: under no name of theirs, and no longer than it is needed.
+
+Each file lies in a place of its own, a folder with a random name in Gradio's folder for temporary
+files. What people call it stays with their browser, which sends it along where it is shown.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import secrets
+import shutil
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePosixPath
+from urllib.parse import urlsplit
+
+import gradio as gr
+from gradio import processing_utils, route_utils
+from gradio.utils import get_upload_folder
+from gradio_client.utils import strip_invalid_filename_characters
+
+MINUTE, HOUR = 60, 3600
+MAX_VISITORS = 10_000
+PLACE = re.compile(r"[0-9a-f]{32}")
+SUFFIXES = (".bmp", ".dcm", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+"""What may be left of a name; anything else could say whose picture it is."""
+DISK_ERRORS = {
+    errno.EACCES, errno.EDQUOT, errno.EIO, errno.ENOSPC, errno.ENOTDIR, errno.EPERM, errno.EROFS
+}  # fmt: skip
+CANNOT_KEEP = (
+    "The page cannot keep files at the moment: its disk is full, or may not be written to. Tell "
+    "whoever runs it."
+)
+
+
+def is_of_the_disk(error: BaseException | None) -> bool:
+    """Whether an error comes of a disk that is full or may not be written to."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in DISK_ERRORS:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def new_place() -> Path:
+    """A new folder, for its owner alone."""
+    place = Path(get_upload_folder()) / secrets.token_hex(16)
+    place.mkdir(mode=0o700, parents=True)
+    return place
+
+
+def without_name(name: str) -> str:
+    """A random file name that keeps nothing but a suffix that pictures have."""
+    suffix = PurePosixPath(name).suffix.lower()
+    return secrets.token_hex(8) + (suffix if suffix in SUFFIXES else "")
+
+
+def remove(path: str | Path) -> None:
+    """Remove a file with its place; what lies elsewhere, such as an example, is left alone."""
+    place = Path(path).parent
+    ours = os.path.realpath(place.parent) == os.path.realpath(get_upload_folder())
+    if ours and PLACE.fullmatch(place.name):
+        shutil.rmtree(place, ignore_errors=True)
+
+
+class Sweeper:
+    """Removes what has lain there too long, also what was never asked for again.
+
+    Age is counted from when something is first seen, by a clock that nobody sets: by the one that
+    files' own times are of, a picture could stay for ever, or all go at once.
+    """
+
+    def __init__(self):
+        self._seen: dict[Path, tuple[int, float]] = {}
+
+    def sweep(self, seconds: float, registers: Iterable[set[str]] = (), kept: Iterable[str] = ()):
+        """Remove what has been there for so many seconds, unchanged.
+
+        Args:
+            seconds: For how long.
+            registers: Gradio's, of files that it wrote itself: results, and copies of uploads.
+            kept: Those of them that every visitor gets.
+        """
+        now, before, self._seen = time.monotonic(), self._seen, {}
+        for path in _to_be_swept(registers, set(kept)):
+            try:
+                changed = path.lstat().st_ctime_ns  # a copy that is handed out again is touched
+            except OSError:  # gone meanwhile
+                continue
+            was, since = before.get(path, (changed, now))
+            since = since if was == changed else now
+            if now - since < seconds:
+                self._seen[path] = changed, since
+            elif path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+
+
+def _to_be_swept(registers: Iterable[set[str]], kept: set[str]) -> Iterator[Path]:
+    folder = Path(get_upload_folder()).resolve()
+    for entry in folder.glob("*"):
+        if PLACE.fullmatch(entry.name) or entry.name.startswith("tmp"):  # so is what is on its way
+            yield entry
+    for paths in registers:
+        for path in map(Path, paths.copy() - kept):
+            if path.parent.parent.resolve() == folder and not PLACE.fullmatch(path.parent.name):
+                yield path
+
+
+def forget_gone(registers: Iterable[set[str]]) -> None:
+    """Take what is on disk no more out of Gradio's registers; itself it forgets what it removed."""
+    for paths in registers:
+        paths -= {path for path in paths.copy() if not os.path.lexists(path)}
+
+
+class Held:
+    """Which files each visitor has on the page, by where they were given.
+
+    Safe to share between threads.
+    """
+
+    def __init__(self):
+        self._files: OrderedDict[str, dict[str, set[str]]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def only(self, visitor: str, where: str, paths: Iterable[str]) -> None:
+        """A visitor has these files there now; those that were there before are removed."""
+        now = set(map(str, paths))
+        with self._lock:
+            by_place = self._files.setdefault(visitor, {})
+            self._files.move_to_end(visitor)
+            gone = by_place.get(where, set()) - now
+            by_place[where] = now
+            if len(self._files) > MAX_VISITORS:  # `Sweeper` removes theirs
+                self._files.popitem(last=False)
+        for path in gone:
+            remove(path)
+
+    def leave(self, visitor: str) -> None:
+        """A visitor has left: remove everything of theirs."""
+        with self._lock:
+            by_place = self._files.pop(visitor, {})
+        for paths in by_place.values():
+            for path in paths:
+                remove(path)
+
+    def follow(self, file: gr.File, where: str) -> None:
+        """Keep what a component of the page holds, and nothing that it held before."""
+
+        def now(paths: str | list[str] | None, request: gr.Request) -> None:
+            given = [paths] if isinstance(paths, str) else paths or []
+            self.only(request.session_hash, where, given)
+
+        # One at a time and in order: the last one tells what is there.
+        file.change(now, file, None, show_progress="hidden", api_visibility="private")
+
+
+def named(file: gr.File) -> gr.File:
+    """Let a component say by `name_of` what people call the files that it gives."""
+    preprocess = file.preprocess
+
+    def with_names(payload):
+        paths = preprocess(payload)
+        many = isinstance(paths, list)
+        given = getattr(payload, "root", [payload])
+        for path, data in zip(paths if many else [paths], given):
+            if path is not None and data.orig_name:
+                path.shown = strip_invalid_filename_characters(Path(data.orig_name).name)
+        return paths
+
+    file.preprocess = with_names  # a subclass would write an interface file beside this one
+    return file
+
+
+def name_of(path: str) -> str:
+    """What the person who gave a file calls it, as far as their browser said."""
+    return getattr(path, "shown", "") or Path(path).name
+
+
+class _Parser(route_utils.GradioMultiPartParser):
+    """Gradio's, whose files have random names and places once they are there.
+
+    Until then they keep their names, by which the browser shows how far each is.
+    """
+
+    async def parse(self):
+        try:
+            form = await super().parse()
+        except BaseException:  # also a visitor who leaves half-way
+            for file in self._files_to_close_on_error:
+                file.close()
+                Path(file.name).unlink(missing_ok=True)
+            raise
+        for file in form.getlist("files"):
+            file.filename = without_name(file.filename or "")
+            file.sha = _Random()
+        return form
+
+
+class _Random:
+    """In the place of a hash: the same picture given twice lies in two places."""
+
+    def hexdigest(self) -> str:
+        return secrets.token_hex(16)
+
+
+async def _download(url: str, cache_dir: str) -> str:
+    """Fetch a file by its address as Gradio does, and leave the address' own name out."""
+    response = await processing_utils.async_ssrf_protected_get(url)
+    if response.status_code != 200:
+        raise gr.Error(f"The address answered {response.status_code}.", print_exception=False)
+    path = new_place() / without_name(urlsplit(url).path)
+    path.write_bytes(response.content)
+    return str(path)
+
+
+def rename_what_arrives() -> None:
+    """Make Gradio write what arrives under random names, for this process."""
+    route_utils.GradioMultiPartParser = _Parser
+    processing_utils.async_ssrf_protected_download = _download

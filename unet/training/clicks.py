@@ -1,0 +1,71 @@
+"""`train.py clicks`: what pointing gives, measured and written beside the guided network."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from unet.data.sets import load_datasets
+from unet.errors import UserError
+from unet.evaluation import plots
+from unet.evaluation.clicks import pointing_summary
+from unet.files import write_whole
+from unet.inference.bundle import WEIGHTS, read_info
+from unet.inference.segmenter import Segmenter
+from unet.provenance import git_commit
+from unet.publishing.card import write_card
+from unet.publishing.pointing import WITHOUT, picture_of
+from unet.training.leave_out import LEFT_OUT
+from unet.training.workflow import data_folders
+
+CLICKS = "clicks.json"
+
+
+def measure_clicks(
+    weights: Path,
+    beside: Path,
+    data: list[str],
+    split: str,
+    clicks: int,
+    people: int,
+    out: Path | None = None,
+) -> None:
+    """Let simulated people click at the lesions of a split; writes `clicks.json`, plot and card.
+
+    Args:
+        weights: Bundle of the guided network.
+        beside: Bundle of the network that answers before anyone clicks.
+        data: Folders of data sets, or "phantom".
+        split: Which of the guided bundle's cases.
+        clicks, people: As in `pointing_summary`.
+        out: Bundle that the results are written to; `weights` if None.
+
+    Raises:
+        UserError: The network takes no hints, or none of its cases are there.
+    """
+    info = read_info(weights)
+    if not info.model.guided:
+        raise UserError(f"{weights} holds a network that takes no hints")
+    with data_folders(data) as folders:
+        dataset = load_datasets(folders, info.model.input_size)
+        wanted = set(info.split[split])
+        cases = [case for case in dataset.cases if case.id in wanted]
+        if not cases:
+            raise UserError(f"{', '.join(data)} holds none of the {split} cases of {weights}")
+        alone, guide = Segmenter.load(beside), Segmenter.load(weights)
+        found = pointing_summary(alone, guide, cases, clicks, people)
+    out = out or weights
+    path = out / CLICKS
+    content = json.loads(path.read_text()) if path.exists() else {}
+    of = WITHOUT + info.training["left_out"] if split == LEFT_OUT else split
+    content[of] = {
+        "commit": git_commit(), "sha256": info.sha256[WEIGHTS], "people": people,
+        "beside": {"name": alone.name, "sha256": alone.network.sha256}, "datasets": found,
+    }  # fmt: skip
+    write_whole(path, json.dumps(content, indent=1))
+    (out / "plots").mkdir(exist_ok=True)
+    plots.clicks(found, of, out / picture_of(of))
+    if (out / "metrics.json").exists():
+        write_card(out)
+    print(json.dumps(found, indent=1))
+    print(f"wrote {path}")
