@@ -151,7 +151,8 @@ def test_keys_and_fingers_point_too(open_page, scan, guide, lesion):
     np.testing.assert_allclose(second[0], [width / 2 + 30, height / 2], atol=0.01)
 
 
-def test_what_is_pointed_at_is_taken_home_and_brought_back(page, scan, guide, lesion, tmp_path):
+def test_what_is_pointed_at_goes_home_and_comes_back(open_page, scan, guide, lesion, tmp_path):
+    page = open_page()
     upload(page, scan)
     start(page)
     click(page, lesion)
@@ -176,8 +177,7 @@ def test_what_is_pointed_at_is_taken_home_and_brought_back(page, scan, guide, le
     assert (corrected != mask).any()
 
     for path, expected in ((session, mask), (edited, corrected)):
-        page.reload()
-        page.wait_for_selector("#upload input[type=file]", state="attached")
+        page = open_page()
         upload(page, scan)
         page.evaluate(
             """([name, text, root]) => { const files = new DataTransfer();
