@@ -131,7 +131,7 @@ def _push(arguments: argparse.Namespace) -> None:
 def _ablate(arguments: argparse.Namespace) -> None:
     from unet.training.ablation import ablate
 
-    ablate(arguments.data, arguments.weights, arguments.run_dir, arguments.ray)
+    ablate(arguments.data, arguments.weights, arguments.run_dir, arguments.leave_out, arguments.ray)
 
 
 def _clicks(arguments: argparse.Namespace) -> None:

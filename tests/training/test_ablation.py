@@ -1,14 +1,17 @@
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import train
+from tests.conftest import QUICK, TINY
 from tests.training.test_remote import assert_same_trainings
 from unet.inference.bundle import read_info
 from unet.publishing import card
 from unet.training import ablation
+from unet.training.workflow import fit
 
 CHANGES = {"the recipe": {}, "no augmentation": {"augment": False}}
 
@@ -68,3 +71,27 @@ def test_the_card_shows_every_row(found, tiny_bundle):
     text = card.model_card(read_info(tiny_bundle), metrics, ablation=found)
     for row in (*found["after_the_network"], *found["training"]):
         assert f"\n| {row['what']} | " in text
+
+
+def test_parts_are_scored_on_a_set_that_no_training_saw(phantoms, other, tmp_path, monkeypatch):
+    data = [str(phantoms), str(other)]
+    config = replace(QUICK, presence=True, pieces=True)
+    fit(data, "unet", TINY, config, out=tmp_path / "tiny", run_dir=tmp_path / "fit")
+    learnt = []
+
+    def spy(dataset, indices, **options):
+        learnt.append({dataset.cases[i].dataset for i in indices})
+        return train_on(dataset, indices, **options)
+
+    train_on = ablation.train_on
+    monkeypatch.setattr(ablation, "train_on", spy)
+    words = ("--data", str(other), "--leave-out", "Elsewhere")
+    found = ablated(tmp_path / "tiny", phantoms, tmp_path / "run", *words)
+    assert learnt == [{phantoms.name}] * 2
+    assert found["left_out"] == "elsewhere"
+    for row in found["training"]:
+        assert 0 <= row["auc"] <= 1
+        assert row["gates"]["missed"] <= 1
+    text = card.card_of(tmp_path / "tiny")
+    assert "| elsewhere, never seen | Dice, lesion images |" in text
+    assert "--leave-out elsewhere` made `ablation.json`" in text

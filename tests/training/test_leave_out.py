@@ -3,34 +3,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from tests.conftest import QUICK, TINY
 from unet.data.sets import load_datasets
 from unet.errors import UserError
-from unet.images.phantom import make_phantom
 from unet.inference.bundle import read_info
 from unet.publishing.tables import interval, leave_out_table
 from unet.training import leave_out as module
 from unet.training.leave_out import leave_out
 
 LAST = replace(QUICK, keep="last", epochs=1)
-
-
-@pytest.fixture(scope="module")
-def other(tmp_path_factory):
-    """A folder of 8 other cases, two to a patient, two of them normal."""
-    folder = tmp_path_factory.mktemp("data") / "elsewhere"
-    for name in ("images", "masks"):
-        (folder / name).mkdir(parents=True)
-    lines = ["name,group"]
-    for number in range(8):
-        phantom = make_phantom(50 + number, "normal" if number > 5 else "benign", 120, 160)
-        Image.fromarray(phantom.image).save(folder / "images" / f"{number}.png")
-        Image.fromarray(phantom.mask).save(folder / "masks" / f"{number}.png")
-        lines.append(f"{number},{number // 2}")
-    (folder / "groups.csv").write_text("\n".join(lines) + "\n")
-    return folder
 
 
 def test_a_plain_folder_is_read_with_its_groups(other, phantoms):

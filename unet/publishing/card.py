@@ -270,9 +270,11 @@ def _validation_of_the_recipe(
             + f"\n\n`{leave_out['command']}` made `leave_out.json`, from which this comes."
         )
     if ablation:
+        left_out = ablation.get("left_out")
         parts.append(
             f"## What each part gives\n\n{ablation_tables(ablation)}\n\n"
-            f"`python train.py ablate --data DIR --weights weights/{info.model.name}` made "
+            f"`python train.py ablate --data DIR --weights weights/{info.model.name}"
+            f"{f' --leave-out {left_out}' if left_out else ''}` made "
             "`ablation.json`, from which this comes."
         )
     return parts

@@ -1,8 +1,9 @@
-"""What each part of a network's recipe gives, on the validation split.
+"""What each part of a network's recipe gives.
 
 Parts of the training are left out one at a time, in trainings of their own that are smaller than
-the shipped network's (`SIZE`, `EPOCHS`) and may be stopped and continued. Parts of what happens
-after the network are left out of the shipped bundle.
+the shipped network's (`SIZE`, `EPOCHS`) and may be stopped and continued; they are scored on the
+validation split, or on a data set that none of them saw. Parts of what happens after the network
+are left out of the shipped bundle, on the validation split.
 """
 
 from __future__ import annotations
@@ -31,11 +32,12 @@ from unet.inference.segmenter import Segmenter, graph_of
 from unet.publishing.card import write_card
 from unet.training.examples import train_on
 from unet.training.learnt import segmenter_without_rules
+from unet.training.leave_out import LEFT_OUT, gates_for, presence_auc, spelt, split_without
 from unet.training.recipe import read_train_config
 from unet.training.remote import finish
 from unet.training.workflow import bundle_cases, fingerprint
 
-SIZE, EPOCHS = 128, 20
+SIZE, EPOCHS = 128, 6
 TRAININGS: dict[str, dict[str, Any]] = {
     "the recipe": {},
     "encoder from random weights": {"pretrained": False},
@@ -75,16 +77,27 @@ def ablate_training(
     run_dir: Path,
     size: int,
     epochs: int,
+    left_out: str | None = None,
     ray: str | None = None,
 ) -> list[dict[str, Any]]:
-    """Train with each part left out and score on validation; a row a training."""
+    """Train with each part left out and score on validation; a row a training.
+
+    With `left_out` all train without that data set or scanner and are scored on it, at the
+    threshold 0.5 without rules: those would be chosen on what nobody is to see.
+    """
     recipe = read_train_config(info.training["config"])
     dataset = load_datasets(data, size)
     cases = _cases_of(data, dataset, info)["validation"]
     place = {case.id: i for i, case in enumerate(dataset.cases)}
     chosen = {name: [place[case_id] for case_id in ids] for name, ids in info.split.items()}
     data_fingerprint = fingerprint(dataset, chosen)
-    images, masks = (a[chosen["validation"]] for a in (dataset.images, dataset.masks))
+    scored = "validation"
+    if left_out:
+        scored = LEFT_OUT
+        chosen = split_without(dataset, chosen, left_out)
+        cases = [dataset.cases[i] for i in chosen[scored]]
+        data_fingerprint += f" without {left_out}"
+    images, masks = (a[chosen[scored]] for a in (dataset.images, dataset.masks))
     lesion = masks.any(axis=(1, 2, 3))
     model = dataclasses.replace(info.model, input_size=size)
     trainings = {}
@@ -108,12 +121,13 @@ def ablate_training(
         trained, examples = training(dataset)
         segmenter = segmenter_without_rules(trained, model, examples, recipe.seed)
         maps = maps_of(segmenter, cases, images, masks)
-        rules = choose_postprocessing(maps)
+        rules = PostProcessing() if left_out else choose_postprocessing(maps)
         dice = scores(maps, rules)
         given = sum(bool(m.mask(rules).any()) for m in maps if not m.truth.any())
         rows.append(
             {"what": name, "changes": TRAININGS[name], "normal_with_mask": given}
-            | {"normal": int((~lesion).sum())}
+            | {"normal": int((~lesion).sum()), "auc": presence_auc(maps)}
+            | {"gates": gates_for(maps, rules.threshold)}
             | summary(cases, lesion, dice, base)
         )
         base = dice if base is None else base
@@ -188,28 +202,38 @@ def _cases_of(data: list[Path], dataset: Dataset, info: BundleInfo) -> dict[str,
     return cases
 
 
-def ablate(data: list[Path], weights: Path, run_dir: Path, ray: str | None = None) -> None:
+def ablate(
+    data: list[Path],
+    weights: Path,
+    run_dir: Path,
+    left_out: str | None = None,
+    ray: str | None = None,
+) -> None:
     """Write ablation.json to a bundle, and its card anew.
 
     Args:
         data: The folders of the data sets that the network was trained on.
         weights: The bundle.
         run_dir: Gets the trainings, which are resumed where they were left.
+        left_out: Data set or scanner that the trainings do not see and are scored on.
         ray: Address of a Ray cluster for all trainings; one after the other here if None.
 
     Raises:
-        UserError: The bundle is not whole or not evaluated, `data` holds other cases, or the
-            cluster fails.
+        UserError: The bundle is not whole or not evaluated, `data` holds other cases, none of
+            them is of `left_out`, or the cluster fails.
     """
     info = verify(weights)
     if not (weights / "metrics.json").exists():  # said before the trainings, not after
         raise UserError(f"{weights} has no metrics.json. Run train.py evaluate --split all first.")
+    if left_out:
+        left_out = spelt(load_datasets(data, info.model.input_size).cases, left_out)
     found = {
         "size": SIZE,
         "epochs": EPOCHS,
+        "left_out": left_out,
         "rules": to_dict(info.postprocessing),
         "after_the_network": ablate_rules(data, weights, info),
-        "training": ablate_training(data, info, run_dir, SIZE, EPOCHS, ray),
+        "training": ablate_training(data, info, run_dir, SIZE, EPOCHS, left_out, ray),
     }
     write_whole(weights / "ablation.json", json.dumps(found, indent=1) + "\n")
     write_card(weights)

@@ -107,6 +107,10 @@ def _ablate(commands) -> None:
         help="the data it was trained on; may be given several times",
     )  # fmt: skip
     ablate.add_argument("--run-dir", type=Path, default=Path("runs/ablation"))
+    ablate.add_argument(
+        "--leave-out", metavar="NAME",
+        help="train without a data set or scanner, and score on it instead of on validation",
+    )  # fmt: skip
     _add_ray(ablate)
 
 

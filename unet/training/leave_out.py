@@ -158,11 +158,16 @@ def score_left_out(segmenter: Segmenter, cases: list[Case], left_out: str) -> di
         "lesions": sum(bool(m.truth.any()) for m in maps),
         "lesions_answered_none": missed,
         "auc": {
-            "presence": _auc(maps, lambda m: m.prediction.presence),
+            "presence": presence_auc(maps),
             "peak": _auc(maps, lambda m: int(m.prediction.p8.max())),
         },
         "gates": gates_for(maps, rules.threshold),
     } | summarise([score_map(m, left_out, rules) for m in maps])
+
+
+def presence_auc(maps: list[Map]) -> float | None:
+    """Area under the ROC curve of presence, lesion against normal; None where one is missing."""
+    return _auc(maps, lambda m: m.prediction.presence)
 
 
 def gates_for(maps: list[Map], threshold: float) -> dict[str, float | None] | None:
