@@ -59,11 +59,11 @@ body:not(.dark) .gradio-container .token { color: #2b3a00 !important; }
   #given > #upload { order: 0; }
   #given > #truth { order: 3; }
   #given > :is(#upload, #truth) { height: 64px !important; min-height: 0; }
-  :is(#upload, #truth) .icon-wrap, #upload .or, #truth .or { display: none; }
-  :is(#upload, #truth) .wrap { min-height: 0; padding: 26px 0 0; line-height: 1.2; font-size: 14px;
-    flex-direction: row; gap: 6px; }
-  :is(#upload, #truth) .upload-container::after { content: "tap to choose a file"; opacity: 0.75; }
-  :is(#upload, #truth) .upload-container { padding-top: 22px; font-size: 14px; }
+  :is(#upload, #truth) .upload-container { height: 100% !important; padding-top: 24px; }
+  :is(#upload, #truth) .upload-container .wrap { display: none; }
+  :is(#upload, #truth) .upload-container::after { content: "Tap to choose a file"; }
+  :is(#upload, #truth) .file-preview, :is(#upload, #truth) .file-preview :is(tr, td) { margin: 0;
+    padding-block: 0; }
   #examples { max-width: calc(100vw - 24px); }
   #examples .grid-container { display: flex; overflow-x: auto; }
   #examples .grid-container > * { flex: 0 0 104px; }
