@@ -46,7 +46,7 @@ STYLE = """<style>
 body:not(.dark) button[role=tab].selected { color: #1d4ed8; }
 body:not(.dark) .gradio-container .token { color: #2b3a00 !important; }
 #saver, #frames { display: none; }
-#examples .grid-wrap { padding-top: 30px; }
+:is(#examples, #batch-gallery) .grid-wrap { padding-top: 30px; }
 #examples .caption-label { white-space: normal; font-size: 11px; line-height: 1.25; }
 #sources { font-size: 12px; opacity: 0.75; }
 #batch-gallery .grid-wrap { max-height: none; min-height: 0; height: auto; }
@@ -68,6 +68,8 @@ body:not(.dark) .gradio-container .token { color: #2b3a00 !important; }
   #examples .grid-container { display: flex; overflow-x: auto; }
   #examples .grid-container > * { flex: 0 0 104px; }
   #examples, #examples .grid-wrap { height: auto !important; max-height: none; }
+  #batch-gallery .grid-container { grid-template-columns: repeat(2, minmax(0, 1fr)) !important; }
+  #batch-table { max-width: calc(100vw - 24px); overflow-x: auto; }
   .gradio-container .main { padding: 16px 12px !important; }
   #viewer .html-container { padding: 0; }
   .gradio-container .tabitem { padding: 10px 0 !important; }

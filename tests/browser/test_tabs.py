@@ -91,3 +91,12 @@ def test_a_batch_can_be_cancelled_and_the_page_goes_on(page, tmp_path, scan):
     expect(page.locator("#batch-zip a")).to_have_count(0)
     page.get_by_role("tab", name="One image").click()
     upload(page, scan)
+
+
+def test_on_a_phone_a_batch_is_as_wide_as_the_phone_and_its_table_can_be_read(open_page, tmp_path):
+    page = open_page(390, 844)
+    start_batch(page, batch_files(tmp_path)[1:4])
+    expect(page.locator("#batch-gallery img")).to_have_count(3, timeout=60_000)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    heights = page.locator("#batch-table th").evaluate_all("all => all.map(th => th.offsetHeight)")
+    assert max(heights) < 50  # a line, not a letter under the other

@@ -68,7 +68,7 @@ def add(networks: Networks, held: Held, chooser: gr.Dropdown) -> None:
     archive = gr.File(label="Masks, overlays and results.csv", elem_id="batch-zip")
     table = gr.Dataframe(
         headers=list(batch.DISPLAYED),
-        column_widths=["19%", "26%", "9%", "15%", "8%", "7%", "10%", "6%"],
+        column_widths=[200, 260, 90, 170, 90, 90, 170, 100],
         interactive=False,
         wrap=True,
         elem_id="batch-table",
