@@ -103,11 +103,17 @@ def test_a_gate_that_would_miss_more_than_3_percent_of_any_sets_lesions_is_not_c
 
 
 def test_no_lesion_that_a_gate_takes_the_mask_from_is_answered_with_a_plain_none():
-    home = many(100, "home", 0.9) + many(50, "home", 0.45, normal=True)
-    abroad = many(99, "abroad", 0.9) + many(1, "abroad", 0.42)
+    home = many(100, "home", 0.9) + many(50, "home", 0.01, normal=True)
+    abroad = many(99, "abroad", 0.9) + many(1, "abroad", 0.015)
     rules = choose_postprocessing(home + abroad)
-    assert (rules.min_presence, rules.unsure_presence) == (0.5, 0.4)
-    assert choose_postprocessing(home).unsure_presence == 0.5  # no lesion is gated: plain none
+    assert (rules.min_presence, rules.unsure_presence) == (0.02, 0.0)
+    assert choose_postprocessing(home).unsure_presence == 0.02  # no lesion is gated: plain none
+
+
+def test_a_plain_none_is_for_what_is_very_unlikely_whatever_a_few_cases_allow():
+    home = many(100, "home", 0.9) + many(50, "home", 0.45, normal=True)
+    rules = choose_postprocessing(home)
+    assert (rules.min_presence, rules.unsure_presence) == (0.5, 0.02)
 
 
 def test_the_threshold_is_the_one_that_is_best_on_the_worst_set():
