@@ -14,17 +14,30 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 import app
-from unet.page import serving
+from unet.page import limits, serving
 from unet.page.served import Networks
 from unet.page.serving import Guard, policy
 
 
 @pytest.fixture(scope="module")
-def address(tiny_bundle):
+def launched(tiny_bundle):
     networks = Networks([tiny_bundle])
     page = app.build_page(networks)
-    yield serving.launch(page, networks, prevent_thread_lock=True, quiet=True, **app.LAUNCH)
+    settings = {"prevent_thread_lock": True, "quiet": True, **app.LAUNCH}
+    yield page, serving.launch(page, networks, **settings)
     page.close()
+
+
+@pytest.fixture(scope="module")
+def address(launched):
+    return launched[1]
+
+
+def test_of_those_who_came_the_last_are_remembered(launched):
+    page, _ = launched
+    for number in range(limits.MAX_SESSIONS + 20):
+        page.app.state_holder[f"visitor {number}"]
+    assert len(page.app.state_holder.session_data) <= limits.MAX_SESSIONS
 
 
 def sources(answer, name: str) -> list[str]:

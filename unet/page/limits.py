@@ -11,6 +11,9 @@ MAX_WAITING = 200
 """Events that wait at once, of all visitors: some seconds of work."""
 MAX_OF_ONE_ADDRESS = 50
 """Events of one address that wait or run at once. A clinic's people may share an address."""
+MAX_SESSIONS = 200
+"""Visitors and calls of whom Gradio keeps a copy of the page's settings, 0.1 MiB each; of its own
+accord 10,000. Nothing here is kept in it: who is forgotten does not notice."""
 
 BUSY = "The page has as much to do as it takes on. Try again in a few seconds."
 TOO_MANY = "From your address {} requests wait already. Wait for their answers, then ask again."

@@ -68,6 +68,7 @@ def launch(page: gr.Blocks, networks: Networks, **settings: Any) -> str:
         },
         ssr_mode=False,  # pages made by Node, and files given by workers, would lack the headers
         num_workers=0,
+        state_session_capacity=limits.MAX_SESSIONS,
         **settings,
     )
     return address
