@@ -15,6 +15,7 @@ import socket
 import sys
 import threading
 import traceback
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -124,6 +125,7 @@ def _what_happened(processes: Processes, ended: dict[int, int], said) -> str:
 def _child(rank: int, join: dict, training: Training, same: str, said) -> None:
     """A process of the training; its exit code says whether all went well."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    warnings.filterwarnings("ignore", "Explicitly requested dtype int64")  # Keras' own metrics
     try:
         with _joined(rank, **join):
             _check_same(same)
