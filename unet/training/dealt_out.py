@@ -73,8 +73,7 @@ def fit(
     trained = (*weights, model.optimizer.variables, model.metrics_variables)
     tested = (*weights, model.metrics_variables)
     train_step, test_step = (
-        jax.jit(step, donate_argnums=0, out_shardings=everywhere)
-        for step in (model.train_step, model.test_step)
+        jax.jit(step, out_shardings=everywhere) for step in (model.train_step, model.test_step)
     )
     for epoch in range(first_epoch, epochs):
         callback.on_epoch_begin(epoch)

@@ -134,7 +134,8 @@ def fit(
             "sources": sources,
             "rules_chosen_on": " + ".join(names),
             "command": command_of(names, recipe, model_config, config)
-            + (f" --start weights/{started['start']['name']}" if started else ""),
+            + (f" --start weights/{started['start']['name']}" if started else "")
+            + (" --backend jax" if among else ""),
             "config": to_dict(config),
             "epochs_run": len(trained.history),
             "best_epoch": kept_epoch(trained.history, config.keep),
