@@ -2,6 +2,7 @@
 
     python train.py fit --data DIR [--model NAME] [--out weights/NAME] [--epochs N] [--resume]
     python train.py fit --data DIR --model efficientnet-unet --folds 5 [--resume] [--ray ADDRESS]
+    python train.py fit --data DIR --backend jax --processes 2 [--coordinator HOST:PORT --rank K]
     python train.py evaluate --weights weights/NAME --data DIR [--split test|validation|all]
     python train.py ablate --weights weights/NAME --data DIR [--ray ADDRESS]
     python train.py compare --data DIR [--names NAME ...] [--size 128] [--resume] [--ray ADDRESS]
@@ -23,6 +24,7 @@ import os
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 # Read when TensorFlow is imported; oneDNN's kernels more than halve a training step on a CPU.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
@@ -31,6 +33,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 from unet.config import RECIPES
 from unet.errors import UserError
 from unet.training.arguments import add_verbs
+
+if TYPE_CHECKING:
+    from unet.training.processes import Processes
 
 
 def parser() -> argparse.ArgumentParser:
@@ -70,6 +75,9 @@ def _fit(arguments: argparse.Namespace) -> None:
         raise UserError("--folds trains from the beginning: leave out --start")
     if arguments.ray and arguments.folds is None:
         raise UserError("--ray trains folds side by side: give --folds too, or leave it out")
+    among = _processes(arguments)
+    if scored and among:
+        raise UserError(f"--backend jax trains one network to keep: leave it out, or {scored[0]}")
     if arguments.push_to:
         from unet.inference.hub import check_name
 
@@ -93,12 +101,25 @@ def _fit(arguments: argparse.Namespace) -> None:
         config,
         start=arguments.start,
         tensorboard=arguments.tensorboard,
+        among=among,
         **options,
     )
-    if arguments.push_to:
+    if arguments.push_to and (among is None or among.writes):
         from unet.inference.hub import push
 
         print(push(out, arguments.push_to))
+
+
+def _processes(arguments: argparse.Namespace) -> Processes | None:
+    """The processes that train; None for this one alone."""
+    from unet.training.processes import Processes
+
+    asked = Processes(arguments.processes, arguments.coordinator, arguments.rank)
+    if arguments.backend == "jax":
+        return asked
+    if asked != Processes():
+        raise UserError("--processes, --coordinator and --rank need --backend jax")
+    return None
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:

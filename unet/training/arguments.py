@@ -45,6 +45,7 @@ def _fit(commands) -> None:
     fit.add_argument("--tensorboard", action="store_true", help="write TensorBoard logs")
     fit.add_argument("--folds", type=int, help="cross-validate in so many folds, --keep last")
     _add_ray(fit)
+    _add_processes(fit)
     fit.add_argument(
         "--leave-out", metavar="NAME", help="train without a data set or scanner, and score it"
     )
@@ -214,6 +215,24 @@ def _cards(commands) -> None:
 def _add_ray(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--ray", metavar="ADDRESS", help="a Ray cluster: HOST:PORT, auto, or local to start one"
+    )
+
+
+def _add_processes(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "--backend", default="tensorflow", choices=["tensorflow", "jax"],
+        help="what Keras trains on (default: tensorflow)",
+    )  # fmt: skip
+    verb.add_argument(
+        "--processes", type=int, default=1, metavar="N",
+        help="train one network in so many processes together (needs --backend jax)",
+    )  # fmt: skip
+    verb.add_argument(
+        "--coordinator", metavar="HOST:PORT",
+        help="where process 0 waits for the others, if they are on other machines",
+    )  # fmt: skip
+    verb.add_argument(
+        "--rank", type=int, metavar="K", help="the process that this machine runs, from 0"
     )
 
 

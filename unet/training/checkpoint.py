@@ -103,7 +103,10 @@ class Checkpoint:
         model.load_weights(self.run_dir / "last" / "model.weights.h5")
         steps = int(keras.ops.convert_to_numpy(model.optimizer.iterations))
         if steps == 0 and history:
-            raise RunError(f"{self.run_dir}/last holds no optimizer state. Start the run again.")
+            raise RunError(
+                f"{self.run_dir}/last holds no optimizer state of this kind of training: resume it "
+                "with the --backend it was begun with, or start the run again."
+            )
         # Keras does not save where dropout's random streams were: one draw a step.
         for layer in model.layers:
             if isinstance(layer, keras.layers.Dropout) and layer.rate > 0:

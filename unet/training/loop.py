@@ -8,10 +8,12 @@ state of their own to lose.
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 import sys
 import time
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import h5py
@@ -27,7 +29,7 @@ from unet.inference.presence import Presence
 from unet.networks import architecture, build_network
 from unet.networks.fast_batchnorm import FusedBatchNormalization
 from unet.networks.imagenet import load_imagenet_encoder
-from unet.training import guided
+from unet.training import guided, processes
 from unet.training.checkpoint import Checkpoint, best_epoch
 from unet.training.losses import compile_arguments
 
@@ -84,6 +86,7 @@ def train(
     start: Path | None = None,
     resume: bool = False,
     tensorboard: bool = False,
+    among: processes.Processes | None = None,
 ) -> Trained:
     """Train a network, or finish training it.
 
@@ -98,10 +101,12 @@ def train(
             is not resumed from others.
         resume: Continue the run in `run_dir`, or start if there is none.
         tensorboard: Also write TensorBoard logs to `run_dir/tensorboard`.
+        among: Processes that train it on JAX together; this one, on TensorFlow, if None.
 
     Raises:
         UserError: The network cannot be built so, published weights are asked for where there are
-            none, or a part of a network is to be trained that starts from nothing.
+            none, a part of a network is to be trained that starts from nothing, or one of the
+            processes ended.
         RunError: `run_dir` holds a run and `resume` is not set, or a run with other settings.
     """
     module = architecture(model_config)
@@ -114,6 +119,11 @@ def train(
             f"{model_config.name} has no published weights to start from: leave out --pretrained, "
             "or take --model efficientnet-unet"
         )
+    if among and (model_config.guided or tensorboard):
+        raise UserError(
+            "--backend jax trains networks without hints and writes no TensorBoard logs: leave it "
+            f"out for {'--tensorboard' if tensorboard else model_config.name}"
+        )
     if config.tune != "all" and start is None:
         raise UserError(
             f"--tune {config.tune} leaves the other layers as they are, at random: give --start a "
@@ -125,25 +135,16 @@ def train(
     settings = {"model": to_dict(model_config), "train": to_dict(config), "data": data}
     checkpoint = Checkpoint(run_dir, settings)
     history = checkpoint.load_history(resume=resume)
-    keras.utils.set_random_seed(config.seed)
-    keras.mixed_precision.set_global_policy(config.precision)
-    try:
-        model = _to_train(model_config, config)
-        steps = math.ceil(len(examples) / config.batch_size)
-        if config.pretrained and not history:
-            load_imagenet_encoder(model)
-        if start is not None and not history:
-            _copy_weights(_network_in(start, model_config), model)
-        model.compile(
-            optimizer=_optimizer(config, steps), **compile_arguments(config.loss, config.presence)
-        )
-        model.optimizer.build(model.trainable_variables)
-        if history:
-            checkpoint.load_into(model, history)
-        if not is_finished(history, config):
-            _fit(model, config, examples, validation, checkpoint, history, tensorboard)
-    finally:
-        keras.mixed_precision.set_global_policy("float32")
+    if not is_finished(history, config):
+        epochs = partial(
+            _run_epochs, model_config, config, examples, validation, checkpoint, history, start,
+            tensorboard,
+        )  # fmt: skip
+        if among is None:
+            epochs()
+        else:
+            processes.run(among, epochs, same=json.dumps([settings, history]))
+            history = checkpoint.load_history(resume=True)
 
     trained = _to_train(model_config, config)
     trained.load_weights(checkpoint.kept_path(history))
@@ -154,6 +155,46 @@ def train(
     weights, bias = trained.get_layer(PRESENCE).get_weights()  # (D, 1), (1,)
     presence = Presence(tuple(module.presence_layers(model_config)), weights[:, 0], float(bias[0]))
     return Trained(network, history, presence)
+
+
+def _run_epochs(
+    model_config: ModelConfig,
+    config: TrainConfig,
+    examples: Examples,
+    validation: Examples | None,
+    checkpoint: Checkpoint,
+    history: list[dict[str, float]],
+    start: Path | None,
+    tensorboard: bool,
+    writes: bool = True,
+) -> None:
+    """Build the network and run the epochs that `history` lacks; arguments as in `train`.
+
+    Args:
+        writes: Whether this process writes the checkpoints.
+    """
+    keras.utils.set_random_seed(config.seed)
+    keras.mixed_precision.set_global_policy(config.precision)
+    try:
+        model = _to_train(model_config, config)
+        steps = math.ceil(len(examples) / config.batch_size)
+        if config.pretrained and not history:
+            load_imagenet_encoder(model)
+        if start is not None and not history:
+            _copy_weights(_network_in(start, model_config), model)
+        if _on_jax():
+            from unet.training import dealt_out
+
+            dealt_out.freeze_redundant(model)
+        model.compile(
+            optimizer=_optimizer(config, steps), **compile_arguments(config.loss, config.presence)
+        )
+        model.optimizer.build(model.trainable_variables)
+        if history:
+            checkpoint.load_into(model, history)
+        _fit(model, config, examples, validation, checkpoint, history, tensorboard, writes)
+    finally:
+        keras.mixed_precision.set_global_policy("float32")
 
 
 def _network_in(weights: Path, model_config: ModelConfig) -> keras.Model:
@@ -226,9 +267,9 @@ def _optimizer(config: TrainConfig, steps: int) -> keras.optimizers.Optimizer:
     return keras.optimizers.AdamW(schedule, weight_decay=config.weight_decay)
 
 
-def _fit(model, config, examples, validation, checkpoint, history, tensorboard) -> None:
+def _fit(model, config, examples, validation, checkpoint, history, tensorboard, writes) -> None:
     """Run the epochs that `history` lacks, appending to it."""
-    callbacks: list[keras.callbacks.Callback] = [EpochEnd(checkpoint, history, config)]
+    callbacks: list[keras.callbacks.Callback] = [EpochEnd(checkpoint, history, config, writes)]
     if tensorboard:
         callbacks.append(keras.callbacks.TensorBoard(checkpoint.run_dir / "tensorboard"))
     how = (STRONG if config.strong else MILD) if config.augment else None
@@ -255,6 +296,14 @@ def _fit(model, config, examples, validation, checkpoint, history, tensorboard) 
             seed=config.seed, callback=callbacks[0],
         )  # fmt: skip
         return
+    if _on_jax():
+        from unet.training import dealt_out
+
+        dealt_out.fit(
+            model, batches, held_out, steps=steps, first_epoch=len(history), epochs=config.epochs,
+            callback=callbacks[0],
+        )  # fmt: skip
+        return
     model.fit(
         batches,
         steps_per_epoch=steps,
@@ -267,12 +316,19 @@ def _fit(model, config, examples, validation, checkpoint, history, tensorboard) 
     )
 
 
+def _on_jax() -> bool:
+    return keras.backend.backend() == "jax"
+
+
 class EpochEnd(keras.callbacks.Callback):
     """Adds the epoch to the history, writes the checkpoint, stops when patience is spent."""
 
-    def __init__(self, checkpoint: Checkpoint, history: list[dict], config: TrainConfig):
+    def __init__(
+        self, checkpoint: Checkpoint, history: list[dict], config: TrainConfig, writes: bool = True
+    ):
         super().__init__()
         self.checkpoint, self.history, self.config = checkpoint, history, config
+        self.writes = writes
 
     def on_epoch_begin(self, epoch, logs=None):
         self.started = time.perf_counter()
@@ -285,6 +341,7 @@ class EpochEnd(keras.callbacks.Callback):
         row["learning_rate"] = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
         row["seconds"] = round(time.perf_counter() - self.started, 1)
         self.history.append(row)
-        self.checkpoint.save(self.model, self.history)
+        if self.writes:
+            self.checkpoint.save(self.model, self.history)
         if is_finished(self.history, self.config):
             self.model.stop_training = True

@@ -41,6 +41,7 @@ from unet.training.recipe import command_of, same_recipe
 
 if TYPE_CHECKING:
     from unet.training.loop import Examples, Trained
+    from unet.training.processes import Processes
 
 PHANTOM, PHANTOM_CASES = "phantom", 60
 ELSEWHERE = "elsewhere"
@@ -80,6 +81,7 @@ def fit(
     start: Path | None = None,
     resume: bool = False,
     tensorboard: bool = False,
+    among: Processes | None = None,
 ) -> None:
     """Train a network, choose its post-processing, write its bundle and evaluate it.
 
@@ -92,10 +94,12 @@ def fit(
         start: A bundle whose weights the network starts from; random or published ones if None.
         resume: Continue the run in `run_dir`.
         tensorboard: Write TensorBoard logs too.
+        among: Processes that train it on JAX together. Process 0 has its machine write the bundle;
+            the others' leave it at the training.
 
     Raises:
         UserError: Before anything is trained, where `out` may not be replaced, or `start` holds
-            another kind of network.
+            another kind of network; where a process ended before the training did.
     """
     from unet.inference.keras_network import write_bundle
     from unet.training.checkpoint import Checkpoint, kept_epoch
@@ -118,7 +122,11 @@ def fit(
             start=start and start / WEIGHTS,
             resume=resume,
             tensorboard=tensorboard,
+            among=among,
         )
+        if among and not among.writes:
+            print("trained; the machine of process 0 writes the bundle")
+            return
         sources = sources_of(dataset.cases)
         names = [source["name"] for source in sources]
         training = {
@@ -126,7 +134,8 @@ def fit(
             "sources": sources,
             "rules_chosen_on": " + ".join(names),
             "command": command_of(names, recipe, model_config, config)
-            + (f" --start weights/{started['start']['name']}" if started else ""),
+            + (f" --start weights/{started['start']['name']}" if started else "")
+            + (" --backend jax" if among else ""),
             "config": to_dict(config),
             "epochs_run": len(trained.history),
             "best_epoch": kept_epoch(trained.history, config.keep),

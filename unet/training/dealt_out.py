@@ -1,0 +1,110 @@
+"""The epochs of a training whose batches are dealt out to the devices of several processes, on JAX.
+
+A device computes with its share of a batch's images, and what is summed over the batch (statistics
+of the normalisation, loss, gradients, metrics) is summed over all devices: all hold the same
+weights, as one would. Every process makes the batches whole: a share need not be of equal size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import jax
+import keras
+import numpy as np
+
+
+class DealtOut(keras.distribution.DataParallel):
+    """Deals each layer's output out by image; Keras' own takes only batches that divide evenly."""
+
+    def get_tensor_layout(self, path: str) -> keras.distribution.TensorLayout:
+        return keras.distribution.TensorLayout([self.batch_dim_name], self.device_mesh)
+
+
+def fit(
+    model: keras.Model,
+    batches: Iterable[tuple],
+    held_out: Iterable[tuple] | None,
+    *,
+    steps: int,
+    first_epoch: int,
+    epochs: int,
+    callback: keras.callbacks.Callback,
+) -> None:
+    """Train a compiled model in all processes, as its own `fit` would in one.
+
+    The model's variables stay this process's own, so that one process alone can save them.
+
+    Args:
+        model: With the same weights in all processes.
+        batches: As `unet.data.batches.training_batches` gives them; the same in all processes.
+        held_out: Batches of validation cases, the same in all processes; None for none.
+        steps: Batches an epoch.
+        first_epoch, epochs: Counted from 0; the epoch to begin with, and how many there are.
+        callback: Told of the epochs' begin and end; may set `model.stop_training`.
+    """
+    dealt_out = DealtOut(auto_shard_dataset=False)
+    mesh = dealt_out.device_mesh.backend_mesh
+    everywhere = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
+
+    def whole(values):
+        return jax.tree.map(
+            lambda x: jax.make_array_from_process_local_data(everywhere, np.asarray(x), x.shape),
+            values,
+        )
+
+    def run(step, variables, batches) -> dict[str, float]:
+        """The metrics after these batches; the variables are changed."""
+        model.reset_metrics()
+        state = whole(tuple([v.value for v in of] for of in variables))
+        with dealt_out.scope():
+            for batch in batches:
+                logs, state = step(state, whole(batch))
+        for of, values in zip(variables, state, strict=True):
+            for variable, value in zip(of, values, strict=True):
+                variable.assign(np.asarray(value))
+        return {name: float(value) for name, value in logs.items()}
+
+    model.stop_training = False
+    callback.set_model(model)
+    batches = iter(batches)
+    _make_metrics(model)
+    weights = (model.trainable_variables, model.non_trainable_variables)
+    trained = (*weights, model.optimizer.variables, model.metrics_variables)
+    tested = (*weights, model.metrics_variables)
+    train_step, test_step = (
+        jax.jit(step, out_shardings=everywhere) for step in (model.train_step, model.test_step)
+    )
+    for epoch in range(first_epoch, epochs):
+        callback.on_epoch_begin(epoch)
+        logs = run(train_step, trained, (next(batches) for _ in range(steps)))
+        if held_out is not None:
+            found = run(test_step, tested, held_out)
+            logs |= {f"val_{name}": value for name, value in found.items()}
+        if jax.process_index() == 0:
+            found = (f"{name}: {value:.4f}" for name, value in logs.items())
+            print(f"epoch {epoch + 1}/{epochs}", *found, flush=True)
+        callback.on_epoch_end(epoch, logs)
+        if model.stop_training:
+            break
+
+
+def freeze_redundant(model: keras.Model) -> None:
+    """Keep the biases as they are that a normalisation right after them takes away again.
+
+    Their gradient is 0 but for rounding, of which Adam makes steps as large as of any other: noise
+    that another order of summing makes anew, and validation sees, as moving means lag behind.
+    """
+    sources = {id(layer.output): layer for layer in model.layers}
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable:
+            source = sources[id(layer.input)]
+            if getattr(source, "use_bias", False) and source.activation is keras.activations.linear:
+                source.bias.trainable = False
+
+
+def _make_metrics(model: keras.Model) -> None:
+    """Have Keras make the variables of loss and metrics, which it does at the first batch."""
+    nothing = keras.tree.map_structure(lambda x: np.zeros((1, *x.shape[1:])), model.output)
+    model.compute_loss(y=nothing, y_pred=nothing)
+    model.compute_metrics(None, nothing, nothing, None)
