@@ -42,7 +42,7 @@ THEME = gr.themes.Default(  # fonts of the system: the page asks no other host f
     primary_hue="blue", font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
 ).set(body_text_color_subdued="#5b6470", button_primary_background_fill="*primary_600")
 STYLE = """<style>
-.gradio-container { max-width: 1240px !important; margin: 0 auto; }
+.gradio-container { width: 100%; max-width: 1240px !important; margin: 0 auto; }
 body:not(.dark) button[role=tab].selected { color: #1d4ed8; }
 body:not(.dark) .gradio-container .token { color: #2b3a00 !important; }
 #saver, #frames { display: none; }

@@ -54,7 +54,7 @@ def threshold_sweep(rows: list[dict[str, float]], threshold: float, title: str, 
 
 
 def operating_curves(curves: dict[str, list[dict[str, float]]], title: str, path: Path) -> None:
-    """Share of normal images given a mask over that of lesions answered with none, by data set."""
+    """Share of normal images given a mask over that of lesions given none, by data set."""
     figure = Figure(figsize=(5.6, 4.4), layout="constrained")
     axes = figure.subplots()
     for name, rows in curves.items():
@@ -63,7 +63,7 @@ def operating_curves(curves: dict[str, list[dict[str, float]]], title: str, path
         axes.step([row["missed"] for row in rows], [row["masked"] for row in rows], "-",
                   where="post", label=name)  # fmt: skip
     axes.axvline(0.03, color=TRAIN, linewidth=1, linestyle=":", label="3 % of lesions")
-    axes.set(title=title, xlim=(0, 0.3), ylim=(0, 1), xlabel="lesions answered with no lesion",
+    axes.set(title=title, xlim=(0, 0.3), ylim=(0, 1), xlabel="lesions given no mask",
              ylabel="normal images given a mask")  # fmt: skip
     _clean(axes)
     axes.legend(frameon=False)

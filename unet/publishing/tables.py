@@ -74,7 +74,7 @@ def _scores(split: dict[str, Any]) -> dict[str, str]:
             scores[f"Dice, {label}"] = interval(summary["lesion_images"]["dice"])
     if "lesion_images_without_mask" in final:
         share = final["lesion_images_without_mask"]
-        scores["Lesions answered with no lesion"] = f"{share['count']} of {share['of']}"
+        scores["Lesions given no mask"] = f"{share['count']} of {share['of']}"
     for name, summary in split.get("by_scanner", {}).items():
         if "lesion_images" in summary:
             dice = interval(summary["lesion_images"]["dice"])
@@ -138,7 +138,7 @@ def paper_table(metrics: dict[str, dict[str, Any]]) -> str:
 def confidence_table(name: str, by_confidence: dict[str, Any]) -> str:
     """Mean Dice for each word of confidence."""
     lines = [
-        f"| confidence, {name} split | images | mean Dice | lesions answered with no lesion |",
+        f"| confidence, {name} split | images | mean Dice | lesions given no mask |",
         "|---|---|---|---|",
     ]
     for word in ("high", "medium", "low"):
@@ -160,7 +160,7 @@ def leave_out_table(summary: dict[str, Any]) -> str:
     """What networks give on data sets and scanners that they never saw, a row each."""
     lines = [
         "| left out | images | Dice, lesion images | the same without rules "
-        "| lesions answered with no lesion | normal images given a mask | presence, AUC "
+        "| lesions given no mask | normal images given a mask | presence, AUC "
         "| normals masked where a gate may lose 3 % of lesions |",
         "|---|---|---|---|---|---|---|---|",
     ]

@@ -97,7 +97,7 @@ def _compared(name: str, here: dict[str, float], paper: float, better: str, mean
 
 def _mistakes(parts: dict[str, dict[str, Any]]) -> list[str]:
     kinds = (
-        ("lesion_images_without_mask", "Lesions missed", "Lesions answered with \"no lesion\""),
+        ("lesion_images_without_mask", "Lesions missed", "Lesions given no mask"),
         ("normal_images_with_mask", "Normal images given a mask",
          "Images without a lesion that were given one"),
     )  # fmt: skip
