@@ -13,6 +13,8 @@ import jax
 import keras
 import numpy as np
 
+from unet.training.epochs import run_epochs
+
 
 class DealtOut(keras.distribution.DataParallel):
     """Deals each layer's output out by image; Keras' own takes only batches that divide evenly."""
@@ -40,8 +42,7 @@ def fit(
         batches: As `unet.data.batches.training_batches` gives them; the same in all processes.
         held_out: Batches of validation cases, the same in all processes; None for none.
         steps: Batches an epoch.
-        first_epoch, epochs: Counted from 0; the epoch to begin with, and how many there are.
-        callback: Told of the epochs' begin and end; may set `model.stop_training`.
+        first_epoch, epochs, callback: As in `run_epochs`.
     """
     dealt_out = DealtOut(auto_shard_dataset=False)
     mesh = dealt_out.device_mesh.backend_mesh
@@ -65,8 +66,6 @@ def fit(
                 variable.assign(np.asarray(value))
         return {name: float(value) for name, value in logs.items()}
 
-    model.stop_training = False
-    callback.set_model(model)
     batches = iter(batches)
     _make_metrics(model)
     weights = (model.trainable_variables, model.non_trainable_variables)
@@ -75,18 +74,15 @@ def fit(
     train_step, test_step = (
         jax.jit(step, out_shardings=everywhere) for step in (model.train_step, model.test_step)
     )
-    for epoch in range(first_epoch, epochs):
-        callback.on_epoch_begin(epoch)
-        logs = run(train_step, trained, (next(batches) for _ in range(steps)))
-        if held_out is not None:
-            found = run(test_step, tested, held_out)
-            logs |= {f"val_{name}": value for name, value in found.items()}
-        if jax.process_index() == 0:
-            found = (f"{name}: {value:.4f}" for name, value in logs.items())
-            print(f"epoch {epoch + 1}/{epochs}", *found, flush=True)
-        callback.on_epoch_end(epoch, logs)
-        if model.stop_training:
-            break
+    run_epochs(
+        model,
+        lambda _: run(train_step, trained, (next(batches) for _ in range(steps))),
+        None if held_out is None else lambda: run(test_step, tested, held_out),
+        first_epoch=first_epoch,
+        epochs=epochs,
+        callback=callback,
+        tell=jax.process_index() == 0,
+    )
 
 
 def freeze_redundant(model: keras.Model) -> None:

@@ -20,6 +20,7 @@ from unet.inference.hints import (
     seen_in,
 )
 from unet.inference.preprocessing import with_empty_maps
+from unet.training.epochs import run_epochs
 
 ALONE = 0.2
 """Share of the pictures without any hint."""
@@ -56,19 +57,15 @@ def fit(
         batches: As `unet.data.batches.training_batches` gives them with `presence`.
         held_out: Batches of validation cases, which nobody points at; None for none.
         steps: Batches an epoch.
-        first_epoch, epochs: Counted from 0; the epoch to begin with, and how many there are.
         seed: Seeds the people, with the epoch and the step.
-        callback: Told of the epochs' begin and end; may set `model.stop_training`.
+        first_epoch, epochs, callback: As in `run_epochs`.
     """
-    model.stop_training = False
     batches = iter(batches)
-    callback.set_model(model)
 
     def predict(inputs: np.ndarray) -> np.ndarray:
         return model.predict_on_batch(inputs)[PROBABILITY][..., 0] >= 0.5
 
-    for epoch in range(first_epoch, epochs):
-        callback.on_epoch_begin(epoch)
+    def learn(epoch: int) -> dict[str, float]:
         sums: Counter[str] = Counter()
         for step in range(steps):
             images, answers = next(batches)
@@ -85,16 +82,15 @@ def fit(
             )
             sums.update({name: float(value) for name, value in found.items()})
         # Keras tells of each batch alone; of their means that of an AUC would say nothing.
-        logs = {name: total / steps for name, total in sums.items() if not name.endswith("auc")}
-        if held_out is not None:
-            found = model.evaluate(held_out, verbose=0, return_dict=True)
-            logs |= {f"val_{name}": float(value) for name, value in found.items()}
-        print(
-            f"epoch {epoch + 1}/{epochs}", *(f"{k}: {v:.4f}" for k, v in logs.items()), flush=True
-        )
-        callback.on_epoch_end(epoch, logs)
-        if model.stop_training:
-            break
+        return {name: total / steps for name, total in sums.items() if not name.endswith("auc")}
+
+    def score() -> dict[str, float]:
+        return model.evaluate(held_out, verbose=0, return_dict=True)
+
+    run_epochs(
+        model, learn, None if held_out is None else score,
+        first_epoch=first_epoch, epochs=epochs, callback=callback,
+    )  # fmt: skip
 
 
 def pointed_at(
