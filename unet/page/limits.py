@@ -8,7 +8,7 @@ import gradio as gr
 from fastapi import HTTPException, Request, status
 
 MAX_WAITING = 200
-"""Events that wait at once, of all visitors: some seconds of work."""
+"""Events that wait at once, of all visitors: less than half a minute of work for two cores."""
 MAX_OF_ONE_ADDRESS = 50
 """Events of one address that wait or run at once. A clinic's people may share an address."""
 MAX_SESSIONS = 200
