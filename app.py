@@ -34,7 +34,7 @@ from unet.page.tabs import (
 )
 from unet.page.uploads import Held
 from unet.publishing.card import NOTICE
-from unet.publishing.readme import best_first
+from unet.publishing.readme import best_first, comparison_in
 
 ROOT = Path(__file__).parent
 EXAMPLES = ROOT / "examples"
@@ -113,7 +113,7 @@ def build_page(networks: Networks) -> gr.Blocks:
         with gr.Tab("Many images"):
             many_images.add(networks, held, chooser)
         with gr.Tab("About this network") as tab:
-            about_network.add(networks, chooser, tab)
+            about_network.add(networks, chooser, tab, comparison_in(ROOT / "weights"))
         one_image.add_endpoint(networks)
     allow_fewer(page, "segment")
     refuse_in_words(page)

@@ -11,6 +11,8 @@ from unet.config import RECIPES
 from unet.data.sets import load_datasets
 from unet.images.phantom import make_phantom
 from unet.networks import build_network
+from unet.page import about
+from unet.page.about.relatives import relatives_charts
 from unet.publishing.comparison import comparison_section, verdict
 from unet.training import comparison
 
@@ -196,6 +198,36 @@ def test_the_section_says_what_the_file_says(found):
         assert f"\n| {name} | {network['test']['dice']['value']:.3f} [" in text
     assert "| watershed | 0.0 M | 0.00 G | 0 |" in text
     assert "Thresholds reduce over-segmentation: " in text
+    assert "![" not in text
+    assert "![Dice against cost](there.png)" in comparison_section(content, "there.png")
+
+
+def test_the_about_tab_draws_and_tells_what_the_file_says(found):
+    _, content = found
+    by_network, *by_cost = relatives_charts(content)
+    assert by_network["rows"] == list(content["networks"])
+    for row, network in enumerate(content["networks"].values()):
+        value, place, tip, low, high = by_network["series"][0]["points"][row]
+        assert (value, place) == (network["test"]["dice"]["value"], row)
+        assert (low, high) == (network["test"]["dice"]["low"], network["test"]["dice"]["high"])
+        assert f"Dice {value:.3f}" in tip
+    network = content["networks"]["unet"]
+    for chart, cost in zip(by_cost, ("multiply_adds", "parameters"), strict=True):
+        [[x, y, tip]] = chart["series"][0]["points"]  # the watershed has no cost
+        assert 10**x == pytest.approx(network[cost])
+        assert chart["x"]["low"] < x < chart["x"]["high"]
+        assert y == network["test"]["dice"]["value"]
+        assert chart["x"]["ticks"]
+
+
+def test_the_about_tab_shows_it_folded_and_without_it_nothing(found, tiny_bundle):
+    _, content = found
+    shown = about.content(tiny_bundle, comparison=content)
+    assert "<summary>The paper&#x27;s relatives, under one protocol</summary>" in shown
+    assert shown.count("data-charts=") == 2
+    assert "<td>watershed</td>" in shown
+    for nothing in (None, {}, {"networks": {"unet": 3}}):
+        assert "relatives" not in about.content(tiny_bundle, comparison=nothing)
 
 
 def test_a_claim_holds_only_where_the_whole_interval_is_on_its_side():

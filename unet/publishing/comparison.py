@@ -11,17 +11,30 @@ FILE = "comparison.json"
 FIRST = "unet"
 
 
-def comparison_section(comparison: dict[str, Any]) -> str:
-    """Everything that is said of a comparison, made of its file's content."""
-    networks, home = comparison["networks"], comparison["trained_on"]
-    sets = {"test": f"{home}, test split"}
-    sets["elsewhere"] = f"{' + '.join(comparison['elsewhere'])}, never seen"
-    shown = {part: title for part, title in sets.items() if "dice" in networks[FIRST].get(part, {})}
-    parts = ["### The paper's relatives, under one protocol", _intro(comparison)]
+HEADING = "The paper's relatives, under one protocol"
+
+
+def comparison_section(comparison: dict[str, Any], picture: str = "") -> str:
+    """Everything that is said of a comparison, made of its file's content.
+
+    Args:
+        comparison: The content of comparison.json.
+        picture: The plot's path as the text's readers have it; empty for none.
+    """
+    networks, shown = comparison["networks"], shown_sets(comparison)
+    parts = [_intro(comparison)]
     parts += [_table(title, part, networks) for part, title in shown.items()]
-    parts += [_costs(networks), "![Dice against cost](weights/comparison.png)"]
+    parts += [_costs(networks), f"![Dice against cost]({picture})" if picture else ""]
     parts += [_differences(shown, networks), _claims(shown, networks)]
     return "\n\n".join(part for part in parts if part)
+
+
+def shown_sets(comparison: dict[str, Any]) -> dict[str, str]:
+    """The parts that networks are scored on at the end and that hold lesions, with their names."""
+    sets = {"test": f"{comparison['trained_on']}, test split"}
+    sets["elsewhere"] = f"{' + '.join(comparison['elsewhere'])}, never seen"
+    first = comparison["networks"][FIRST]
+    return {part: title for part, title in sets.items() if "dice" in first.get(part, {})}
 
 
 def _intro(comparison: dict[str, Any]) -> str:

@@ -10,7 +10,7 @@ from unet.errors import UserError
 from unet.files import write_whole
 from unet.inference.bundle import bundles_in, guide_in, read_info
 from unet.publishing.card import pointing_of, write_card
-from unet.publishing.comparison import FILE, comparison_section
+from unet.publishing.comparison import FILE, HEADING, comparison_section
 from unet.publishing.tables import by_dataset, held_out, interval, paper_table, split_table
 
 
@@ -38,7 +38,10 @@ def readme_results(
     ]
     trained_on = [f"{b.name} on {read_info(b).training['data']}" for b in bundles]
     tables.insert(0, f"Trained: {'; '.join(trained_on)}. No test image was trained or chosen on.")
-    beside = [comparison_section(comparison)] if comparison else []
+    beside = []
+    if comparison:
+        picture = f"weights/{Path(FILE).with_suffix('.png')}"
+        beside = [f"### {HEADING}", comparison_section(comparison, picture)]
     if guide and (pointing := pointing_of(guide)):
         beside.insert(0, f"#{pointing}")
     return "\n\n".join([*tables, *sentences, paper_table(metrics), *beside])

@@ -17,6 +17,7 @@ from unet.images.examples import COLUMNS, LIST, MASK
 from unet.inference.bundle import KERAS_FILES, bundles_in, verify
 from unet.inference.graph import GRAPH
 from unet.inference.hub import HubError, check_name, check_ours, explained
+from unet.publishing.comparison import FILE as COMPARISON
 
 ROOT = Path(__file__).parents[2]
 KINDS = ("static", "gradio", "zerogpu")
@@ -66,6 +67,7 @@ def page_files(root: Path = ROOT) -> dict[str, Path]:
             )
         everything = (path for path in sorted(bundle.rglob("*")) if path.is_file())
         files += [path for path in everything if path.name not in KERAS_FILES]
+    files += [path for path in [root / "weights" / COMPARISON] if path.exists()]
     files += [root / path for path in _pictures(root / "README.md")]
     return {path.relative_to(root).as_posix(): path for path in files}
 

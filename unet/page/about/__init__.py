@@ -5,12 +5,15 @@ from __future__ import annotations
 import html
 import json
 from pathlib import Path
+from typing import Any
 
 from unet.errors import UserError
-from unet.page.about.charts import charts_of
+from unet.page.about.charts import Chart, charts_of
 from unet.page.about.numbers import held_out_cases
+from unet.page.about.relatives import relatives_charts
 from unet.page.about.summary import summary_of
 from unet.publishing import card
+from unet.publishing.comparison import HEADING, comparison_section
 from unet.publishing.readme import metrics_of
 from unet.publishing.tables import by_dataset
 
@@ -65,19 +68,22 @@ def label(name: str, bundle: Path) -> str:
         return name
 
 
-def content(bundle: Path, guide: Path | None = None) -> str:
+def content(
+    bundle: Path, guide: Path | None = None, comparison: dict[str, Any] | None = None
+) -> str:
     """What the page says of a network, as HTML: its numbers, its charts, then the card folded away.
 
     Raw HTML in the card stays text. `drawCharts` of plots.js draws the charts. Of a `guide`, the
-    network that answers to what one points at, it says what that gives.
+    network that answers to what one points at, it says what that gives; of a `comparison`, the
+    content of comparison.json, how the networks in it differ.
     """
-    charts = json.dumps(charts_of(bundle), allow_nan=False)
     parts = [
         summary_of(bundle),
-        f'<div class="charts" data-charts="{html.escape(charts)}"></div>',
+        _charts(charts_of(bundle)),
         *_folded_card(bundle),
         *_pointing(guide),
         _worst_cases(bundle),
+        *_relatives(comparison),
     ]
     return f'<div class="about">{"".join(parts)}</div>'
 
@@ -90,6 +96,11 @@ def _folded_card(bundle: Path) -> list[str]:
         return [f"<p><code>{html.escape(bundle.name)}</code> has no numbers that can be read.</p>"]
 
 
+def _charts(charts: list[Chart]) -> str:
+    content = json.dumps(charts, allow_nan=False)
+    return f'<div class="charts" data-charts="{html.escape(content)}"></div>'
+
+
 def _pointing(guide: Path | None) -> list[str]:
     try:
         return _folded_sections(card.pointing_of(guide)) if guide else []
@@ -97,15 +108,29 @@ def _pointing(guide: Path | None) -> list[str]:
         return []
 
 
-def _folded_sections(text: str) -> list[str]:
-    from markdown_it import MarkdownIt  # when the tab is opened, not at the start
+def _relatives(comparison: dict[str, Any] | None) -> list[str]:
+    if not comparison:
+        return []
+    try:
+        said = _charts(relatives_charts(comparison)) + _html(comparison_section(comparison))
+    except UNREADABLE:
+        return []
+    return [_folded(html.escape(HEADING), said)]
 
-    markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
+
+def _folded_sections(text: str) -> list[str]:
     parts = []
     for section in f"\n{text}".split("\n## ")[1:]:
         heading, _, body = section.partition("\n")
-        parts.append(_folded(html.escape(heading), markdown.render(body)))
+        parts.append(_folded(html.escape(heading), _html(body)))
     return parts
+
+
+def _html(markdown: str) -> str:
+    """Markdown's HTML; HTML in it stays text."""
+    from markdown_it import MarkdownIt  # when the tab is opened, not at the start
+
+    return MarkdownIt("commonmark", {"html": False}).enable("table").render(markdown)
 
 
 def _worst_cases(bundle: Path) -> str:

@@ -1,7 +1,8 @@
 """The plots' data, made of a bundle's own numbers; plots.js draws it.
 
-A chart is a JSON object: `kind` ("dots", "lines" or "ranges"), `title`, `note`, the axes `x` and
-`y` (`label`, `low`, `high`, `percent`), `guides` (`[x0, y0, x1, y1, label]`), `rows` (labels, for
+A chart is a JSON object: `kind` ("dots", "lines", "places" or "ranges"), `title`, `note`, the axes
+`x` and `y` (`label`, `low`, `high`, `percent`; `ticks` as `[at, text]` where they are not to be
+found by plots.js), `guides` (`[x0, y0, x1, y1, label]`), `rows` (labels, for
 "ranges") and `series`, each with `name`, `colour` (a number), `dashed`, `step` and `points`
 (`[x, y, tip, low, high]`, the last two for "ranges"). A tip is what is told of a point.
 """
@@ -72,7 +73,7 @@ def _every_case(bundle: Path) -> Chart:
         "x": {"label": "Dice", **UNIT},
         "zones": [["failed", 0, 0.5], ["partly", 0.5, 0.8], ["good", 0.8, 1]],
         "series": [
-            _series(label, colour, [[c.dice, 0, _tip(c)] for c in sorted(cases, key=_dice)
+            series_of(label, colour, [[c.dice, 0, _tip(c)] for c in sorted(cases, key=_dice)
                                     if c.label == label])
             for colour, label in enumerate(labels)
         ],
@@ -94,7 +95,7 @@ def _missed_and_masked(bundle: Path) -> Chart:
                     tip = f"{missed} of lesions missed, {masked} of normal images masked"
                     points.append([*place, f"{tip} (limit {row['gate']:.2f})"])
             look = {"step": True, "dashed": split == "validation"}
-            series.append(_series(f"{name}, {split}", colours.get(name, 0), points, **look))
+            series.append(series_of(f"{name}, {split}", colours.get(name, 0), points, **look))
     for name, summary in sorted(held_out(metrics_of(bundle)).items()):
         missed = summary["final"].get("lesion_images_without_mask")
         masked = summary["final"].get("normal_images_with_mask")
@@ -102,7 +103,7 @@ def _missed_and_masked(bundle: Path) -> Chart:
             tip = f"{missed['count']} of {missed['of']} lesions missed, "
             tip += f"{masked['count']} of {masked['of']} normal images masked"
             point = [missed["value"], masked["value"], f"as the rules are set, {tip}"]
-            series.append(_series(f"{name}, test, as set", colours[name], [point]))
+            series.append(series_of(f"{name}, test, as set", colours[name], [point]))
     return {
         "kind": "lines",
         "title": "Missed lesions against masked normal images",
@@ -124,7 +125,7 @@ def _calibration(bundle: Path) -> Chart:
              f"({percent(row['share'], 1)} of all pixels)"]
             for row in summary["calibration"]["bins"]
         ]  # fmt: skip
-        series.append(_series(name, colours[name], points))
+        series.append(series_of(name, colours[name], points))
     return {
         "kind": "lines",
         "title": "Does a probability mean what it says?",
@@ -146,8 +147,8 @@ def _by_size(bundle: Path) -> Chart:
             part = [c for c in cases if c.dataset == dataset and low <= c.size < high]
             if part:
                 points.append(_range(row, f"{dataset}, {len(part)} lesions", *mean_interval(part)))
-        series.append(_series(dataset, colours.get(dataset, 0), points))
-    return _ranges(
+        series.append(series_of(dataset, colours.get(dataset, 0), points))
+    return ranges(
         "Dice by lesion size",
         "Mean Dice of lesion images with its 95 % interval, by the lesion's share of the image.",
         list(SIZES), series,
@@ -167,8 +168,8 @@ def _by_scanner(bundle: Path) -> Chart:
             tip = f"{name}, {missed['of']} lesions, {missed['count']} missed"
             points.append(_range(len(rows), tip, dice["value"], dice["low"], dice["high"]))
             rows.append(f"{dataset}, all" if name == dataset else name)
-        series.append(_series(dataset, colours.get(dataset, 0), points))
-    return _ranges(
+        series.append(series_of(dataset, colours.get(dataset, 0), points))
+    return ranges(
         "Dice by data set and scanner",
         "Mean Dice of lesion images with its 95 % interval. A wide bar: too few images to tell.",
         rows, series,
@@ -191,7 +192,7 @@ def _thresholds(bundle: Path) -> Chart:
         "y": {"label": "share or Dice", **UNIT},
         "guides": [[chosen, 0, chosen, 1, f"chosen: {chosen:g}"]],
         "series": [
-            _series(text, colour, [
+            series_of(text, colour, [
                 [row["threshold"], row[name], f"threshold {row['threshold']:g}: {row[name]:.3f}"]
                 for row in rows if row[name] is not None
             ])
@@ -209,7 +210,7 @@ def _learning(name: str, bundle: Path) -> Chart:
             [row["epoch"], row[column], f"epoch {row['epoch']:.0f}: {row[column]:.3f}"]
             for row in rows if column in row
         ]  # fmt: skip
-        series.append(_series(text, colour, points))
+        series.append(series_of(text, colour, points))
     values = sorted(point[1] for one in series for point in one["points"])
     low, top = 0.0, 1.2 * values[-1]
     if name == "loss":  # the first epochs of an untrained network would flatten the rest
@@ -229,7 +230,7 @@ def _learning(name: str, bundle: Path) -> Chart:
     }
 
 
-def _ranges(title: str, note: str, rows: list[str], series: list[dict[str, Any]]) -> Chart:
+def ranges(title: str, note: str, rows: list[str], series: list[dict[str, Any]]) -> Chart:
     return {"kind": "ranges", "title": title, "note": note, "rows": rows, "series": series,
             "x": {"label": "Dice", **UNIT}}  # fmt: skip
 
@@ -249,7 +250,7 @@ def _colours(bundle: Path) -> dict[str, int]:
     return {name: number for number, name in enumerate(sorted(held_out(metrics_of(bundle))))}
 
 
-def _series(name: str, colour: int, points: list[list[Any]], **look: bool) -> dict[str, Any]:
+def series_of(name: str, colour: int, points: list[list[Any]], **look: bool) -> dict[str, Any]:
     return {"name": name, "colour": colour, "points": points, **look}
 
 

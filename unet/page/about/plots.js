@@ -146,10 +146,12 @@ class Chart {
   axes({ left, top, bottom, right = 14 }) {
     const { x, y } = this.spec, end = this.width - right;
     this.placeX = (value) => left + (value - x.low) / (x.high - x.low) * (end - left);
-    for (const tick of ticksOf(x, this.width > 500 ? 8 : 5)) {
+    const ticks = x.ticks ?? ticksOf(x, this.width > 500 ? 8 : 5)
+      .map((tick) => [tick, x.percent ? percent(tick) : tick]);
+    for (const [tick, text] of ticks) {
       const at = this.placeX(tick);
       add(this.svg, "line", { x1: at, x2: at, y1: top, y2: bottom, class: "grid" });
-      add(this.svg, "text", { x: at, y: bottom + 16, "text-anchor": "middle" }, x.percent ? percent(tick) : tick);
+      add(this.svg, "text", { x: at, y: bottom + 16, "text-anchor": "middle" }, text);
     }
     add(this.svg, "text", { x: (left + end) / 2, y: bottom + 34, "text-anchor": "middle" }, x.label);
     this.height = bottom + 42;
@@ -211,6 +213,11 @@ class Chart {
       add(this.svg, "text", { x: x + (late ? -8 : 6), y: y + (share < 1 ? -2 : 12),
         "text-anchor": late ? "end" : "start" }, label);
     }
+  }
+
+  // Points of two values, without lines.
+  places(shown) {
+    this.lines(shown);
   }
 
   ranges(shown) {

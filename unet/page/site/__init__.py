@@ -35,6 +35,7 @@ from unet.page.exports import UNFAMILIAR
 from unet.page.viewer import HERE as VIEWER
 from unet.page.viewer import SCRIPTS
 from unet.publishing.card import NOTICE
+from unet.publishing.readme import comparison_in
 
 HERE = Path(__file__).parent
 MARK = "site.json"
@@ -263,9 +264,10 @@ def _page(
 ) -> str:
     config = {"networks": networks, "guide": guides[0] if guides else None, "runtime": runtime,
               "examples": examples, "notice": NOTICE, "unfamiliar": UNFAMILIAR}  # fmt: skip
+    comparison = comparison_in(bundles[0].parent)
     templates = "\n".join(
-        f'<template data-network="{html.escape(bundle.name)}">{about.content(bundle, guide)}'
-        "</template>"
+        f'<template data-network="{html.escape(bundle.name)}">'
+        f"{about.content(bundle, guide, comparison)}</template>"
         for bundle in bundles
     )
     parts = {

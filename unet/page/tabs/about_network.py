@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import gradio as gr
 
@@ -20,11 +21,20 @@ show();
 """
 
 
-def add(networks: Networks, chooser: gr.Dropdown, tab: gr.Tab) -> None:
-    """Add the tab's components; they are filled when it is opened and when a network is chosen."""
+def add(
+    networks: Networks, chooser: gr.Dropdown, tab: gr.Tab, comparison: dict[str, Any] | None
+) -> None:
+    """Add the tab's components; they are filled when it is opened and when a network is chosen.
+
+    Args:
+        networks: Those of the page.
+        chooser: The network that is shown.
+        tab: What is opened.
+        comparison: The content of comparison.json, if there is one.
+    """
 
     def describe(name: str):
-        return about.content(networks.sources[name].folder, networks.guide_folder)
+        return about.content(networks.sources[name].folder, networks.guide_folder, comparison)
 
     def how_to_call(request: gr.Request):
         return about.api(_public_address() or str(request.request.base_url))
