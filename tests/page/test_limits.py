@@ -118,6 +118,31 @@ def test_a_queue_that_is_full_answers_503_and_loses_nothing(address, uploaded, g
     assert "event: complete" in answer_of(address, ask(address, "segment", [uploaded, None]))
 
 
+def test_who_waits_for_nothing_is_forgotten_and_who_waits_is_answered(
+    served, uploaded, monkeypatch
+):
+    address, page = served
+    mailboxes = page._queue.pending_messages_per_session
+    waiting = page._queue.pending_event_ids_session
+    limits.forget_answered(page)
+    before = set(waiting)  # calls of other tests that nobody collected
+    answer_of(address, ask(address, "segment", [uploaded, None]))
+    assert waiting.keys() - before  # else Gradio forgets by itself, and this may go
+    gate = Gate(monkeypatch)
+    asked = ask(address, "segment", [uploaded, None])
+    gate.wait_for(1)
+    limits.forget_answered(page)
+    assert waiting.keys() - before == {asked.json()["event_id"]}
+    assert mailboxes.keys() == waiting.keys()
+    gate.open()
+    assert "event: complete" in answer_of(address, asked)
+    limits.forget_answered(page)
+    assert waiting.keys() == before
+    mailboxes.clear()  # as of those who came long ago
+    limits.forget_answered(page)
+    assert not waiting
+
+
 def test_who_has_a_share_of_the_queue_is_answered_429_and_others_are_served(
     address, uploaded, gate, monkeypatch
 ):

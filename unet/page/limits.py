@@ -41,6 +41,20 @@ def bound_queue(page: gr.Blocks) -> None:
     queue.push = bounded
 
 
+def forget_answered(page: gr.Blocks) -> None:
+    """Let Gradio's queue forget the visitors and calls that wait for nothing.
+
+    Of its own accord it keeps a mailbox for each of the last 2,000, and a list of events for all.
+    To be called from the page's event loop, where nothing is between asking and being listed.
+    """
+    mailboxes = page._queue.pending_messages_per_session
+    waiting = page._queue.pending_event_ids_session
+    for visitor in [visitor for visitor in mailboxes if not waiting.get(visitor)]:
+        del mailboxes[visitor]
+    for visitor in waiting.keys() - mailboxes.keys():
+        del waiting[visitor]
+
+
 def _of_address(queue, host: str) -> int:
     """How many events of an address wait or run."""
     waiting = (

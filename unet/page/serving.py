@@ -75,7 +75,7 @@ def launch(page: gr.Blocks, networks: Networks, **settings: Any) -> str:
 
 
 async def _sweep(page: gr.Blocks) -> None:
-    """Every minute, remove the files that are too old, and let Gradio forget what is gone."""
+    """Every minute, remove the files that are too old, and let Gradio forget what is over."""
     sweeper = uploads.Sweeper()
     while True:
         await asyncio.sleep(uploads.MINUTE)
@@ -84,6 +84,7 @@ async def _sweep(page: gr.Blocks) -> None:
         kept = {path for one in list(page.blocks.values()) for path in one.keep_in_cache}
         await run_in_threadpool(sweeper.sweep, age, page.temp_file_sets, kept)
         await run_in_threadpool(uploads.forget_gone, page.temp_file_sets)
+        limits.forget_answered(page)
 
 
 class Guard:
