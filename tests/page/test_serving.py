@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
+import platform
 
 import httpx2
+import numpy as np
 import pytest
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -14,6 +17,7 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 import app
+from tests.measure.processes import resident_mib
 from unet.page import limits, serving
 from unet.page.served import Networks
 from unet.page.serving import Guard, policy
@@ -38,6 +42,16 @@ def test_of_those_who_came_the_last_are_remembered(launched):
     for number in range(limits.MAX_SESSIONS + 20):
         page.app.state_holder[f"visitor {number}"]
     assert len(page.app.state_holder.session_data) <= limits.MAX_SESSIONS
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
+def test_memory_that_is_free_is_given_back():
+    pieces = [np.ones(1 << 12, np.uint8) for _ in range(40_000)]  # 156 MiB
+    pieces = pieces[:1] + pieces[-1:]  # which keeps all between them in the heap
+    before = resident_mib(os.getpid())
+    serving.give_memory_back()
+    assert len(pieces) == 2
+    assert resident_mib(os.getpid()) < before - 40
 
 
 def sources(answer, name: str) -> list[str]:
