@@ -15,6 +15,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
@@ -75,7 +76,7 @@ class Sweeper:
     """
 
     def __init__(self):
-        self._seen: dict[Path, tuple[int, float]] = {}
+        self._seen: dict[str, tuple[int, float]] = {}
 
     def sweep(self, seconds: float, registers: Iterable[set[str]] = (), kept: Iterable[str] = ()):
         """Remove what has been there for so many seconds, unchanged.
@@ -85,30 +86,37 @@ class Sweeper:
             registers: Gradio's, of files that it wrote itself: results, and copies of uploads.
             kept: Those of them that every visitor gets.
         """
-        now, before, self._seen = time.monotonic(), self._seen, {}
+        # What stays keeps its entry: made anew each minute, they would spread over all memory.
+        now, gone = time.monotonic(), set(self._seen)
         for path in _to_be_swept(registers, set(kept)):
             try:
-                changed = path.lstat().st_ctime_ns  # a copy that is handed out again is touched
+                changed = os.lstat(path).st_ctime_ns  # a copy that is handed out again is touched
             except OSError:  # gone meanwhile
                 continue
-            was, since = before.get(path, (changed, now))
-            since = since if was == changed else now
-            if now - since < seconds:
-                self._seen[path] = changed, since
-            elif path.is_dir() and not path.is_symlink():
+            if self._seen.get(path, (None, now))[0] != changed:
+                self._seen[path] = changed, now
+            if now - self._seen[path][1] < seconds:
+                gone.discard(path)
+                continue
+            gone.add(path)
+            if os.path.isdir(path) and not os.path.islink(path):
                 shutil.rmtree(path, ignore_errors=True)
             else:
-                path.unlink(missing_ok=True)
+                Path(path).unlink(missing_ok=True)
+        for path in gone:
+            del self._seen[path]
 
 
-def _to_be_swept(registers: Iterable[set[str]], kept: set[str]) -> Iterator[Path]:
-    folder = Path(get_upload_folder()).resolve()
-    for entry in folder.glob("*"):
-        if PLACE.fullmatch(entry.name) or entry.name.startswith("tmp"):  # so is what is on its way
-            yield entry
+def _to_be_swept(registers: Iterable[set[str]], kept: set[str]) -> Iterator[str]:
+    folder = os.path.realpath(get_upload_folder())
+    for name in os.listdir(folder) if os.path.isdir(folder) else ():
+        if PLACE.fullmatch(name) or name.startswith("tmp"):  # so is what is on its way
+            yield os.path.join(folder, name)
+    real = cache(os.path.realpath)  # many lie in few places
     for paths in registers:
-        for path in map(Path, paths.copy() - kept):
-            if path.parent.parent.resolve() == folder and not PLACE.fullmatch(path.parent.name):
+        for path in paths.copy() - kept:
+            place, name = os.path.split(os.path.dirname(path))
+            if real(place) == folder and not PLACE.fullmatch(name):
                 yield path
 
 
