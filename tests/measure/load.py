@@ -40,7 +40,7 @@ class Seen:
     Attributes:
         answers: When each was answered, seconds from the start, and how many seconds it took.
         refused: What was said of those that were not.
-        dropped: How many got no answer in words.
+        dropped: What broke, for those that got no answer in words.
         swapped: How many got an answer of another size than their image's.
         memory: Seconds from the start and MiB of the pages' processes.
         batch: When the batch began and ended; None where it did not.
@@ -50,7 +50,7 @@ class Seen:
 
     answers: list[tuple[float, float]] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
-    dropped: int = 0
+    dropped: list[str] = field(default_factory=list)
     swapped: int = 0
     memory: list[tuple[float, float]] = field(default_factory=list)
     batch: tuple[float, float] | None = None
@@ -129,7 +129,7 @@ def use(address: str, pids: list[int], people: int, seconds: float, batch: int =
 
 
 async def _all(address: str, pids: list[int], people: int, seconds: float, batch: int) -> Seen:
-    seen, started = Seen(), time.perf_counter()
+    seen = Seen()
     async with contextlib.AsyncExitStack() as stack:
 
         async def visitor(number: int) -> httpx2.AsyncClient:
@@ -138,12 +138,21 @@ async def _all(address: str, pids: list[int], people: int, seconds: float, batch
             client = httpx2.AsyncClient(base_url=address, timeout=120, headers=came_from)
             return await stack.enter_async_context(client)
 
+        # Everything is at hand when the clock starts, so that the batch comes in the middle.
+        visitors = [await visitor(number) for number in range(people + 1)]
+        images = [_picture(number, *_size(number)) for number in range(people + 1)]
+        started = time.perf_counter()
         async with asyncio.TaskGroup() as tasks:
-            for number in range(people):
-                tasks.create_task(_person(await visitor(number), number, seen, started, seconds))
-            tasks.create_task(_batch(await visitor(people), seen, started, seconds, batch))
+            for number, (client, image) in enumerate(zip(visitors[:-1], images[:-1])):
+                tasks.create_task(_person(client, number, image, seen, started, seconds))
+            tasks.create_task(_batch(visitors[-1], images[-1], seen, started, seconds, batch))
             tasks.create_task(_memory(pids, seen, started, seconds))
     return seen
+
+
+def _size(number: int) -> tuple[int, int]:
+    """Height and width of a person's image: nobody else's."""
+    return 300 + number, 400 + 2 * number
 
 
 def _picture(number: int, height: int, width: int) -> bytes:
@@ -152,11 +161,12 @@ def _picture(number: int, height: int, width: int) -> bytes:
     return buffer.getvalue()
 
 
-async def _person(client, number: int, seen: Seen, started: float, seconds: float) -> None:
+async def _person(
+    client, number: int, image: bytes, seen: Seen, started: float, seconds: float
+) -> None:
     """One person after the other's arrival sends an image, waits for the answer, looks, goes on."""
     random = np.random.default_rng(number)
-    height, width = 300 + number, 400 + 2 * number  # nobody else's
-    image = await asyncio.to_thread(_picture, number, height, width)
+    height, width = _size(number)
     await asyncio.sleep(float(random.uniform(0, REST_S)))
     await client.get("/")
     replica = client.cookies.get(COOKIE, "")
@@ -168,8 +178,8 @@ async def _person(client, number: int, seen: Seen, started: float, seconds: floa
             size = await _segment(client, image)
         except AssertionError as error:
             seen.refused.append(str(error))
-        except httpx2.HTTPError:
-            seen.dropped += 1
+        except httpx2.HTTPError as error:
+            seen.dropped.append(repr(error))
         else:
             now = time.perf_counter()
             seen.answers.append((now - started, now - begun))
@@ -200,9 +210,10 @@ async def _call(client, endpoint: str, data: list) -> list:
     return json.loads(answer.rsplit("data: ", 1)[1])
 
 
-async def _batch(client, seen: Seen, started: float, seconds: float, count: int) -> None:
+async def _batch(
+    client, image: bytes, seen: Seen, started: float, seconds: float, count: int
+) -> None:
     """One batch in the middle."""
-    image = await asyncio.to_thread(_picture, 1, 400, 500)
     await asyncio.sleep(seconds / 2)
     begun = time.perf_counter() - started
     try:
@@ -230,7 +241,7 @@ def _tell(seen: Seen, people: int, minutes: float) -> bool:
     rows = [  # what, how much, the bound, whether it holds
         ("answers", len(seen.answers), "", True),
         ("refused in words", len(seen.refused), "0", not seen.refused),
-        ("dropped", seen.dropped, "0", not seen.dropped),
+        ("dropped", len(seen.dropped), "0", not seen.dropped),
         ("swapped", seen.swapped, "0", not seen.swapped),
         *[(f"people, {'replica ' + name if name else 'no replicas'}", count, "", True)
           for name, count in sorted(seen.replicas.items())],
@@ -249,6 +260,7 @@ def _tell(seen: Seen, people: int, minutes: float) -> bool:
     print("what | measured | at most | holds")
     for what, measured, bound, holds in rows:
         print(f"{what} | {measured} | {bound} | {'yes' if holds else 'NO'}")
-    for words in dict.fromkeys(seen.refused):
-        print(f"refused {seen.refused.count(words)} times: {words}")
+    for what, said in (("refused", seen.refused), ("dropped", seen.dropped)):
+        for words in dict.fromkeys(said):
+            print(f"{what} {said.count(words)} times: {words}")
     return all(holds for *_, holds in rows)
