@@ -6,6 +6,7 @@ import base64
 import hashlib
 import os
 import platform
+import time
 
 import httpx2
 import numpy as np
@@ -52,6 +53,13 @@ def test_memory_that_is_free_is_given_back():
     serving.give_memory_back()
     assert len(pieces) == 2
     assert resident_mib(os.getpid()) < before - 40
+
+
+def test_a_connection_without_a_request_outlives_those_of_clients(address):
+    with httpx2.Client(base_url=address, limits=httpx2.Limits(keepalive_expiry=None)) as client:
+        first = client.get("healthz").extensions["network_stream"]
+        time.sleep(6)  # Uvicorn's own are closed after 5
+        assert client.get("healthz").extensions["network_stream"] is first
 
 
 def sources(answer, name: str) -> list[str]:

@@ -43,12 +43,20 @@ CLOSED = ("/gradio_api/deep_link",)
 """What Gradio offers and this page does not: it writes what a visitor sees to a file."""
 
 
-def launch(page: gr.Blocks, networks: Networks, **settings: Any) -> str:
+KEEP_ALIVE_S = 75
+"""How long a connection without a request stays open: longer than proxies keep theirs (nginx 60 s,
+most clients 5), so that none sends on one that is being closed. Uvicorn's own 5 s lose requests."""
+
+
+def launch(
+    page: gr.Blocks, networks: Networks, prevent_thread_lock: bool = False, **settings: Any
+) -> str:
     """`gr.Blocks.launch` with this project's headers, `/healthz` and `/metrics`; the address.
 
     Args:
         page: The page.
         networks: Those it runs, of which `/healthz` tells.
+        prevent_thread_lock: Whether to return while the page runs.
         settings: As `gr.Blocks.launch` takes them.
     """
     uploads.rename_what_arrives()
@@ -70,8 +78,12 @@ def launch(page: gr.Blocks, networks: Networks, **settings: Any) -> str:
         ssr_mode=False,  # pages made by Node, and files given by workers, would lack the headers
         num_workers=0,
         state_session_capacity=limits.MAX_SESSIONS,
+        prevent_thread_lock=True,
         **settings,
     )
+    page.server.config.timeout_keep_alive = KEEP_ALIVE_S  # read as each connection comes
+    if not prevent_thread_lock:
+        page.block_thread()
     return address
 
 
