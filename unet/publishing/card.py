@@ -255,7 +255,7 @@ def _validation_of_the_recipe(
     parts = []
     if cross_validation:
         parts.append(
-            f"## Cross-validation\n\nNetworks trained {_alike(cross_validation, info)}; "
+            f"## Cross-validation\n\nNetworks trained {trained_alike(cross_validation, info)}; "
             "near-duplicates share a fold, post-processing is chosen on the other folds.\n\n"
             + cross_validation_table(cross_validation)
             + f"\n\n`{cross_validation['command']}` made "
@@ -264,8 +264,8 @@ def _validation_of_the_recipe(
     if leave_out:
         parts.append(
             "## On what was never seen\n\nA data set or scanner is left out, a network trained "
-            f"{_alike(leave_out, info)} on the others' training cases, its rules chosen on their "
-            "validation cases, and what was left out (but for its test cases) is scored.\n\n"
+            f"{trained_alike(leave_out, info)} on the others' training cases, its rules chosen on "
+            "their validation cases, and what was left out (but for its test cases) is scored.\n\n"
             + leave_out_table(leave_out)
             + f"\n\n`{leave_out['command']}` made `leave_out.json`, from which this comes."
         )
@@ -280,7 +280,7 @@ def _validation_of_the_recipe(
     return parts
 
 
-def _alike(found: dict[str, Any], info: BundleInfo) -> str:
+def trained_alike(found: dict[str, Any], info: BundleInfo) -> str:
     """How networks that gave results were trained beside the bundle's."""
     size, epochs = found["model"]["input_size"], found["config"]["epochs"]
     if (size, epochs) == (info.model.input_size, info.training["config"]["epochs"]):

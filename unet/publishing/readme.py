@@ -8,8 +8,8 @@ from typing import Any
 
 from unet.errors import UserError
 from unet.files import write_whole
-from unet.inference.bundle import bundles_in, guide_in, read_info
-from unet.publishing.card import pointing_of, write_card
+from unet.inference.bundle import BundleInfo, bundles_in, guide_in, read_info
+from unet.publishing.card import pointing_of, trained_alike, write_card
 from unet.publishing.comparison import FILE, HEADING, comparison_section
 from unet.publishing.tables import by_dataset, held_out, interval, paper_table, split_table
 
@@ -28,7 +28,7 @@ def readme_results(
     held = {name: held_out(m) for name, m in metrics.items()}
     datasets = sorted({dataset for parts in held.values() for dataset in parts})
     validated = [b for b in bundles if (b / "cross_validation.json").exists()]
-    sentences = [_sentence(b.name, _read(b / "cross_validation.json")) for b in validated]
+    sentences = [_sentence(read_info(b), _read(b / "cross_validation.json")) for b in validated]
     tables = [
         split_table(
             f"{dataset}, test split",
@@ -53,13 +53,14 @@ def comparison_in(weights: Path) -> dict[str, Any] | None:
     return _read(path) if path.exists() else None
 
 
-def _sentence(name: str, validated: dict[str, Any]) -> str:
+def _sentence(info: BundleInfo, validated: dict[str, Any]) -> str:
     found = [
         f"on {dataset}, {_found(part['final'])}" for dataset, part in by_dataset(validated).items()
     ]
     return (
-        f"{validated['folds']}-fold cross-validation of {name}, each of the {validated['cases']} "
-        "images scored by a network that had not seen it or its near-duplicates: "
+        f"{validated['folds']}-fold cross-validation of {info.model.name}, each of the "
+        f"{validated['cases']} images scored by a network trained "
+        f"{trained_alike(validated, info)} that had not seen it or its near-duplicates: "
         f"{'; '.join(found)}."
     )
 
