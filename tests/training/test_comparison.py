@@ -204,7 +204,7 @@ def test_the_section_says_what_the_file_says(found):
 
 def test_the_about_tab_draws_and_tells_what_the_file_says(found):
     _, content = found
-    by_network, *by_cost = relatives_charts(content)
+    *by_cost, by_network = relatives_charts(content)
     assert by_network["rows"] == list(content["networks"])
     for row, network in enumerate(content["networks"].values()):
         value, place, tip, low, high = by_network["series"][0]["points"][row]
@@ -217,6 +217,7 @@ def test_the_about_tab_draws_and_tells_what_the_file_says(found):
         assert 10**x == pytest.approx(network[cost])
         assert chart["x"]["low"] < x < chart["x"]["high"]
         assert y == network["test"]["dice"]["value"]
+        assert chart["y"]["low"] <= y <= chart["y"]["high"]
         assert chart["x"]["ticks"]
 
 

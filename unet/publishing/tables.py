@@ -6,13 +6,18 @@ from typing import Any
 
 
 def interval(value: dict[str, float | None] | None) -> str:
-    """A value with its interval: "0.701 [0.650–0.748]", "undefined", or "–" if there is none."""
+    """A value with its interval: "0.701 [0.650–0.748]", "undefined", or "–" if there is none.
+
+    Below zero the ends are parted by a word: "0.010 [-0.020 to 0.040]".
+    """
     if value is None:
         return "–"
     if value["value"] is None:
         return "undefined"
     digits = 3 if abs(value["value"]) < 10 else 1
-    return f"{value['value']:.{digits}f} [{value['low']:.{digits}f}–{value['high']:.{digits}f}]"
+    between = " to " if value["low"] < 0 else "–"
+    ends = f"{value['low']:.{digits}f}{between}{value['high']:.{digits}f}"
+    return f"{value['value']:.{digits}f} [{ends}]"
 
 
 def by_dataset(split: dict[str, Any]) -> dict[str, dict[str, Any]]:

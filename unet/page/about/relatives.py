@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from unet.page.about.charts import UNIT, Chart, ranges, series_of
+from unet.page.about.charts import Chart, ranges, series_of
 from unet.publishing.comparison import shown_sets
 
 COSTS = {
@@ -18,7 +18,7 @@ PREFIXES = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
 def relatives_charts(comparison: dict[str, Any]) -> list[Chart]:
     """The charts of a comparison.json's content, as charts.py describes them."""
     networks, sets = comparison["networks"], shown_sets(comparison)
-    return [_by_network(networks, sets), *(_by_cost(cost, networks, sets) for cost in COSTS)]
+    return [*(_by_cost(cost, networks, sets) for cost in COSTS), _by_network(networks, sets)]
 
 
 def _by_network(networks: dict[str, Any], sets: dict[str, str]) -> Chart:
@@ -49,15 +49,17 @@ def _by_cost(cost: str, networks: dict[str, Any], sets: dict[str, str]) -> Chart
             tip = f"{name}, {of}: Dice {dice:.3f}, {_short(value)} {label}"
             points.append([math.log10(value), dice, tip])
         series.append(series_of(of, colour, points))
+    reached = [dice for one in series for _, dice, _ in one["points"]]
     return {
         "kind": "places",
         "title": title,
         "note": "One mark a network and set; left is cheaper, on a logarithmic axis, up is better.",
         "x": {"label": label, **_logarithmic(min(costs.values()), max(costs.values()))},
-        "y": {"label": "Dice, lesion images", **UNIT},
+        "y": {"label": "Dice, lesion images", "low": math.floor(10 * min(reached)) / 10,
+              "high": (math.floor(10 * max(reached)) + 1) / 10},
         "guides": [],
         "series": series,
-    }
+    }  # fmt: skip
 
 
 def _logarithmic(low: float, high: float) -> dict[str, Any]:
