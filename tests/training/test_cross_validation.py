@@ -200,6 +200,9 @@ def test_the_card_shows_the_scores_and_the_command(validated, tiny_bundle):
     metrics = json.loads((tiny_bundle / "metrics.json").read_text())
     text = card.model_card(read_info(tiny_bundle), metrics, summary)
     assert ", 3-fold cross-validation, 18 images |" in text
+    shown = text[text.index("## Cross-validation") :].split("\n## ")[0]
+    assert "| Recall, lesion images |" in shown
+    assert "Milliseconds" not in shown
     assert interval(summary["final"]["lesion_images"]["dice"]) in text
     assert f"`{summary['command']}` made `cross_validation.json`" in text
     assert summary["command"].endswith("--folds 3")

@@ -9,8 +9,6 @@ from unet.publishing.tables import interval
 FILE = "comparison.json"
 """Its file's name, beside the bundles."""
 FIRST = "unet"
-
-
 HEADING = "The paper's relatives, under one protocol"
 
 

@@ -74,7 +74,7 @@ def _every_case(bundle: Path) -> Chart:
         "zones": [["failed", 0, 0.5], ["partly", 0.5, 0.8], ["good", 0.8, 1]],
         "series": [
             series_of(label, colour, [[c.dice, 0, _tip(c)] for c in sorted(cases, key=_dice)
-                                    if c.label == label])
+                                      if c.label == label])
             for colour, label in enumerate(labels)
         ],
     }  # fmt: skip
