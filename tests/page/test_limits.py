@@ -143,6 +143,20 @@ def test_who_waits_for_nothing_is_forgotten_and_who_waits_is_answered(
     assert not waiting
 
 
+def test_the_mailbox_of_a_browser_stays(served, uploaded):
+    address, page = served
+    call = {"data": [uploaded, None], "session_hash": "browser"}
+    for _ in range(2):
+        asked = httpx2.post(f"{address}{CALL}segment", json=call, timeout=TIMEOUT_S)
+        assert asked.status_code == 200, asked.text
+        with httpx2.stream(
+            "GET", f"{address}gradio_api/queue/data", params={"session_hash": "browser"}
+        ) as stream:
+            assert any("close_stream" in line for line in stream.iter_lines())
+        limits.forget_answered(page)
+    assert "browser" in page._queue.pending_messages_per_session
+
+
 def test_who_has_a_share_of_the_queue_is_answered_429_and_others_are_served(
     address, uploaded, gate, monkeypatch
 ):

@@ -26,6 +26,7 @@ def bound_queue(page: gr.Blocks) -> None:
         os.environ.setdefault("FORWARDED_ALLOW_IPS", "*")
     queue = page._queue
     push = queue.push
+    queue.calls = set()  # for `forget_answered`
 
     async def bounded(body, request: Request, username: str | None):
         if len(queue) >= MAX_WAITING:
@@ -36,23 +37,30 @@ def bound_queue(page: gr.Blocks) -> None:
                 TOO_MANY.format(MAX_OF_ONE_ADDRESS),
                 {"Retry-After": RETRY_S},
             )
-        return await push(body=body, request=request, username=username)
+        by_program = body.session_hash is None  # which Gradio then sets
+        pushed, event, state = await push(body=body, request=request, username=username)
+        if pushed and by_program:
+            queue.calls.add(event)
+        return pushed, event, state
 
     queue.push = bounded
 
 
 def forget_answered(page: gr.Blocks) -> None:
-    """Let Gradio's queue forget the visitors and calls that wait for nothing.
+    """Let Gradio's queue forget the calls by programs that are answered.
 
-    Of its own accord it keeps a mailbox for each of the last 2,000, and a list of events for all.
+    Of its own accord it keeps a mailbox for each of the last 2,000 callers, a call being one, and
+    a list of events for all. Browsers keep theirs: one may hold a stream open, or be about to,
+    for which nothing waits, and without a mailbox that ends in an error.
     To be called from the page's event loop, where nothing is between asking and being listed.
     """
-    mailboxes = page._queue.pending_messages_per_session
-    waiting = page._queue.pending_event_ids_session
-    for visitor in [visitor for visitor in mailboxes if not waiting.get(visitor)]:
-        del mailboxes[visitor]
-    for visitor in waiting.keys() - mailboxes.keys():
-        del waiting[visitor]
+    queue = page._queue
+    mailboxes, waiting = queue.pending_messages_per_session, queue.pending_event_ids_session
+    for call in [call for call in queue.calls if not waiting.get(call)]:
+        queue.calls.discard(call)
+        mailboxes.pop(call, None)
+    for caller in waiting.keys() - mailboxes.keys():
+        del waiting[caller]
 
 
 def _of_address(queue, host: str) -> int:
