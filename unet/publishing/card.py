@@ -262,13 +262,7 @@ def _validation_of_the_recipe(
             "`cross_validation.json` and `.csv`, from which this comes."
         )
     if leave_out:
-        parts.append(
-            "## On what was never seen\n\nA data set or scanner is left out, a network trained "
-            f"{trained_alike(leave_out, info)} on the others' training cases, its rules chosen on "
-            "their validation cases, and what was left out (but for its test cases) is scored.\n\n"
-            + leave_out_table(leave_out)
-            + f"\n\n`{leave_out['command']}` made `leave_out.json`, from which this comes."
-        )
+        parts.append(f"## {never_seen(leave_out, info)}")
     if ablation:
         left_out = ablation.get("left_out")
         parts.append(
@@ -278,6 +272,17 @@ def _validation_of_the_recipe(
             "`ablation.json`, from which this comes."
         )
     return parts
+
+
+def never_seen(leave_out: dict[str, Any], info: BundleInfo) -> str:
+    """What such a network gives on what it never saw: a heading without its marks, and a text."""
+    return (
+        "On what was never seen\n\nA data set or scanner is left out, a network trained "
+        f"{trained_alike(leave_out, info)} on the others' training cases, its rules chosen on "
+        "their validation cases, and what was left out (but for its test cases) is scored.\n\n"
+        f"{leave_out_table(leave_out)}\n\n"
+        f"`{leave_out['command']}` made `leave_out.json`, from which this comes."
+    )
 
 
 def trained_alike(found: dict[str, Any], info: BundleInfo) -> str:

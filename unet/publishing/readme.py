@@ -9,7 +9,7 @@ from typing import Any
 from unet.errors import UserError
 from unet.files import write_whole
 from unet.inference.bundle import BundleInfo, bundles_in, guide_in, read_info
-from unet.publishing.card import pointing_of, trained_alike, write_card
+from unet.publishing.card import never_seen, pointing_of, trained_alike, write_card
 from unet.publishing.comparison import FILE, HEADING, comparison_section
 from unet.publishing.tables import by_dataset, held_out, interval, paper_table, split_table
 
@@ -38,12 +38,13 @@ def readme_results(
     ]
     trained_on = [f"{b.name} on {read_info(b).training['data']}" for b in bundles]
     tables.insert(0, f"Trained: {'; '.join(trained_on)}. No test image was trained or chosen on.")
-    beside = []
+    left_out = [b for b in bundles if (b / "leave_out.json").exists()]
+    beside = [f"### {never_seen(_read(b / 'leave_out.json'), read_info(b))}" for b in left_out]
+    if guide and (pointing := pointing_of(guide)):
+        beside.append(f"#{pointing}")
     if comparison:
         picture = f"weights/{Path(FILE).with_suffix('.png')}"
-        beside = [f"### {HEADING}", comparison_section(comparison, picture)]
-    if guide and (pointing := pointing_of(guide)):
-        beside.insert(0, f"#{pointing}")
+        beside += [f"### {HEADING}", comparison_section(comparison, picture)]
     return "\n\n".join([*tables, *sentences, paper_table(metrics), *beside])
 
 
