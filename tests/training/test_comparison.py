@@ -1,4 +1,6 @@
+import copy
 import json
+import re
 import shutil
 
 import numpy as np
@@ -98,7 +100,7 @@ def test_on_a_cluster_what_others_start_from_is_trained_first(
 def test_what_is_finished_is_not_done_again_and_what_is_new_is_added(
     found, small, monkeypatch, phantoms, tmp_path
 ):
-    folder, content = found
+    folder, content = found[0], copy.deepcopy(found[1])
     runs = shutil.copytree(folder / "runs", tmp_path / "runs")
     places = ["--out", str(tmp_path / "comparison.json"), "--run-dir", str(runs)]
     words = [*WORDS, "--data", "phantom", *places, "--names"]
@@ -113,6 +115,8 @@ def test_what_is_finished_is_not_done_again_and_what_is_new_is_added(
     assert train.main([*words, "attention-unet", "--resume"]) == 0
     assert set(trained) == {"attention-unet"}
     again = json.loads((tmp_path / "comparison.json").read_text())
+    for one in (again, content):
+        assert one["networks"]["unet"].pop("milliseconds") > 0  # which is measured each time
     assert again["networks"]["unet"] == content["networks"]["unet"]
     assert "difference" in again["networks"]["attention-unet"]["test"]
 
@@ -147,6 +151,13 @@ def test_fine_tuning_starts_from_the_other_data_set_and_leaves_layers_as_they_ar
     assert train.main([*words, "mixed_bfloat16"]) == 0
     content = json.loads((tmp_path / "c.json").read_text())
     assert content["networks"]["unet"]["elsewhere"]["cases"] > 0
+    text = comparison_section(content)
+    assert "\n| unet-tuned-shallow † | " in text.split("never seen")[1]
+    assert "as many steps on elsewhere before, then its encoder alone" in text
+    assert "* elsewhere, never seen: better" not in text  # only what never saw it is held to that
+    for chart in relatives_charts(content):
+        known, unknown = (len(series["points"]) for series in chart["series"])
+        assert (known, unknown) == (2, 1)
     field = comparison.Field(load_datasets([phantoms, other_phantoms], 32))
     tuned = comparison.contenders(32, 1, "mixed_bfloat16")["unet-tuned-shallow"]
     network = comparison.Runs(field, tmp_path / "runs").train("unet-tuned-shallow", tuned, 0)
@@ -196,7 +207,10 @@ def test_the_section_says_what_the_file_says(found):
     text = comparison_section(content)
     for name, network in content["networks"].items():
         assert f"\n| {name} | {network['test']['dice']['value']:.3f} [" in text
-    assert "| watershed | 0.0 M | 0.00 G | 0 |" in text
+    assert re.search(r"\n\| watershed \| – \| – \| [\d.]+ \| no training \|", text)
+    assert "with one training each" in text
+    assert "spread over trainings" not in text
+    assert "of the other" not in text or re.search(r"of the other [1-9]", text)
     assert "Thresholds reduce over-segmentation: " in text
     assert "![" not in text
     assert "![Dice against cost](there.png)" in comparison_section(content, "there.png")

@@ -10,8 +10,11 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from unet.images.rendering import FALSE_ALARM, HIT, MISS, agreement
+from unet.publishing.comparison import knows, shown_sets
 
 TRAIN, VALIDATION, OTHER = "#5b6770", "#0072b2", "#d55e00"
+SIDE_BY_SIDE = 1.04
+"""Ratio of costs, on a logarithmic axis, of two marks that stand side by side."""
 
 
 def learning_curves(history: list[dict[str, float]], path: Path, kept_epoch: int) -> None:
@@ -89,26 +92,34 @@ def side_by_side(comparison: dict[str, Any], path: Path) -> None:
     """Dice of several networks against what they cost, a row for each set they are scored on.
 
     Args:
-        comparison: The content of comparison.json. A network without multiply-adds is a line.
+        comparison: The content of comparison.json. A network without multiply-adds is a line; one
+            that started from a data set is not shown as one that never saw it.
     """
-    sets = {"test": f"{comparison['trained_on']}, test"}
-    sets["elsewhere"] = f"{' + '.join(comparison['elsewhere'])}, never seen"
-    networks = comparison["networks"]
-    sets = {part: title for part, title in sets.items()
-            if any("dice" in n.get(part, {}) for n in networks.values())}  # fmt: skip
+    networks, sets = comparison["networks"], shown_sets(comparison)
     figure = Figure(figsize=(13, 0.6 + 4.8 * len(sets)), layout="constrained")
     grid = figure.subplots(len(sets), 2, squeeze=False)
     for axes_of_set, (part, title) in zip(grid, sets.items()):
         for axes, cost, unit in zip(
             axes_of_set, ("multiply_adds", "parameters"), ("multiply-adds an image", "parameters")
         ):
+            costs = _apart([network[cost] for network in networks.values()])
             for number, (name, network) in enumerate(networks.items()):
-                if "dice" in network.get(part, {}):
-                    _point(axes, name, number, network[cost], network[part])
+                if not knows(network, part):
+                    _point(axes, name, number, costs[number], network[part])
             axes.set(title=title, xlabel=unit, ylabel="Dice, lesion images", xscale="log")
             _clean(axes)
     figure.axes[1].legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     _save(figure, path)
+
+
+def _apart(costs: list[float]) -> list[float]:
+    """Costs as they are drawn: those that are nearly equal stand side by side, around their own."""
+    near = [[i for i, other in enumerate(costs) if 0.98 < other / cost < 1.02] if cost else []
+            for cost in costs]  # fmt: skip
+    return [
+        cost * SIDE_BY_SIDE ** (alike.index(i) - (len(alike) - 1) / 2) if alike else cost
+        for i, (cost, alike) in enumerate(zip(costs, near))
+    ]
 
 
 def _point(axes: Any, name: str, number: int, cost: float, found: dict[str, Any]) -> None:

@@ -119,7 +119,8 @@ def _compare(commands) -> None:
     compare = commands.add_parser("compare", help="train and score networks side by side")
     compare.add_argument(
         "--data", required=True, action="append", metavar="DIR",
-        help="a data set's folder, or 'phantom'; the first is trained on, others are only scored",
+        help="a data set's folder, or 'phantom'; the first is trained on, the others are scored, "
+        "and what is fine-tuned starts from their training cases",
     )  # fmt: skip
     compare.add_argument("--names", nargs="+", metavar="NAME", help="networks (default: all)")
     compare.add_argument("--size", type=int, default=128, help="side of the input (default: 128)")

@@ -1,9 +1,10 @@
 """The paper's network beside its relatives: one recipe, one protocol, over many sittings.
 
-All are trained on one data set's training cases for the same number of steps, and scored at the
-threshold 0.5 without rules, so that nothing is chosen for any of them. Validation cases are scored
-as each training ends; the test cases, and those of the data sets never seen, once all trainings are
-done. What is finished is kept in the run folder, and never done twice.
+All are trained on one data set's training cases for the same number of steps (what is fine-tuned
+had as many before, on the others'), and scored at the threshold 0.5 without rules, so that nothing
+is chosen for any of them. Validation cases are scored as each training ends; the test cases, and
+those of the other data sets, once all trainings are done. What is finished is kept in the run
+folder, and never done twice.
 """
 
 from __future__ import annotations
@@ -31,9 +32,11 @@ from unet.files import write_whole
 from unet.images.watershed import watershed_mask
 from unet.inference.graph import PROBABILITY, Graph
 from unet.inference.keras_network import onnx_of
+from unet.networks import build_network
 from unet.networks.cost import multiply_adds
-from unet.provenance import git_commit, library_versions
+from unet.provenance import library_versions
 from unet.publishing.comparison import FIRST
+from unet.training.checkpoint import Checkpoint
 from unet.training.examples import examples_of
 from unet.training.loop import Trained, train
 from unet.training.remote import finish
@@ -199,6 +202,7 @@ def compare(
         }
         if WATERSHED in names:
             results[WATERSHED] = [_of_watershed(field)]
+        milliseconds = {n: _milliseconds(build_network(c.model)) for n, c in chosen.items()}
         recipe = to_dict(replace(RECIPE, epochs=epochs, precision=precision))
         content = {
             "size": size,
@@ -208,10 +212,10 @@ def compare(
             "trained_on": field.home,
             "elsewhere": sorted({field.dataset.cases[i].dataset for i in field.parts["elsewhere"]}),
             "fingerprint": field.fingerprint,
-            "commit": git_commit(),
+            "commits": runs.commits(),
             "versions": library_versions(),
             "cores": os.cpu_count(),
-            "networks": _summaries(field, chosen, results),
+            "networks": _summaries(field, chosen, results, milliseconds),
         }
     out.parent.mkdir(parents=True, exist_ok=True)
     write_whole(out, json.dumps(content, indent=1) + "\n")
@@ -230,9 +234,7 @@ class Runs:
         """What a training gives on validation; trained now if it is not finished yet."""
 
         def score(trained: Trained) -> dict[str, Any]:
-            seconds = sum(row["seconds"] for row in trained.history)
-            counts = self.field.counts("validation", trained.network)
-            return {"seconds": round(seconds, 1), "counts": {"validation": counts}}
+            return {"counts": {"validation": self.field.counts("validation", trained.network)}}
 
         return self._kept(name, contender, seed, "validation", score)
 
@@ -245,7 +247,6 @@ class Runs:
                 "counts": {part: self.field.counts(part, network) for part in PARTS},
                 "parameters": network.count_params(),
                 "multiply_adds": multiply_adds(network),
-                "milliseconds": _milliseconds(network) if seed == 0 else None,
             }
 
         before = self.validated(name, contender, seed)
@@ -294,6 +295,11 @@ class Runs:
             resume=True,
         )
 
+    def commits(self) -> list[str | None]:
+        """The commits at which the trainings in the run folder were begun."""
+        folders = sorted(self.run_dir.glob("*/seed-*"))
+        return sorted({Checkpoint.started_from(folder) for folder in folders}, key=str)
+
     def source(self, contender: Contender, seed: int) -> Path:
         """Weights of the network trained on the other data sets, in built-in layers."""
         path = self.run_dir / SOURCE / f"seed-{seed}" / "network.weights.h5"
@@ -324,7 +330,10 @@ def _train_on_cluster(address: str, runs: Runs, chosen: dict[str, Contender], se
 
 
 def _milliseconds(network: keras.Model) -> float:
-    """Median time of one image through the graph that is served, all cores."""
+    """Median time of one image through the graph that is served, all cores.
+
+    Taken of all networks at once, not beside their trainings: what is compared meets one machine.
+    """
     graph = Graph(onnx_of(network, ()))
     batch = np.random.default_rng(0).random((1, graph.size, graph.size, 1), np.float32)
     seconds = []
@@ -332,6 +341,7 @@ def _milliseconds(network: keras.Model) -> float:
         begun = time.perf_counter()
         graph(batch)[PROBABILITY]
         seconds.append(time.perf_counter() - begun)
+    keras.backend.clear_session()
     return round(1000 * float(np.median(seconds)), 2)
 
 
@@ -340,12 +350,15 @@ def _of_watershed(field: Field) -> dict[str, Any]:
     for part in ("validation", *PARTS):
         found, took = field.watershed_counts(part)
         counts[part], seconds = found, seconds or took
-    nothing = {"parameters": 0, "multiply_adds": 0, "seconds": 0.0}
+    nothing = {"parameters": 0, "multiply_adds": 0}
     return {"counts": counts, "milliseconds": round(1000 * seconds, 2), **nothing}
 
 
 def _summaries(
-    field: Field, chosen: dict[str, Contender], results: dict[str, list[dict[str, Any]]]
+    field: Field,
+    chosen: dict[str, Contender],
+    results: dict[str, list[dict[str, Any]]],
+    milliseconds: dict[str, float],
 ) -> dict[str, Any]:
     """What comparison.json says of each network, the first one first."""
 
@@ -362,8 +375,7 @@ def _summaries(
             "method": _method(name, contender),
             "parameters": trainings[0]["parameters"],
             "multiply_adds": trainings[0]["multiply_adds"],
-            "seconds": round(float(np.mean([t["seconds"] for t in trainings])), 1),
-            "milliseconds": trainings[0]["milliseconds"],
+            "milliseconds": milliseconds.get(name, trainings[0].get("milliseconds")),
             **{
                 part: summarise_counts(counts(name, part), field.groups(part), first)
                 for part, first in base.items()

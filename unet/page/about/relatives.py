@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from unet.page.about.charts import Chart, ranges, series_of
-from unet.publishing.comparison import shown_sets
+from unet.publishing.comparison import knows, shown_sets
 
 COSTS = {
     "multiply_adds": ("multiply-adds an image", "Dice against multiply-adds"),
@@ -26,6 +26,8 @@ def _by_network(networks: dict[str, Any], sets: dict[str, str]) -> Chart:
     for colour, (part, title) in enumerate(sets.items()):
         points = []
         for row, (name, network) in enumerate(networks.items()):
+            if knows(network, part):
+                continue
             dice, missed = network[part]["dice"], network[part]["missed"]
             tip = f"{name}, {title}: Dice {dice['value']:.3f}, 95 % interval {dice['low']:.3f} to "
             tip += f"{dice['high']:.3f}, {missed['count']:.3g} of {missed['of']} lesions missed"
@@ -45,6 +47,8 @@ def _by_cost(cost: str, networks: dict[str, Any], sets: dict[str, str]) -> Chart
     for colour, (part, of) in enumerate(sets.items()):
         points = []
         for name, value in costs.items():
+            if knows(networks[name], part):
+                continue
             dice = networks[name][part]["dice"]["value"]
             tip = f"{name}, {of}: Dice {dice:.3f}, {_short(value)} {label}"
             points.append([math.log10(value), dice, tip])
