@@ -32,7 +32,7 @@ from unet.page.tabs import (
     one_image,
     refuse_in_words,
 )
-from unet.page.uploads import Held
+from unet.page.uploads import MAX_FILE, Held
 from unet.publishing.card import NOTICE
 from unet.publishing.readme import best_first, comparison_in
 
@@ -77,7 +77,7 @@ body:not(.dark) .gradio-container .token { color: #2b3a00 !important; }
 </style>"""
 LAUNCH = {
     "run_history": False,  # it would keep patients' images in the browser
-    "max_file_size": "80mb",
+    "max_file_size": MAX_FILE,
     "show_error": True,  # what Gradio itself refuses is said in its words
     "footer_links": ["api"],
     "mcp_server": True,

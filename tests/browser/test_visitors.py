@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+import time
 
 import httpx2
 import pytest
@@ -12,7 +13,8 @@ from playwright.sync_api import expect
 import app
 from tests.browser.steps import VIEWER, upload
 from unet import Segmenter
-from unet.page import serving
+from unet.page import analysis, serving
+from unet.page.downloads import image_sha256
 from unet.page.served import Networks, Source
 
 
@@ -41,6 +43,24 @@ def test_two_visitors_keep_their_own_pictures(open_page, scan, tmp_path):
         with Image.open(download.value.path()) as mask:
             sizes.append(mask.size)
     assert sizes == [(500, 400), (300, 260)]
+
+
+def test_of_two_pictures_chosen_in_a_row_the_last_is_shown(page, monkeypatch):
+    analyse = analysis.analyse
+
+    def slow(*arguments, **options):
+        time.sleep(1.5)
+        return analyse(*arguments, **options)
+
+    monkeypatch.setattr(analysis, "analyse", slow)
+    for number in (0, 1):
+        page.locator("#examples button").nth(number).click()
+    example = analysis.example_images(app.EXAMPLES)[1]
+    sha256 = image_sha256(example.picture.pixels)
+    value = f"({VIEWER}.viewer.value() || {{}}).image_sha256"
+    page.wait_for_function(f"{value} === '{sha256}'")
+    page.wait_for_timeout(2500)  # whatever is late changes nothing any more
+    assert page.evaluate(value) == sha256
 
 
 def test_another_network_and_a_truth_at_once_are_both_followed(page, scan):

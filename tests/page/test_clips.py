@@ -43,7 +43,8 @@ def test_frames_go_together_and_nothing_comes_back_without_the_file(tmp_path):
     kept.put(replace(analysed(path, 0), id="other", series="other"))
     assert kept.get("a1").picture.frame == 1
     assert kept.packed("a1").clip_path == str(path)
-    kept.drop_series("clip")
+    kept.open("ann", "clip")
+    kept.close("ann")
     assert [kept.packed(name) is None for name in ("a0", "a1", "a2", "other")] == [True] * 3 + [
         False
     ]

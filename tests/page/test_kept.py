@@ -11,7 +11,7 @@ from unet.page.kept import Kept
 
 def analysed(name: str, side: int = 10, series: str = "series") -> Analysed:
     pixels = np.zeros((side, side), np.uint8)
-    return Analysed(name, series, Picture(pixels), predicted(pixels), 0.1)
+    return Analysed(name, series, Picture(pixels), predicted(pixels.copy()), 0.1)
 
 
 def test_the_oldest_go_when_all_together_take_too_much():
@@ -27,7 +27,8 @@ def test_nothing_is_kept_longer_than_its_time_and_nothing_that_was_dropped():
     kept = Kept(seconds=0.2)
     kept.put(analysed("a", series="first"))
     kept.put(analysed("b"))
-    kept.drop_series("first")
+    kept.open("ann", "first")
+    kept.close("ann")
     assert kept.get("a") is None
     assert kept.get("b") is not None
     time.sleep(0.25)
@@ -56,9 +57,47 @@ def test_only_the_picture_and_the_request_asked_for_last_are_wanted():
     quick = kept.ask("ann")
     assert not kept.is_wanted("ann", "first", slow)
     assert kept.is_wanted("ann", "first", quick)
-    assert kept.open("ann", "second") == "first"
+    kept.open("ann", "second")
     assert not kept.is_wanted("ann", "first", quick)
     assert kept.is_wanted("ann", "second")
+
+
+def test_what_is_in_use_stays_longest_and_pixels_that_are_shared_count_once():
+    kept = Kept(max_bytes=5 * 200)
+    base = analysed("base")
+    kept.put(base)
+    for number in range(20):  # each pointed at the first, whose pixels it shares
+        assert kept.get("base") is base
+        kept.put(replace(analysed(str(number)), picture=base.picture))
+    there = [kept.get(str(number)) is not None for number in range(20)]
+    assert there == [False] * 12 + [True] * 8  # 200 and 8 × 100 bytes
+
+
+def test_a_picture_that_was_overtaken_or_failed_leaves_nothing_behind():
+    kept = Kept()
+
+    def give(series: str) -> None:
+        kept.put(analysed(series, series=series))
+
+    kept.open("ann", "first")
+    assert kept.show("ann", "first")
+    give("first")
+    kept.open("ann", "slow")
+    kept.open("ann", "third")
+    assert not kept.show("ann", "slow")
+    assert kept.get("first") is not None  # it is still shown
+    assert kept.show("ann", "third")
+    give("third")
+    assert kept.get("first") is None
+    kept.open("ann", "damaged")
+    assert kept.give_up("ann", "damaged")
+    assert kept.is_wanted("ann", "third")
+    kept.open("ann", "damaged")
+    kept.open("ann", "last")
+    assert not kept.give_up("ann", "damaged")  # nobody waits for what is wrong with it
+    kept.close("ann")
+    assert kept.get("third") is None
+    assert not kept.show("ann", "last")
 
 
 def test_a_truth_replaces_nothing_but_the_truth(tmp_path):

@@ -157,6 +157,37 @@ def test_the_mailbox_of_a_browser_stays(served, uploaded):
     assert "browser" in page._queue.pending_messages_per_session
 
 
+@pytest.mark.parametrize("route", ["run", "api"])
+def test_nobody_passes_by_the_queue(address, uploaded, route):
+    call = {"data": [uploaded, None]}
+    answer = httpx2.post(f"{address}gradio_api/{route}/segment", json=call, timeout=TIMEOUT_S)
+    assert answer.status_code == 404
+
+
+def test_what_is_answered_is_not_kept(served, uploaded):
+    address, page = served
+    call = {"data": [uploaded, None], "session_hash": "forgotten"}
+    httpx2.post(f"{address}{CALL}segment", json=call, timeout=TIMEOUT_S).raise_for_status()
+    reading = {"params": {"session_hash": "forgotten"}, "timeout": TIMEOUT_S}
+    with httpx2.stream("GET", f"{address}gradio_api/queue/data", **reading) as stream:
+        assert any("process_completed" in line for line in stream.iter_lines())
+    kept = page.app.state_holder.session_data["forgotten"]
+    assert "lesion_found" not in str(list(kept.components))
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_a_request_that_is_too_long_is_refused(address, monkeypatch, told):
+    piece = b" " * (1 << 20)
+    pieces = iter([piece] * ((limits.MAX_BODY >> 20) + 1))  # without a length, in parts
+    body = b" " * (limits.MAX_BODY + 1) if told else pieces
+    try:
+        answer = httpx2.post(f"{address}{CALL}segment", content=body, timeout=TIMEOUT_S)
+    except httpx2.WriteError:  # it was closed while the rest was being sent
+        return
+    assert answer.status_code == 413
+    assert answer.headers["x-content-type-options"] == "nosniff"
+
+
 def test_who_has_a_share_of_the_queue_is_answered_429_and_others_are_served(
     address, uploaded, gate, monkeypatch
 ):

@@ -27,3 +27,7 @@ def test_one_that_cannot_be_loaded_is_said_and_the_others_serve(tiny_bundle, tmp
         networks.get("broken")
     assert "/" not in str(error.value)
     assert networks.get("tiny").name == "tiny"
+    networks = Networks([tiny_bundle, broken])
+    with pytest.raises(UserError):
+        networks.get("broken")  # as where a visitor chooses it
+    assert networks.is_settled("broken")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import os
 import platform
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx2
 import numpy as np
@@ -43,6 +45,29 @@ def test_of_those_who_came_the_last_are_remembered(launched):
     for number in range(limits.MAX_SESSIONS + 20):
         page.app.state_holder[f"visitor {number}"]
     assert len(page.app.state_holder.session_data) <= limits.MAX_SESSIONS
+
+
+def test_sweeping_goes_on_after_a_minute_that_fails(launched, monkeypatch, capsys):
+    page, _ = launched
+    minutes = []
+
+    def sweep(*_: object) -> None:
+        minutes.append(len(minutes))
+        if len(minutes) == 1:
+            raise OSError(24, "Too many open files", "/tmp/Doe.png")
+
+    async def run() -> None:
+        task = asyncio.create_task(serving._sweep(page))
+        while len(minutes) < 3:
+            assert not task.done()
+            await asyncio.sleep(0.01)
+        task.cancel()
+
+    monkeypatch.setattr(serving.uploads, "MINUTE", 0.01)
+    monkeypatch.setattr(serving.uploads.Sweeper, "sweep", sweep)
+    with ThreadPoolExecutor() as pool:  # the browser tests keep a loop in this thread
+        pool.submit(lambda: asyncio.run(asyncio.wait_for(run(), 30))).result()
+    assert capsys.readouterr().err == "sweeping: OSError\n"
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")

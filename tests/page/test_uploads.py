@@ -6,14 +6,18 @@ import asyncio
 import os
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import gradio as gr
 import httpx2
 import numpy as np
 import pytest
+import safehttpx
 from gradio.data_classes import FileData, ListFiles
 from gradio_client import Client, handle_file
 from PIL import Image
@@ -110,23 +114,73 @@ def test_an_upload_that_breaks_off_leaves_nothing(address, folder):
     assert set(folder.rglob("*")) == before
 
 
-def test_what_is_fetched_by_its_address_has_a_random_name(folder, monkeypatch):
-    asked = []
+class _Host(BaseHTTPRequestHandler):
+    """What people give addresses of."""
 
-    async def get(url):
-        asked.append(url)
-        return httpx2.Response(200, content=b"picture")
+    def do_GET(self):
+        status, body = 200, b"picture"
+        if self.path.startswith("/moved"):
+            status = 302
+        elif self.path.startswith("/missing"):
+            status = 404
+        elif self.path.startswith("/long"):
+            body *= 1000
+        self.send_response(status)
+        if status == 302:
+            self.send_header("Location", f"/{SECRET}.png?sign=Doe.dcm")
+        self.end_headers()
+        with suppress(OSError):
+            self.wfile.write(body)
 
-    monkeypatch.setattr("gradio.processing_utils.async_ssrf_protected_get", get)
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def host():
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Host) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def fetched(url: str) -> Path:
     uploads.rename_what_arrives()
-    url = f"https://host/{SECRET}.png?sign=Doe.dcm"
     download = gr.processing_utils.async_ssrf_protected_download
     with ThreadPoolExecutor() as pool:  # the browser tests keep a loop in this thread
-        path = Path(pool.submit(lambda: asyncio.run(download(url, str(folder)))).result())
-    assert asked == [url]
+        return Path(pool.submit(lambda: asyncio.run(download(url, ""))).result())
+
+
+@pytest.mark.parametrize("place", [f"{SECRET}.png?sign=Doe.dcm", "moved/Doe.png"])
+def test_what_is_fetched_by_its_address_has_a_random_name(folder, monkeypatch, host, place):
+    monkeypatch.setattr(safehttpx, "is_public_ip", lambda _: True)
+    path = fetched(f"{host}/{place}")
     assert path.read_bytes() == b"picture"
     assert path.suffix == ".png"
     assert "Doe" not in str(path)
+
+
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [("missing.png", "The address answered 404"), ("long.png", "more than 0 MiB, the most a file")],
+)
+def test_an_address_that_gives_nothing_or_too_much_is_refused(
+    folder, monkeypatch, host, place, words
+):
+    monkeypatch.setattr(safehttpx, "is_public_ip", lambda _: True)
+    monkeypatch.setattr(uploads, "MAX_FILE", 100)
+    before = set(folder.rglob("*"))
+    with pytest.raises(gr.Error, match=words):
+        fetched(f"{host}/{place}")
+    assert set(folder.rglob("*")) == before
+
+
+@pytest.mark.parametrize("name", ["127.0.0.1", "[::ffff:127.0.0.1]", "localhost", "no.such.host."])
+def test_an_address_of_this_network_is_not_asked(folder, host, name):
+    before = set(folder.rglob("*"))
+    with pytest.raises(gr.Error, match="none of a public host"):
+        fetched(f"http://{name}:{host.rpartition(':')[2]}/picture.png")
+    assert set(folder.rglob("*")) == before
 
 
 def test_people_read_their_own_names_and_nobody_else_does(client, folder, tmp_path, capfd):
@@ -244,6 +298,8 @@ def test_what_has_lain_there_too_long_goes_whoever_has_it(folder, monkeypatch):
     clock.now += 3600
     sweeper.sweep(3600, registers, [str(example)])
     assert [path.exists() for path in there] == [False] * 3 + [True, False, False]
+    assert set(folder.iterdir()) >= {example.parent}
+    assert not {result.parent, again.parent} & set(folder.iterdir())
 
 
 @pytest.mark.parametrize("hours", [-24, 24])
@@ -278,6 +334,21 @@ def test_a_visitor_has_what_was_given_last_and_nothing_after_leaving(folder):
     held.leave("ann")
     held.leave("ann")
     assert [path.exists() for path in there] == [False, False, False, True]
+
+
+def test_what_is_worked_on_stays_until_it_is_done(folder):
+    paths = [new_place() / "x.png" for _ in range(2)]
+    for path in paths:
+        path.write_bytes(b"x")
+    held = Held()
+    held.only("ann", "batch", paths)
+    held.only("ann", "batch at work", paths)
+    held.only("ann", "batch", paths[1:])
+    assert [path.exists() for path in paths] == [True, True]
+    held.only("ann", "batch at work", [])
+    assert [path.exists() for path in paths] == [False, True]
+    held.leave("ann")
+    assert not paths[1].exists()
 
 
 def test_what_a_visitor_sees_is_written_to_no_file(address, folder):

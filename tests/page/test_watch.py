@@ -102,6 +102,13 @@ def test_seconds_are_counted_in_buckets_that_hold_those_below():
     assert "unet_queue_length 3" in lines
 
 
+def test_methods_that_nobody_knows_are_counted_together():
+    counts = Counts()
+    for number in range(3):
+        counts.request(f"FOO{number}", "none", 405)
+    assert 'unet_requests_total{method="other",route="none",status="405"} 3' in counts.text(0)
+
+
 def test_labels_are_escaped():
     counts = Counts()
     counts.request("GET", 'a"b\\c\nd', 200)

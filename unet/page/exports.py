@@ -19,6 +19,7 @@ from PIL import Image
 
 from unet.images import rendering
 from unet.inference import findings
+from unet.inference.postprocessing import EIGHT_NEIGHBOURS
 from unet.inference.prediction import Answer, Prediction
 from unet.page.analysis import Analysed
 from unet.publishing.card import NOTICE
@@ -31,6 +32,8 @@ UNFAMILIAR = (
     "its answer may mean nothing."
 )
 
+MAX_REGIONS = 1000
+"""Regions of a mask by hand: nobody draws so many, and each is measured."""
 NOTHING = {
     "presence": "No lesion found: the network thinks a lesion at all unlikely.",
     "peak": "No lesion found: the network is not sure enough of any place.",
@@ -206,7 +209,7 @@ def mask_of_runs(runs: Any, shape: tuple[int, int]) -> np.ndarray | None:
         bool `(H, W)`, or None.
 
     Raises:
-        ValueError: They are no such runs, or of another size.
+        ValueError: They are no such runs, of another size, or of more regions than `MAX_REGIONS`.
     """
     if runs is None:
         return None
@@ -214,7 +217,13 @@ def mask_of_runs(runs: Any, shape: tuple[int, int]) -> np.ndarray | None:
     whole = isinstance(runs, list) and all(type(n) is int and n >= 0 for n in runs)
     if not whole or sum(runs) != height * width:
         raise ValueError(f"expected runs that fill {width} × {height} pixels")
-    return np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(shape)
+    mask = np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(shape)
+    if len(runs) > 2 * MAX_REGIONS:  # fewer runs hold no more regions
+        from scipy import ndimage  # here: it takes a third of a second, and the page starts without
+
+        if (count := ndimage.label(mask, EIGHT_NEIGHBOURS)[1]) > MAX_REGIONS:
+            raise ValueError(f"expected at most {MAX_REGIONS} regions, got {count}")
+    return mask
 
 
 def trace_outlines(mask: np.ndarray) -> list[list[list[int]]]:

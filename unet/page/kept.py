@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import OrderedDict
-from dataclasses import dataclass
+from collections import Counter, OrderedDict
+from dataclasses import dataclass, field
 
 from unet.images.reading import ImageError
 from unet.page.analysis import Analysed
@@ -18,17 +18,17 @@ MAX_VISITORS = 10_000
 
 @dataclass
 class _Visitor:
-    """What a visitor asked for last: the series of the picture, and the number of the request."""
+    """The series of the pictures they asked for, the last one last; the number of the request."""
 
-    series: str = ""
+    series: list[str] = field(default_factory=list)
     request: int = 0
 
 
 class Kept:
     """Analyses by id, and which picture each visitor looks at.
 
-    Safe to share between threads. The oldest go first, after `HOUR` or when all together take more
-    than `MAX_BYTES`. Frames of a clip are kept packed.
+    Safe to share between threads. They go after `HOUR`; where all together take more than
+    `MAX_BYTES`, those first that were not asked for the longest. Frames of a clip are kept packed.
     """
 
     def __init__(self, seconds: float = HOUR, max_bytes: int = MAX_BYTES):
@@ -43,6 +43,7 @@ class Kept:
         stored = analysed if analysed.clip_path is None else pack(analysed)
         with self._lock:
             self._analyses[analysed.id] = (time.monotonic(), stored)
+            self._analyses.move_to_end(analysed.id)
             self._drop_old()
 
     def get(self, name: str | None) -> Analysed | None:
@@ -62,19 +63,36 @@ class Kept:
         """Forget a visitor, and the picture they look at: each frame, truth and network of it."""
         with self._lock:
             left = self._visitors.pop(visitor, _Visitor())
-            self._drop_series(left.series)
+            for series in left.series:
+                self._drop_series(series)
 
-    def drop_series(self, series: str) -> None:
-        """Forget a picture that is shown no more."""
+    def open(self, visitor: str, series: str) -> None:
+        """A visitor asks for another picture; what is shown stays until `show` or `give_up`."""
         with self._lock:
-            self._drop_series(series)
+            self._visitor(visitor).series.append(series)
 
-    def open(self, visitor: str, series: str) -> str:
-        """A visitor asks for another picture; gives the series that was asked for before."""
+    def show(self, visitor: str, series: str) -> bool:
+        """Whether a picture is to be shown, since no later one was asked for.
+
+        Then what was asked for before is forgotten, else this one.
+        """
         with self._lock:
             now = self._visitor(visitor)
-            before, now.series = now.series, series
-            return before
+            wanted = now.series[-1:] == [series]
+            for gone in now.series[:-1] if wanted else [series]:
+                self._drop_series(gone)
+                if gone in now.series:
+                    now.series.remove(gone)
+            return wanted
+
+    def give_up(self, visitor: str, series: str) -> bool:
+        """A picture cannot be shown: what is shown stays. Whether no later one was asked for."""
+        with self._lock:
+            now = self._visitor(visitor)
+            wanted = now.series[-1:] == [series]
+            if series in now.series:
+                now.series.remove(series)
+            return wanted
 
     def ask(self, visitor: str) -> int:
         """A visitor asks for something else of the same picture; gives the request's number."""
@@ -87,7 +105,7 @@ class Kept:
         """Whether no later picture, and no later request where one is given, was asked for."""
         with self._lock:
             now = self._visitor(visitor)
-            return now.series == series and request in (None, now.request)
+            return now.series[-1:] == [series] and request in (None, now.request)
 
     def _drop_series(self, series: str) -> None:
         for name, (_, analysed) in list(self._analyses.items()):
@@ -98,6 +116,8 @@ class Kept:
         with self._lock:
             self._drop_old()
             found = self._analyses.get(name) if isinstance(name, str) else None  # browsers send it
+            if found:
+                self._analyses.move_to_end(name)
             return found and found[1]
 
     def _visitor(self, name: str) -> _Visitor:
@@ -109,17 +129,23 @@ class Kept:
 
     def _drop_old(self) -> None:
         oldest = time.monotonic() - self._seconds
-        total = sum(_bytes(analysed) for _, analysed in self._analyses.values())
-        for name, (since, analysed) in list(self._analyses.items()):
-            if since >= oldest and total <= self._max_bytes:
-                break
-            del self._analyses[name]
-            total -= _bytes(analysed)
+        for name, (since, _) in list(self._analyses.items()):
+            if since < oldest:
+                del self._analyses[name]
+        # Answers for one picture share its pixels, which go with the last of them.
+        holders = Counter(part for _, one in self._analyses.values() for part in _parts(one))
+        total = sum(size for _, size in holders)
+        while total > self._max_bytes:
+            _, (_, gone) = self._analyses.popitem(last=False)
+            for part in _parts(gone):
+                holders[part] -= 1
+                total -= 0 if holders[part] else part[1]
 
 
-def _bytes(analysed: Analysed | Packed) -> int:
+def _parts(analysed: Analysed | Packed) -> list[tuple[int, int]]:
+    """What takes memory: which, and how many bytes."""
     if isinstance(analysed, Packed):
-        return analysed.nbytes
+        return [(id(analysed), analysed.nbytes)]
     prediction = analysed.prediction
     arrays = (analysed.picture.pixels, prediction.p8, prediction.u8, analysed.truth)
-    return sum(array.nbytes for array in arrays if array is not None)
+    return [(id(array), array.nbytes) for array in arrays if array is not None]

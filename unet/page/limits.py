@@ -6,6 +6,8 @@ import os
 
 import gradio as gr
 from fastapi import HTTPException, Request, status
+from gradio.state_holder import SessionState
+from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 
 MAX_WAITING = 200
 """Events that wait at once, of all visitors: less than half a minute of work for two cores."""
@@ -14,6 +16,8 @@ MAX_OF_ONE_ADDRESS = 50
 MAX_SESSIONS = 200
 """Visitors and calls of whom Gradio keeps a copy of the page's settings, 0.1 MiB each; of its own
 accord 10,000. Nothing here is kept in it: who is forgotten does not notice."""
+MAX_BODY = 64 << 20
+"""Bytes of a request that brings no files: a mask by hand of the largest picture is less."""
 
 BUSY = "The page has as much to do as it takes on. Try again in a few seconds."
 TOO_MANY = "From your address {} requests wait already. Wait for their answers, then ask again."
@@ -61,6 +65,27 @@ def forget_answered(page: gr.Blocks) -> None:
         mailboxes.pop(call, None)
     for caller in waiting.keys() - mailboxes.keys():
         del waiting[caller]
+
+
+def keep_no_answers() -> None:
+    """Let Gradio keep nothing of what it answers, for this process.
+
+    Of its own accord it keeps each visitor's last picture and downloads, also when they have left,
+    to show them again under a link to their session, which this page does not offer.
+    """
+    SessionState._update_value_in_config = lambda *_: None
+
+
+class BoundBodies:
+    """ASGI middleware: answers 413 to a request past `MAX_BODY`; each uploaded file has a bound of
+    its own."""
+
+    def __init__(self, app):
+        self._app, self._bounded = app, RequestBodyLimitMiddleware(app, MAX_BODY)
+
+    async def __call__(self, scope, receive, send):
+        uploads = scope["type"] == "http" and scope["path"].rstrip("/").endswith("/upload")
+        await (self._app if uploads else self._bounded)(scope, receive, send)
 
 
 def _of_address(queue, host: str) -> int:

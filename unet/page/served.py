@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -57,7 +58,7 @@ class Networks:
         self._loading = {name: threading.Lock() for name in self._sources}
         self._guide_loaded: Segmenter | None = None
         self._guide_loading = threading.Lock()
-        self._failed: dict[str, str] = {}
+        self._failed: set[str] = set()
 
     @property
     def sources(self) -> dict[str, Source]:
@@ -73,8 +74,12 @@ class Networks:
         if name not in self._loaded:
             with self._loading[name]:  # nobody who uses another network waits
                 if name not in self._loaded:
-                    self._loaded[name] = _load(name, self._sources[name].folder)
-                    self._failed.pop(name, None)
+                    try:
+                        self._loaded[name] = _load(name, self._sources[name].folder)
+                    except UserError:
+                        self._failed.add(name)
+                        raise
+                    self._failed.discard(name)
         return self._loaded[name]
 
     @property
@@ -99,10 +104,8 @@ class Networks:
         """Load a network while the page answers already; what fails is told by `status`."""
 
         def load() -> None:
-            try:
+            with suppress(UserError):  # `status` tells it
                 self.get(name)
-            except UserError as error:
-                self._failed[name] = str(error)
 
         # No daemon: a process that ends meanwhile waits, or the runtime under it would abort.
         thread = threading.Thread(target=load, name=f"load {name}")

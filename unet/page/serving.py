@@ -62,6 +62,8 @@ def launch(
     uploads.rename_what_arrives()
     stacks.leave_messages_out()
     limits.bound_queue(page)
+    limits.keep_no_answers()
+    page.api_open = False  # else `/run/NAME` would pass by the queue and its bounds
 
     @asynccontextmanager
     async def sweeping(_: Any) -> AsyncIterator[None]:
@@ -71,7 +73,11 @@ def launch(
 
     _, address, _ = page.launch(
         app_kwargs={
-            "middleware": [Middleware(Guard), Middleware(watch.CountRequests)],
+            "middleware": [
+                Middleware(Guard),
+                Middleware(watch.CountRequests),
+                Middleware(limits.BoundBodies),
+            ],
             "routes": watch.routes(page, networks),
             "lifespan": sweeping,
         },
@@ -95,10 +101,14 @@ async def _sweep(page: gr.Blocks) -> None:
         # Something may be seen a minute late, and be removed another one late.
         age = uploads.HOUR - 2 * uploads.MINUTE
         kept = {path for one in list(page.blocks.values()) for path in one.keep_in_cache}
-        await run_in_threadpool(sweeper.sweep, age, page.temp_file_sets, kept)
-        await run_in_threadpool(uploads.forget_gone, page.temp_file_sets)
-        limits.forget_answered(page)
-        await run_in_threadpool(give_memory_back)
+        try:
+            limits.forget_answered(page)
+            await run_in_threadpool(give_memory_back)
+            await run_in_threadpool(sweeper.sweep, age, page.temp_file_sets, kept)
+            await run_in_threadpool(uploads.forget_gone, page.temp_file_sets)
+        except Exception as error:  # such as a disk's: the next minute may be better
+            watch.count_error(type(error).__name__)
+            print(f"sweeping: {type(error).__name__}", file=sys.stderr)  # no names
 
 
 def give_memory_back() -> None:

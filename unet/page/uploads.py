@@ -6,6 +6,7 @@ files. What people call it stays with their browser, which sends it along where 
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import re
@@ -15,16 +16,23 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from functools import cache
 from pathlib import Path, PurePosixPath
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import gradio as gr
+import httpx
+import safehttpx
 from gradio import processing_utils, route_utils
 from gradio.utils import get_upload_folder
 from gradio_client.utils import strip_invalid_filename_characters
 
 MINUTE, HOUR = 60, 3600
+FETCH_S = 60
+"""Seconds that a file given by its address may take."""
+MAX_FILE = 80 << 20
+"""Bytes of one file."""
 MAX_VISITORS = 10_000
 PLACE = re.compile(r"[0-9a-f]{32}")
 SUFFIXES = (".bmp", ".dcm", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
@@ -103,6 +111,9 @@ class Sweeper:
                 shutil.rmtree(path, ignore_errors=True)
             else:
                 Path(path).unlink(missing_ok=True)
+                if (place := os.path.dirname(path)) != os.path.realpath(get_upload_folder()):
+                    with suppress(OSError):  # there is more in it
+                        os.rmdir(place)
         for path in gone:
             del self._seen[path]
 
@@ -144,6 +155,7 @@ class Held:
             self._files.move_to_end(visitor)
             gone = by_place.get(where, set()) - now
             by_place[where] = now
+            gone -= set().union(*by_place.values())  # what is still worked on
             if len(self._files) > MAX_VISITORS:  # `Sweeper` removes theirs
                 self._files.popitem(last=False)
         for path in gone:
@@ -218,13 +230,62 @@ class _Random:
 
 
 async def _download(url: str, cache_dir: str) -> str:
-    """Fetch a file by its address as Gradio does, and leave the address' own name out."""
-    response = await processing_utils.async_ssrf_protected_get(url)
-    if response.status_code != 200:
-        raise gr.Error(f"The address answered {response.status_code}.", print_exception=False)
+    """Fetch a file by its address from public hosts alone, and leave the address' own name out."""
     path = new_place() / without_name(urlsplit(url).path)
-    path.write_bytes(response.content)
+    try:
+        async with asyncio.timeout(FETCH_S):
+            await _fetch(url, path)
+    except BaseException as error:
+        remove(path)
+        if isinstance(error, TimeoutError):
+            raise gr.Error(
+                f"The address took more than {FETCH_S} s. Upload the file instead.",
+                print_exception=False,
+            ) from None
+        raise
     return str(path)
+
+
+async def _fetch(url: str, path: Path) -> None:
+    """Write what an address gives to `path`; as Gradio does, but never past `MAX_FILE` bytes."""
+    for _ in range(processing_utils.MAX_REDIRECTS + 1):
+        public = await _public_address(httpx.URL(url).host)
+        async with (
+            httpx.AsyncClient(transport=safehttpx.AsyncSecureTransport(public)) as client,
+            client.stream("GET", url, headers={"Accept-Encoding": "identity"}) as response,
+        ):
+            if response.has_redirect_location:
+                url = urljoin(url, response.headers["Location"])
+                continue
+            if response.status_code != 200:
+                raise gr.Error(
+                    f"The address answered {response.status_code}.", print_exception=False
+                )
+            size = 0
+            with path.open("wb") as file:
+                async for piece in response.aiter_raw():
+                    size += len(piece)
+                    if size > MAX_FILE:
+                        raise gr.Error(
+                            f"The address gives more than {MAX_FILE >> 20} MiB, the most a file "
+                            "may have.",
+                            print_exception=False,
+                        )
+                    file.write(piece)
+            return
+    raise gr.Error("The address leads on and on.", print_exception=False)
+
+
+async def _public_address(host: str) -> str:
+    """The number of a host that anyone may reach; refused in words where it is of this network."""
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(host, None)
+    except (OSError, UnicodeError):
+        found = []
+    for *_, (number, *_) in found:
+        if safehttpx.is_public_ip(number):
+            return number
+    raise gr.Error("The address is none of a public host.", print_exception=False)
 
 
 def rename_what_arrives() -> None:

@@ -26,6 +26,8 @@ BOUNDS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Upper bounds of the buckets that a step's seconds are counted in."""
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
+METHODS = frozenset(("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"))
+
 Step = Literal["read", "network", "answer"]
 """Opening a file; running the network; mask, findings and pictures for whoever asked."""
 
@@ -42,7 +44,7 @@ class Counts:
     def request(self, method: str, route: str, status: int) -> None:
         """Count an answered request by the template of its route, never by its address."""
         with self._lock:
-            self._requests[method, route, status] += 1
+            self._requests[method if method in METHODS else "other", route, status] += 1
 
     def error(self, kind: str) -> None:
         """Count an error by the name of its class."""

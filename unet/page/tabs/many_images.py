@@ -25,9 +25,10 @@ def add(networks: Networks, held: Held, chooser: gr.Dropdown) -> None:
     def run(paths: list[str] | None, network: str, request: gr.Request, progress=gr.Progress()):  # noqa: B008
         _check_count(paths)
         rows, pictures = [], []
-        with _archive() as archive:
+        visitor = request.session_hash
+        with _archive() as archive, _working_on(visitor, paths):
             place = archive.path.parent
-            held.only(request.session_hash, "results", [archive.path])
+            held.only(visitor, "results", [archive.path])
             for item in batch.run(networks.get(network), paths):
                 if not place.exists():  # whoever wanted it has left
                     return
@@ -40,6 +41,15 @@ def add(networks: Networks, held: Held, chooser: gr.Dropdown) -> None:
                 progress((len(rows), len(paths)), desc=str(item.row["file"]))
                 yield rows, gr.skip(), None
         yield rows, pictures, str(archive.path)
+
+    @contextmanager
+    def _working_on(visitor: str, paths: list[str]) -> Iterator[None]:
+        """Files stay until the batch is through, also where others are chosen meanwhile."""
+        held.only(visitor, "batch at work", paths)
+        try:
+            yield
+        finally:
+            held.only(visitor, "batch at work", [])
 
     def segment_files(paths: list[str], threshold: float | None = None):
         """Segment many breast ultrasounds: a row each, and a ZIP of masks, overlays and a table.

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import base64
 import secrets
+from collections.abc import Callable
 from pathlib import Path
 
 import gradio as gr
 import numpy as np
 
 from unet.errors import UserError
-from unet.images.reading import ImageError
+from unet.images.reading import ImageError, Picture
 from unet.inference.hints import hints_of
 from unet.page import analysis, downloads, exports, viewer
 from unet.page.analysis import Analysed
@@ -42,13 +43,21 @@ def add(
     examples = analysis.example_images(local_examples)
     local = [example for example in examples if not example.generated]
 
-    def opened(visitor: str, series: str, before: str, network: str, picture, **options):
-        """Analyse a picture that a visitor opens; skipped where another was opened meanwhile."""
-        analysed = analysis.analyse(networks.get(network), picture, series=series, **options)
-        if not kept.is_wanted(visitor, series):
-            return gr.skip(), gr.skip()
-        kept.drop_series(before)
-        return shown(analysed)
+    def opened(
+        visitor: str, network: str, picture_of: Callable[[], Picture], path: str = "", **options
+    ) -> tuple[str, dict] | None:
+        """Analyse a picture that a visitor opens; None where another was opened meanwhile."""
+        series = secrets.token_hex(8)
+        kept.open(visitor, series)
+        try:
+            picture = picture_of()
+            options["clip_path"] = path if picture.frames > 1 else None
+            analysed = analysis.analyse(networks.get(network), picture, series=series, **options)
+        except Exception:
+            if kept.give_up(visitor, series):
+                raise
+            return None  # it was taken away meanwhile
+        return shown(analysed) if kept.show(visitor, series) else None
 
     def shown(analysed: Analysed) -> tuple[str, dict]:
         """Keep an analysis; its id, and what the viewer gets of it."""
@@ -56,27 +65,16 @@ def add(
         return analysed.id, viewer.scene(analysed, networks.sources, networks.has_guide)
 
     def analyse(path: str, network: str, request: gr.Request):
-        visitor, series = request.session_hash, secrets.token_hex(8)
-        before = kept.open(visitor, series)
-        try:
-            picture = read(path)
-        except gr.Error:
-            if not kept.is_wanted(visitor, series):  # it was taken away meanwhile
-                return gr.skip(), gr.skip(), gr.skip()
-            kept.open(visitor, before)  # what is shown stays wanted
-            raise
-        clip_path = path if picture.frames > 1 else None
-        return *opened(visitor, series, before, network, picture, clip_path=clip_path), None
+        told = opened(request.session_hash, network, lambda: read(path), path)
+        return [*told, None] if told else [gr.skip()] * 3
 
     def analyse_example(network: str, event: gr.SelectData, request: gr.Request):
         example = examples[event.index]
-        visitor, series = request.session_hash, secrets.token_hex(8)
-        before = kept.open(visitor, series)
         told = opened(
-            visitor, series, before, network, example.picture,
+            request.session_hash, network, lambda: example.picture,
             truth=example.truth, generated=example.generated,
         )  # fmt: skip
-        return *told, None, None
+        return [*told, None, None] if told else [gr.skip()] * 4
 
     def bring_up_to_date(
         name: str | None, network: str, truth_path: str | None, request: gr.Request
@@ -184,11 +182,13 @@ def add(
     # A result takes a fraction of a second, and errors are told once, not over every output.
     quiet = {"show_progress": "hidden", **PRIVATE}
     follow = [bring_up_to_date, [current, chooser, truth], scene]
-    upload.upload(analyse, [upload, chooser], [*scene, truth], **NETWORK, **quiet).then(
+    # Whoever chooses again while one is analysed wants the last one.
+    again = {"trigger_mode": "multiple", **NETWORK}
+    upload.upload(analyse, [upload, chooser], [*scene, truth], **again, **quiet).then(
         *follow, **NETWORK, **quiet
     )
     upload.clear(clear, None, [*scene, truth], **PRIVATE)
-    gallery.select(analyse_example, chooser, [*scene, upload, truth], **NETWORK, **PRIVATE).then(
+    gallery.select(analyse_example, chooser, [*scene, upload, truth], **again, **PRIVATE).then(
         *follow, **NETWORK, **quiet
     )
     # Also where the Hub's network takes over, and whichever of two comes first.
