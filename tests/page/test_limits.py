@@ -12,6 +12,7 @@ import gradio as gr
 import httpx2
 import pytest
 import uvicorn
+from gradio.routes import file_upload_statuses
 from PIL import Image
 
 import app
@@ -141,6 +142,16 @@ def test_who_waits_for_nothing_is_forgotten_and_who_waits_is_answered(
     mailboxes.clear()  # as of those who came long ago
     limits.forget_answered(page)
     assert not waiting
+
+
+def test_an_upload_that_is_over_is_forgotten_and_one_under_way_is_not(served):
+    for upload in ("over", "under way"):
+        file_upload_statuses.track(upload)
+    file_upload_statuses.stop_tracking("over")  # as once the browser was told
+    limits.forget_answered(served[1])
+    assert "over" not in file_upload_statuses._signals
+    assert "under way" in file_upload_statuses._signals
+    file_upload_statuses.stop_tracking("under way")
 
 
 def test_the_mailbox_of_a_browser_stays(served, uploaded):

@@ -6,6 +6,7 @@ import os
 
 import gradio as gr
 from fastapi import HTTPException, Request, status
+from gradio.routes import file_upload_statuses
 from gradio.state_holder import SessionState
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 
@@ -51,7 +52,7 @@ def bound_queue(page: gr.Blocks) -> None:
 
 
 def forget_answered(page: gr.Blocks) -> None:
-    """Let Gradio's queue forget the calls by programs that are answered.
+    """Let Gradio forget the calls by programs that are answered, and uploads that are over.
 
     Of its own accord it keeps a mailbox for each of the last 2,000 callers, a call being one, and
     a list of events for all. Browsers keep theirs: one may hold a stream open, or be about to,
@@ -65,6 +66,10 @@ def forget_answered(page: gr.Blocks) -> None:
         mailboxes.pop(call, None)
     for caller in waiting.keys() - mailboxes.keys():
         del waiting[caller]
+    uploading, signals = file_upload_statuses._statuses, file_upload_statuses._signals
+    for upload in [one for one, begun in signals.items() if begun.is_set()]:
+        if upload not in uploading:  # it is over, and so is telling how far it was
+            del signals[upload]
 
 
 def keep_no_answers() -> None:
