@@ -97,8 +97,9 @@ def test_what_is_finished_is_not_done_again_and_what_is_new_or_changed_is(
     before = results(tmp_path / "out")
     capsys.readouterr()
     assert segment(*words) == 0
-    assert results(tmp_path / "out") == before
-    assert " a second" not in capsys.readouterr().out  # nothing was segmented
+    again = results(tmp_path / "out")
+    assert [row for row in again if not row["error"]] == [r for r in before if not r["error"]]
+    assert "1 images in " in capsys.readouterr().out  # what gave an error is tried once more
     write_images(data / "new", 1)
     shutil.copy(data / "000.png", data / "broken.png")
     assert segment(*words) == 0
@@ -106,6 +107,61 @@ def test_what_is_finished_is_not_done_again_and_what_is_new_or_changed_is(
     after = {row["path"]: row for row in results(tmp_path / "out")}
     assert after["broken.png"]["error"] == ""
     assert after["clinic/x.png/001.png"]["seconds"] in {row["seconds"] for row in before}
+
+
+def test_an_error_of_the_moment_is_not_kept(tmp_path):
+    item = Item("a.png", 10, 1)
+    with Ledger(tmp_path, {}) as ledger:
+        ledger.add([item], [row_of(item, error="could not be segmented (OSError: [Errno 5])")])
+        assert ledger.has(item)
+    with Ledger(tmp_path, {}) as ledger:
+        ledger.forget_errors()
+        assert not ledger.has(item)
+        assert ledger.counts()["errors"] == 1  # until it is tried again
+
+
+def test_results_by_other_rules_are_not_mixed(whole, tiny_bundle, tmp_path, capsys):
+    import shutil
+
+    _, out, _ = whole
+    data = whole[0]
+    other = shutil.copytree(tiny_bundle, tmp_path / tiny_bundle.name)
+    described = json.loads((other / "unet.json").read_text())
+    described["postprocessing"]["threshold"] = 0.9
+    (other / "unet.json").write_text(json.dumps(described))
+    assert segment(data, out, other) == 1
+    assert "holds results of another run (rules: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("way", ["../data", "../link", "."])
+def test_masks_are_not_taken_for_images_however_the_folder_is_written(tmp_path, way):
+    data = tmp_path / "data"
+    write_images(data, 1)
+    write_images(data / "out" / "masks", 1)
+    (tmp_path / "link").symlink_to(data)
+    assert [item.path for item in items_of(data, data / way / "out")] == ["000.png"]
+
+
+def test_the_datas_own_folder_is_not_for_results(tmp_path, tiny_bundle, capsys):
+    write_images(tmp_path / "data", 1)
+    (tmp_path / "link").symlink_to(tmp_path / "data")
+    assert segment(tmp_path / "data", tmp_path / "link", tiny_bundle) == 1
+    assert "must be another than the data's" in capsys.readouterr().err
+
+
+def test_a_folder_that_cannot_be_listed_is_told(tmp_path, monkeypatch):
+    write_images(tmp_path / "a", 1)
+    write_images(tmp_path / "locked", 1)
+    scandir = os.scandir
+
+    def closed(path):
+        if str(path).endswith("locked"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", closed)
+    found = {item.path for item in items_of(tmp_path, tmp_path / "out")}
+    assert found == {"a/000.png", "locked"}
 
 
 def test_results_of_another_network_or_data_are_not_mixed(whole, tmp_path, capsys):

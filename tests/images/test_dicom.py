@@ -94,6 +94,49 @@ def test_a_window_is_applied(tmp_path):
     assert pixels[RAMP == 100].astype(int) == pytest.approx(128, abs=2)
 
 
+def test_a_window_after_a_falling_slope_does_not_invert(tmp_path):
+    tags = {"RescaleSlope": -1, "RescaleIntercept": 255}
+    plain = read_picture(write(tmp_path / "a.dcm", RAMP, **tags)).pixels
+    window = {"WindowCenter": 128, "WindowWidth": 256}
+    windowed = read_picture(write(tmp_path / "b.dcm", RAMP, **tags, **window)).pixels
+    assert np.abs(plain.astype(int) - windowed).max() <= 1
+    np.testing.assert_array_equal(plain, 255 - RAMP)
+
+
+def lut(entries: np.ndarray, bits: int, words: bool) -> Dataset:
+    dataset = Dataset()
+    dataset.LUTDescriptor = [len(entries), 0, bits]
+    dataset.add_new("LUTData", "OW", entries.astype("<u2" if words else np.uint8).tobytes())
+    return dataset
+
+
+@pytest.mark.parametrize("words", [True, False])
+def test_a_table_of_8_bits_for_deeper_pixels_does_not_wrap(tmp_path, words):
+    values = RAMP.astype(np.uint16) * 17
+    table = np.round(np.sqrt(np.arange(4096) / 4095) * 255).astype(np.uint8)
+    tags = {"BitsStored": 12, "HighBit": 11, "VOILUTSequence": [lut(table, 8, words)]}
+    picture = read_picture(write(tmp_path / "scan.dcm", values, **tags))
+    np.testing.assert_array_equal(picture.pixels, table[values])
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        {"WindowCenter": 100, "WindowWidth": 0},
+        {"WindowCenter": None, "WindowWidth": None},
+        {"VOILUTSequence": []},
+        {"SequenceOfUltrasoundRegions": [Dataset()]},
+    ],
+)
+def test_what_says_nothing_is_no_damage(tmp_path, tags):
+    for name in ("PhysicalUnitsXDirection", "PhysicalUnitsYDirection"):
+        for one in tags.get("SequenceOfUltrasoundRegions", []):
+            setattr(one, name, 3)
+    picture = read_picture(write(tmp_path / "scan.dcm", RAMP, **tags))
+    np.testing.assert_array_equal(picture.pixels, RAMP)
+    assert picture.spacing_mm is None
+
+
 def test_signed_and_rescaled_values_keep_their_order(tmp_path):
     values = (RAMP.astype(np.int16) - 120) * 200
     path = write(tmp_path / "scan.dcm", values, RescaleSlope=2, RescaleIntercept=-7)

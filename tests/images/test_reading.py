@@ -122,6 +122,15 @@ def test_a_format_that_was_not_promised_is_refused(tmp_path):
         read_image(path)
 
 
+def test_a_tiff_whose_white_is_0_is_read_so_at_16_bits_too(tmp_path):
+    values = (np.arange(240, dtype=np.uint16) * 257).reshape(12, 20)
+    path = tmp_path / "scan.tiff"
+    Image.fromarray(values).save(path, tiffinfo={262: 0})
+    with Image.open(path) as image:
+        assert image.tag_v2[262] == 0
+    np.testing.assert_array_equal(read_image(path), 255 - values // 257)
+
+
 def test_floating_point_pixels_are_refused_in_words(tmp_path):
     values = np.full((12, 20), np.nan, np.float32)
     path = save(tmp_path / "nan.tiff", Image.fromarray(values))

@@ -81,6 +81,12 @@ class Ledger:
         self._database.executemany("INSERT OR REPLACE INTO settings VALUES (?, ?)",
                                    settings.items())  # fmt: skip
 
+    def forget_errors(self) -> None:
+        """Let files be tried again of which a row tells an error: it may have been the moment's."""
+        self._database.execute(
+            "DELETE FROM files WHERE path IN (SELECT path FROM rows WHERE error IS NOT NULL)"
+        )
+
     def close(self) -> None:
         """Let go of it."""
         self._database.close()

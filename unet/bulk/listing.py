@@ -64,8 +64,9 @@ def items_of(data: Path, out: Path) -> Iterator[Item]:
     """The files of a folder, or of a manifest, one by one: no list of all is ever held.
 
     Args:
-        data: A folder, with the folders in it; or a text file with a path a line, or a CSV file
-            with a column of paths (`PATH_COLUMNS`), relative to where that file lies.
+        data: A folder, with the folders in it but for links to folders; or a text file with a path
+            a line, or a CSV file with a column of paths (`PATH_COLUMNS`), relative to where that
+            file lies.
         out: Where results go; files in it are left out.
 
     Raises:
@@ -86,16 +87,21 @@ def _item(root: Path, path: str) -> Item:
 
 
 def _in_folder(root: Path, out: Path) -> Iterator[str]:
-    for folder, folders, names in os.walk(root):
+    real, closed = os.path.realpath(out), []
+    for folder, folders, names in os.walk(root, onerror=closed.append):
+        while closed:  # its row says that it cannot be read
+            yield Path(os.path.relpath(closed.pop().filename, root)).as_posix()
         folders[:] = sorted(
             name
             for name in folders
-            if not name.startswith(".") and os.path.join(folder, name) != str(out)
+            if not name.startswith(".") and os.path.realpath(os.path.join(folder, name)) != real
         )
         for name in sorted(names):
             path = os.path.join(folder, name)
             if not name.startswith(".") and _is_taken(path):
                 yield Path(os.path.relpath(path, root)).as_posix()
+    for error in closed:
+        yield Path(os.path.relpath(error.filename, root)).as_posix()
 
 
 def _is_taken(path: str) -> bool:

@@ -155,6 +155,8 @@ class Worker:
         except OSError as error:
             if error.errno == errno.ENAMETOOLONG:
                 raise ImageError("its name is too long for a mask's. Shorten it.") from None
+            if error.errno in (errno.EINVAL, errno.EILSEQ):  # such as a colon on some disks
+                raise ImageError("a mask cannot have its name there. Rename it.") from None
             raise FatalError(f"{target} cannot be written: {error.strerror}") from error
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -12,12 +14,15 @@ from unet.bulk.ledger import Ledger
 from unet.bulk.listing import Item, items_of, root_of
 from unet.bulk.processes import Finished, by_processes
 from unet.bulk.rows import WRITING, Job
+from unet.config import to_dict
 from unet.errors import UserError
 from unet.files import write_whole
 from unet.inference.bundle import WEIGHTS, verify
-from unet.inference.graph import usable_cores
+from unet.inference.graph import GRAPH, usable_cores
 from unet.provenance import git_commit
 
+RULES = ("postprocessing", "confidence", "presence", "familiarity")
+"""What `unet.json` says of them."""
 TOLD_EVERY_S = 15.0
 """Between two lines that say how far it is."""
 
@@ -28,7 +33,8 @@ def segment_all(
     """Segment a folder's or manifest's files that `out` does not have yet.
 
     Writes `out/results.csv` and `results.parquet` (a row a frame, see `unet.bulk.rows.COLUMNS`),
-    `out/masks/` and `out/run.json`. Stopped or killed, the same command goes on.
+    `out/masks/` and `out/run.json`. Stopped or killed, the same command goes on; files that gave
+    an error are tried again.
 
     Args:
         data, out: See `unet.bulk.listing.items_of`.
@@ -44,6 +50,8 @@ def segment_all(
             masks cannot be written there.
     """
     root = root_of(data)
+    if data.is_dir() and os.path.realpath(out) == os.path.realpath(data):
+        raise UserError(f"{out}: the results' folder must be another than the data's")
     if workers is not None and workers < 1:
         raise UserError(f"--workers must be at least 1. Received: {workers}")
     info = verify(weights, served=True)
@@ -51,8 +59,12 @@ def segment_all(
     threads = 1 if ray else max(1, usable_cores() // count)
     job = Job(root, out.absolute(), weights.absolute(), threads)
     sha256 = info.sha256[WEIGHTS]
-    settings = {"data": str(root), "network": f"{info.model.name} {sha256}"}
+    rules = rules_sha256(weights)
+    settings = {
+        "data": str(root), "network": f"{info.model.name} {sha256}", "rules": rules,
+    }  # fmt: skip
     with Ledger(out, settings) as ledger:
+        ledger.forget_errors()
         shutil.rmtree(out / WRITING, ignore_errors=True)  # what a killed run was writing
         todo = _unfinished(items_of(data, out), ledger)
         if ray:
@@ -65,7 +77,10 @@ def segment_all(
         shutil.rmtree(out / WRITING, ignore_errors=True)
         written = ledger.write_results()
         counts = ledger.counts()
-        about = {"network": info.model.name, "network_sha256": sha256, "commit": git_commit()}
+        about = {
+            "network": info.model.name, "network_sha256": sha256, "rules_sha256": rules,
+            "postprocessing": to_dict(info.postprocessing), "commit": git_commit(),
+        }  # fmt: skip
         about |= counts | {"fingerprint": ledger.fingerprint()}
     write_whole(out / "run.json", json.dumps(about, indent=1) + "\n")
     print(
@@ -75,6 +90,13 @@ def segment_all(
     if len(written) == 1:
         print("no Parquet: it takes pyarrow, see requirements-cluster.txt")
     return counts
+
+
+def rules_sha256(weights: Path) -> str:
+    """Of all that makes an answer of a network's maps, and of the graph that makes the maps."""
+    said = json.loads((weights / "unet.json").read_text())
+    parts = [said.get(name) for name in RULES] + [said["sha256"].get(GRAPH)]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def _unfinished(items: Iterator[Item], ledger: Ledger) -> Iterator[Item]:

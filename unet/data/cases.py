@@ -13,7 +13,7 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
 from unet.errors import UserError
-from unet.images.reading import ImageError, read_image
+from unet.images.reading import ImageError, read_image, read_mask_file
 from unet.inference.preprocessing import mask_to_input, to_grey, to_input
 
 HASH_SIZE = 16
@@ -75,8 +75,7 @@ def read_mask(case: Case) -> np.ndarray:
     """The case's truth at its own size: the union of its masks, bool `(H, W)`."""
     union = None
     for path in case.masks:
-        mask = read_image(path)
-        mask = (mask if mask.ndim == 2 else mask.max(axis=2)) > 127
+        mask = read_mask_file(path)
         if union is not None and union.shape != mask.shape:
             raise ImageError("size differs from the case's other masks", path.name)
         union = mask if union is None else union | mask

@@ -23,22 +23,18 @@ def find_cases(root: str | Path) -> tuple[list[Case], list[str]]:
     """The images with a mask of the same name, and what is wrong with the folder's files.
 
     A case is "normal" where its mask is empty, else "lesion". `groups.csv` (columns `name`, a file
-    name without its ending, and `group`) says which images show the same patient.
+    name with or without its ending, and `group`) says which images show the same patient.
     """
     root = Path(root)
-    groups: dict[str, str] = {}
-    if (root / "groups.csv").is_file():
-        with open(root / "groups.csv", newline="") as file:
-            groups = {row["name"]: row["group"] for row in csv.DictReader(file)}
     masks = {path.stem: path for path in sorted((root / "masks").iterdir())}
     images = [path for path in sorted((root / "images").iterdir()) if path.suffix.lower() in KINDS]
+    groups, problems = _groups(root / "groups.csv", {path.name for path in images})
     cases: list[Case] = []
-    problems: list[str] = []
     for path in images:
         if path.stem not in masks:
             problems.append(f"{path}: image without a mask (expected masks/{path.stem}.png)")
             continue
-        patient = f"{root.name} {groups[path.stem]}" if path.stem in groups else None
+        patient = f"{root.name} {groups[path.name]}" if path.name in groups else None
         case = Case(
             f"{root.name}/{path.stem}", "lesion", path, (masks[path.stem],),
             dataset=root.name, patient=patient,
@@ -52,3 +48,23 @@ def find_cases(root: str | Path) -> tuple[list[Case], list[str]]:
     if not images:
         problems.append(f"{root / 'images'}: no images")
     return cases, problems
+
+
+def _groups(path: Path, images: set[str]) -> tuple[dict[str, str], list[str]]:
+    """The group of each image by its file's name, and which rows of `groups.csv` are of no use."""
+    if not path.is_file():
+        return {}, []
+    by_stem = {Path(name).stem: name for name in images}
+    groups, problems = {}, []
+    with open(path, newline="", encoding="utf-8-sig") as file:
+        table = csv.DictReader(file)
+        if missing := {"name", "group"} - set(table.fieldnames or ()):
+            return {}, [f"{path}: expected a column {' and a column '.join(sorted(missing))}"]
+        for row in table:
+            name, group = (row["name"] or "").strip(), (row["group"] or "").strip()
+            image = name if name in images else by_stem.get(name)
+            if image is None:
+                problems.append(f"{path}: there is no image {name!r}")
+            elif group:
+                groups[image] = group
+    return groups, problems

@@ -14,7 +14,7 @@ import pydicom
 import pydicom.filereader
 from pydicom.encaps import get_frame
 from pydicom.multival import MultiValue
-from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi_lut
+from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi, apply_windowing
 from pydicom.uid import (
     UID,
     DeflatedExplicitVRLittleEndian,
@@ -26,6 +26,9 @@ from pydicom.uid import (
 from unet.images.decoders import decoded
 from unet.images.jpeg import has_too_many_scans
 
+REGION = ("PhysicalDeltaX", "PhysicalDeltaY", "RegionLocationMinX0", "RegionLocationMinY0",
+          "RegionLocationMaxX1", "RegionLocationMaxY1")  # fmt: skip
+"""What a region's size, and that of its pixels, is told by."""
 CENTIMETRES = 3
 """Physical units code of an ultrasound region (PS3.3, C.8.5.5.1.15)."""
 START_OF_FRAME = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
@@ -182,16 +185,44 @@ def _pixels(dataset: pydicom.Dataset, frame: int) -> np.ndarray:
     if array.ndim == 3:
         return _to_8_bits(array, 0, 2**dataset.BitsStored - 1)
     values = apply_modality_lut(array, dataset)
-    if "WindowCenter" in dataset or "VOILUTSequence" in dataset:
-        values = apply_voi_lut(values, dataset)  # gives the same range of values
+    if dataset.get("VOILUTSequence"):
+        lut = dataset.VOILUTSequence[0]
+        # Where entries have 8 bits pydicom looks up by 8 bits, too: deeper pixels would wrap.
+        short = lut.LUTDescriptor[2] == 8
+        values = _looked_up(values, lut, dataset) if short else apply_voi(values, dataset)
+    elif (_first(dataset, "WindowWidth") or 0) >= 1 and _first(dataset, "WindowCenter") is not None:
+        values = apply_windowing(values, dataset)  # gives the same range of values
+        if float(dataset.get("RescaleSlope", 1)) < 0:  # of which pydicom takes the wrong end
+            low, high = _range(dataset)
+            values = low + high - values
     grey = _to_8_bits(values, *_range(dataset))
     return 255 - grey if dataset.PhotometricInterpretation == "MONOCHROME1" else grey
+
+
+def _first(dataset: pydicom.Dataset, name: str) -> float | None:
+    """The first of an element's numbers; None if it has none."""
+    value = dataset.get(name)
+    if isinstance(value, MultiValue):
+        value = value[0] if value else None
+    return None if value is None else float(value)
+
+
+def _looked_up(values: np.ndarray, lut: pydicom.Dataset, dataset: pydicom.Dataset) -> np.ndarray:
+    """Values by a table of 8 bits; its first entry is for all below, its last for all above."""
+    count, first, _ = lut.LUTDescriptor
+    count = count or 2**16
+    table = lut.LUTData
+    if isinstance(table, bytes):  # an entry a word, or two
+        order = "<" if dataset.file_meta.TransferSyntaxUID.is_little_endian else ">"
+        table = np.frombuffer(table, f"{order}u2" if len(table) >= 2 * count else np.uint8)
+    table = np.asarray(table)[:count]
+    return table[np.clip(values.astype(np.int64) - first, 0, len(table) - 1)]
 
 
 def _range(dataset: pydicom.Dataset) -> tuple[float, float]:
     """The least and the greatest value that the file's pixels can have, rescaled."""
     for name in ("VOILUTSequence", "ModalityLUTSequence"):
-        if name in dataset:
+        if dataset.get(name):
             return 0, 2 ** dataset[name][0].LUTDescriptor[2] - 1
     bits = dataset.BitsStored
     low, high = 0, 2**bits - 1
@@ -218,6 +249,7 @@ def _spacing_mm(dataset: pydicom.Dataset) -> tuple[float, float] | None:
         if region.get("PhysicalUnitsXDirection") == CENTIMETRES
         and region.get("PhysicalUnitsYDirection") == CENTIMETRES
         and region.get("RegionSpatialFormat", TWO_DIMENSIONAL) == TWO_DIMENSIONAL
+        and all(region.get(name) is not None for name in REGION)
     ]
     if regions:
         region = max(regions, key=_region_area)

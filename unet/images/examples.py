@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from unet.images.reading import ImageError, Picture, read_image
+from unet.images.reading import ImageError, Picture, read_image, read_mask_file
 
 MASK = "_mask"
 LIST = "examples.csv"
@@ -69,13 +69,12 @@ def read_examples(folder: Path) -> list[Example]:
 
 
 def read_truth(path: str | Path, shape: tuple[int, int]) -> np.ndarray:
-    """A ground-truth mask of that shape `(H, W)` from an image file: bool, true above mid-grey.
+    """A ground-truth mask of that shape `(H, W)` from an image file, bool.
 
     Raises:
-        ImageError: Unreadable, or of another size.
+        ImageError: Unreadable, no mask, or of another size.
     """
-    pixels = read_image(path)
-    mask = (pixels if pixels.ndim == 2 else pixels.max(axis=2)) > 127
+    mask = read_mask_file(path)
     if mask.shape != shape:
         raise ImageError(
             f"The mask is {mask.shape[1]} × {mask.shape[0]} pixels, the image {shape[1]} × "

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.TiffImagePlugin import PHOTOMETRIC_INTERPRETATION as PHOTOMETRIC
 
 from unet.errors import UserError
 from unet.images.jpeg import has_too_many_scans
@@ -18,11 +19,14 @@ from unet.images.jpeg import has_too_many_scans
 if TYPE_CHECKING:
     from pydicom import Dataset
 
+WHITE_IS_ZERO = 0
 MAX_PIXELS = 4096 * 4096
 """Largest picture opened, in pixels: far above any ultrasound, and what every browser can draw."""
 
 _TOO_LARGE = f"too large; at most {MAX_PIXELS // 1_000_000} megapixels. Shrink or crop the image."
 
+MIDDLE = 127
+"""Grey up to which a mask's pixel is none."""
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
 
 
@@ -114,7 +118,8 @@ def read_image(path: str | Path) -> np.ndarray:
             if image.format in ("JPEG", "MPO") and has_too_many_scans(path.read_bytes()):
                 raise ImageError("a JPEG of too many scans. Export it as PNG.", path.name)
             image.load()
-            return _to_array(path.name, ImageOps.exif_transpose(image))
+            inverted = image.format == "TIFF" and image.tag_v2.get(PHOTOMETRIC) == WHITE_IS_ZERO
+            return _to_array(path.name, ImageOps.exif_transpose(image), inverted)
     except ImageError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
@@ -137,16 +142,37 @@ def has_dicom_mark(path: Path) -> bool:
         return file.read(132)[128:] == b"DICM"
 
 
+def read_mask_file(path: str | Path) -> np.ndarray:
+    """Read a mask: bool `(H, W)`, true above mid-grey.
+
+    Where only 0 and one other value occur, true is that one, such as 1.
+
+    Raises:
+        ImageError: As `read_image`, or none of its values says which pixels are meant.
+    """
+    pixels = read_image(path)
+    grey = pixels if pixels.ndim == 2 else pixels.max(axis=2)
+    if 0 < grey.max() <= MIDDLE:
+        if len(np.unique(grey[grey > 0])) == 1:
+            return grey > 0
+        raise ImageError(
+            f"expected a mask of 0 and 255, got values up to {grey.max()}. Export it again.",
+            Path(path).name,
+        )
+    return grey > MIDDLE
+
+
 def _check_size(name: str, image: Image.Image) -> None:
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise ImageError(_TOO_LARGE, name)
 
 
-def _to_array(name: str, image: Image.Image) -> np.ndarray:
-    """Decoded pixels as uint8 `(H, W)` or `(H, W, 3)`."""
+def _to_array(name: str, image: Image.Image, inverted: bool) -> np.ndarray:
+    """Decoded pixels as uint8 `(H, W)` or `(H, W, 3)`; `inverted` if its white is 0."""
     if image.mode in ("I;16", "I;16B", "I;16L", "I;16N"):
-        return np.round(np.asarray(image).astype(np.float64) / 257).astype(np.uint8)
+        grey = np.round(np.asarray(image).astype(np.float64) / 257).astype(np.uint8)
+        return 255 - grey if inverted else grey  # which Pillow does for 8 bits
     if image.mode == "I":  # older Pillows open 16-bit PNG so
         values = np.asarray(image)
         if values.min() < 0 or values.max() > 65535:

@@ -101,7 +101,9 @@ def segmentation(
     return _file(made, header)
 
 
-def secondary_capture(analysed: Analysed, mask: np.ndarray, drawn: Drawn = "AUTOMATIC") -> bytes:
+def secondary_capture(
+    analysed: Analysed, mask: np.ndarray, drawn: Drawn = "AUTOMATIC", edited: bool = False
+) -> bytes:
     """The picture with the mask laid over it, as a DICOM Secondary Capture in colour.
 
     Whether it shows the patient's name in its pixels is said as the source says it: the overlay
@@ -111,6 +113,7 @@ def secondary_capture(analysed: Analysed, mask: np.ndarray, drawn: Drawn = "AUTO
         analysed: The picture, and which network looked at it.
         mask: bool `(H, W)`.
         drawn: Who drew the mask.
+        edited: Whether by hand it was edited, not only pointed at.
 
     Returns:
         The file: RGB, 8 bits, uncompressed.
@@ -140,7 +143,8 @@ def secondary_capture(analysed: Analysed, mask: np.ndarray, drawn: Drawn = "AUTO
     made.Modality = "US"
     made.ConversionType = "WSD"  # made on a workstation
     by = "by hand" if drawn == "MANUAL" else f"by {_plain(str(analysed.prediction.network))}"
-    by = f"{by}, edited by hand" if drawn == "SEMIAUTOMATIC" else by
+    if drawn == "SEMIAUTOMATIC":
+        by += ", edited by hand" if edited else ", pointed at by hand"
     made.DerivationDescription = f"Lesion overlay {by}. {NOTICE}"
     source = reference_to(header, picture)
     purpose = codes.DCM.SourceImageForImageProcessingOperation

@@ -74,7 +74,8 @@ def _segmentation(analysed: Analysed, answer: Answer) -> bytes:
 
 
 def _secondary_capture(analysed: Analysed, answer: Answer) -> bytes:
-    return dicom_exports.secondary_capture(analysed, answer.mask, _drawn(analysed, answer))
+    edited = answer.network_answer is not None
+    return dicom_exports.secondary_capture(analysed, answer.mask, _drawn(analysed, answer), edited)
 
 
 def _everything(analysed: Analysed, answer: Answer) -> bytes:
