@@ -250,6 +250,17 @@ def test_another_picture_ends_the_clip_and_its_work(page, clip, scan):
     expect(page.locator("#viewer .areas")).to_be_hidden()
 
 
+def test_the_second_network_follows_from_frame_to_frame(whole, clip, networks):
+    other = networks.get(next(name for name in networks.sources if name != networks.default))
+    second, shown = f"{VIEWER}.viewer.two.second", f"{VIEWER}.viewer.stage.scene.value.frame"
+    whole.locator("#viewer [name=second]").select_option(label=other.name)
+    for number, frame in enumerate(pydicom.dcmread(clip).pixel_array[:3]):
+        whole.evaluate(f"{CLIP}.visit({number})")
+        whole.wait_for_function(f"{shown} === {number} && {second}")
+        expected = int(other.segment(frame).sum())
+        assert whole.evaluate(f"{second}.segmented.pixels") == expected
+
+
 def test_a_picture_of_another_visitor_does_not_wait_for_the_clip(
     open_page, address, scan, tmp_path
 ):

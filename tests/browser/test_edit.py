@@ -13,6 +13,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.steps import VIEWER, painted_mask, set_threshold, upload
 from tests.browser.test_files import download
+from tests.images.test_dicom import region, write
 from unet.images.phantom import make_phantom
 
 SHAPE = (400, 500)  # of the scan
@@ -167,6 +168,17 @@ def test_fingers_draw_with_one_and_move_the_picture_with_two(open_page, scan):
     touch("touchEnd")
     assert page.evaluate(f"{VIEWER}.viewer.stage.scale") > scale * 1.2
     np.testing.assert_array_equal(edited(page), drawn)  # the stroke of the first is as if not begun
+    page.locator("#viewer [data-hand=polygon]").tap()
+    page.locator("#viewer .stage").scroll_into_view_if_needed()
+    for place in (on_screen(page, 60, 250), on_screen(page, 100, 250), on_screen(page, 100, 290)):
+        page.touchscreen.tap(*place)
+    c = on_screen(page, 60, 290)
+    touch("touchStart", c)
+    touch("touchStart", c, (c[0] + 40, c[1]))
+    touch("touchMove", (c[0] - 20, c[1]), (c[0] + 60, c[1]))
+    touch("touchEnd")
+    assert len(page.evaluate(f"{VIEWER}.viewer.stage.hand.points")) == 3
+    page.locator("#viewer .stage").press("Escape")
     page.locator("#viewer [data-step=undo]").tap()
     np.testing.assert_array_equal(edited(page), first)
 
@@ -226,6 +238,18 @@ def test_millimetres_calibrated_by_hand_follow_everywhere(page, scan):
     assert region["depth_mm"] == pytest.approx(region["depth_px"] * 0.1, rel=0.02)
     page.locator("#viewer [data-tool=forget]").click()
     expect(page.locator("#viewer .answer strong")).to_contain_text("pixels")
+
+
+def test_a_scale_keeps_the_shape_of_pixels_that_are_not_square(page, tmp_path):
+    spaced = [region(320, 0.01, 0.02, RegionLocationMaxY1=240)]
+    picture = make_phantom(1, "benign", 240, 320).image
+    upload(page, write(tmp_path / "scan.dcm", picture, SequenceOfUltrasoundRegions=spaced))
+    page.locator("#viewer [data-tool=ruler]").click()
+    page.mouse.click(*on_screen(page, 100, 100))
+    page.mouse.click(*on_screen(page, 200, 100))
+    page.locator("#viewer input[name=mm]").fill("20")
+    page.keyboard.press("Enter")
+    expect(page.locator("#viewer [data-out=scale]")).to_contain_text("0.200 × 0.400 mm")
 
 
 def test_a_frame_while_painting_takes_less_than_one_of_the_screen(page, tmp_path):
@@ -319,8 +343,6 @@ def test_everything_comes_in_one_zip_without_what_names_the_patient(page, scan):
 def test_a_dicom_picture_goes_back_as_dicom(page, tmp_path):
     import pydicom
     from pydicom.uid import UltrasoundImageStorage, generate_uid
-
-    from tests.images.test_dicom import write
 
     path = write(
         tmp_path / "scan.dcm", make_phantom(3, "benign").image, SOPClassUID=UltrasoundImageStorage,

@@ -16,7 +16,7 @@ from tests.browser.test_edit import drag, on_screen
 from tests.browser.test_files import download
 from tests.browser.test_site import give
 from unet import Segmenter
-from unet.inference.hints import Hints
+from unet.inference.hints import Hints, hints_of
 
 SHAPE = (400, 500)  # of the scan
 POINTING = f"{VIEWER}.viewer.pointing"
@@ -179,13 +179,7 @@ def test_what_is_pointed_at_goes_home_and_comes_back(open_page, scan, guide, les
     for path, expected in ((session, mask), (edited, corrected)):
         page = open_page()
         upload(page, scan)
-        page.evaluate(
-            """([name, text, root]) => { const files = new DataTransfer();
-            files.items.add(new File([text], name, { type: "application/json" }));
-            document.querySelector("#viewer .stage").dispatchEvent(
-              new DragEvent("drop", { dataTransfer: files, bubbles: true })); }""",
-            [path.name, path.read_text(), ""],
-        )
+        drop(page, path.name, path.read_text())
         expect(page.locator("#viewer .notice")).to_have_text("The session is open again.")
         answered(page)
         assert page.evaluate(HINTS) == hints
@@ -229,14 +223,45 @@ def test_the_page_without_a_server_answers_as_python_does(open_site, scan, guide
     drag(site, (x + 90, y), (x + 120, y + 10))
     answered(site)
     site.locator("#viewer [data-hint=box]").click()
-    drag(site, (x - 70, y - 50), (x + 70, y + 50))
+    drag(site, (x + 70, y + 50), (x - 70, y - 50))  # from whichever corner
     answered(site)
+    said = site.evaluate(HINTS)
     here = np.array(site.evaluate(f"Array.from({VIEWER}.viewer.stage.scene.p8)")).reshape(SHAPE)
-    python = guide.examine(pixels(scan), hints_on(site)).p8
+    python = guide.examine(pixels(scan), hints_of(said, *SHAPE)).p8
     assert np.abs(here - python.astype(int)).max() <= 1
     found = json.loads(download(site, "json"))
     assert found["network"]["name"] == guide.name
-    assert found["hints"] == site.evaluate(HINTS)
+    [[right, bottom, left, top]] = said["boxes"]
+    assert found["hints"] == said | {"boxes": [[left, top, right, bottom]]}
+
+
+def drop(page: Page, name: str, text: str) -> None:
+    page.evaluate(
+        """([name, text]) => { const files = new DataTransfer();
+        files.items.add(new File([text], name, { type: "application/json" }));
+        document.querySelector("#viewer .stage").dispatchEvent(
+          new DragEvent("drop", { dataTransfer: files, bubbles: true })); }""",
+        [name, text],
+    )
+
+
+def test_a_session_replaces_what_is_pointed_at_and_may_hold_a_long_stroke(page, scan, lesion):
+    upload(page, scan)
+    session = json.loads(download(page, "session"))
+    assert session["hints"] is None
+    start(page)
+    click(page, lesion)
+    answered(page)
+    x, y = lesion
+    stroke = [[x + n / 10, y] for n in range(150)]
+    long = session | {"hints": {"inside": [stroke], "outside": [], "boxes": []}}
+    notice = page.locator("#viewer .notice")
+    for saved, inside in ((long, [stroke]), (session, [])):
+        drop(page, "session.json", json.dumps(saved))
+        expect(notice).to_contain_text("The session is open again.")
+        assert page.evaluate(HINTS)["inside"] == inside
+        assert page.evaluate(f"Boolean({VIEWER}.viewer.stage.scene.said)") == bool(inside)
+        page.evaluate("document.querySelector('#viewer .notice').textContent = ''")
 
 
 def test_hints_that_cannot_be_meant_are_a_sentence_and_lose_nothing(page, scan, lesion):

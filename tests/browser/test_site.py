@@ -199,6 +199,26 @@ def test_another_network_answers_for_the_picture_that_is_shown(open_site, scan):
     assert "unet" in page.inner_text("#status")
 
 
+def test_a_network_that_cannot_be_loaded_leaves_the_one_that_answers(browser, site_address, scan):
+    context = browser.new_context(service_workers="block")
+    page = context.new_page()
+    page.goto(site_address)
+    ready(page)
+    give(page, scan)
+    before = json.loads(download(page, "#viewer [data-download=json]"))
+    context.route("**/*.onnx", lambda route: route.abort())
+    page.locator("#network").select_option("unet")
+    expect(page.locator("#status")).to_contain_text("could not be loaded", timeout=30_000)
+    expect(page.locator("#network")).to_have_value(before["network"]["name"])
+    assert json.loads(download(page, "#viewer [data-download=json]")) == before
+    context.unroute("**/*.onnx")
+    page.locator("#network").select_option("unet")
+    page.wait_for_function(f"{VIEWER}.dataset.loaded.includes(' unet')", timeout=30_000)
+    after = json.loads(download(page, "#viewer [data-download=json]"))
+    assert after["network"]["name"] == "unet"
+    context.close()
+
+
 def test_after_a_first_visit_it_works_without_a_connection(open_site, scan):
     page = open_site()
     page.evaluate("navigator.serviceWorker.ready")

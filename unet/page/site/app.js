@@ -3,6 +3,7 @@
 import { zipSync } from "fflate";
 import { csv, findings, overlay, png, quoted } from "./downloads.js";
 import { Frames } from "./frames.js";
+import { within } from "./hints.js";
 import { readFile } from "./read.js";
 import { drawCharts } from "charts";
 import { mountViewer } from "viewer";
@@ -57,7 +58,7 @@ async function ask(type, network, content = {}) {
 // ---- what is shown ----------------------------------------------------------------------------
 
 let network = config.networks[0];
-let shown = null; // { picture, prediction, id, name, truth, file, frame, generated }
+let shown = null; // { picture, prediction, network, id, name, truth, file, frame, generated }
 const frames = new Frames();
 let resting = Promise.resolve(); // until `shown` is the frame that the viewer shows
 let series = 0;
@@ -106,7 +107,7 @@ function show() {
   return follow();
 }
 
-function valueOf({ picture, prediction, truth, id, name, frame }) {
+function valueOf({ picture, prediction, network, truth, id, name, frame }) {
   return {
     id: `${id} ${network.name} ${frame} ${truth ? "truth" : ""}`, picture: id,
     series: `${id} ${network.name}`, frame, frames: picture.frames, frame_ms: picture.frame_ms,
@@ -126,8 +127,9 @@ async function partsOf({ file, id, generated, picture: { spacing } }, frame) {
   const picture = await readFile(file, frame);
   picture.spacing ??= spacing;
   picture.sha256 = await hashOf(picture.grey);
-  const prediction = await frames.get(`${id} ${network.name}`, frame, () => analyse(picture, generated));
-  return { picture, prediction, frame };
+  const by = network;
+  const prediction = await frames.get(`${id} ${by.name}`, frame, () => analyse(picture, generated, by));
+  return { picture, prediction, frame, network: by };
 }
 
 async function frameOf({ ticket, frame }) {
@@ -144,13 +146,17 @@ async function frameOf({ ticket, frame }) {
 }
 
 // Network and downloads follow the frame that is shown; the truth was another's.
+let rests = 0; // the last one counts, whichever frame is read first
 async function rest({ frame }) {
-  const of = shown;
-  const parts = await partsOf(of, frame);
-  if (shown !== of) return;
-  shown = { ...of, ...parts, truth: null };
+  const of = shown, mine = ++rests;
+  const parts = await partsOf(of, frame).catch((error) => say(error.message, true));
+  if (!parts || mine !== rests || shown.id !== of.id) return;
+  shown = { ...shown, ...parts, truth: null };
   find("#truth").value = "";
 }
+
+// What is shown, or another frame of it.
+const ofFrame = (of, frame) => (frame === of.frame ? of : partsOf(of, frame));
 
 async function hashOf(bytes) {
   if (!crypto.subtle) return null;
@@ -172,16 +178,27 @@ async function open(file, { truth = null, generated = false, spacing = null } = 
     const picture = await readFile(file);
     picture.spacing ??= spacing;
     picture.sha256 = await hashOf(picture.grey);
-    const prediction = await analyse(picture, generated);
+    const by = network;
+    const prediction = await analyse(picture, generated, by);
     if (mine !== newest) return;
     pointedAnswers.clear();
-    shown = { picture, prediction, truth, id: ++series, name: file.name, file, generated, frame: 0 };
+    shown = { picture, prediction, network: by, truth, id: ++series, name: file.name, file, generated,
+      frame: 0 };
     if (!truth) find("#truth").value = "";
     ready("ready");
     await show();
+    await bringUp();
   } catch (error) {
     if (mine === newest) say(error.message, true);
   }
+}
+
+// A mask as 0 and 255, as unet/images/reading.py: where only 0 and one other value occur, that one.
+function maskFrom(grey, name) {
+  const values = new Set(grey), most = Math.max(...values);
+  if (most > 127 || !most) return grey;
+  if (values.size === 2) return grey.map((value) => (value ? 255 : 0));
+  throw new Error(`${name}: expected a mask of 0 and 255, got values up to ${most}. Export it again.`);
 }
 
 async function compare(file) {
@@ -193,7 +210,7 @@ async function compare(file) {
       throw new Error(`The mask is ${truth.width} × ${truth.height} pixels, the image ${width} × `
         + `${height}. Choose the mask that belongs to this image.`);
     }
-    shown.truth = truth && truth.grey;
+    shown.truth = truth && maskFrom(truth.grey, file.name);
     ready("ready");
     show();
   } catch (error) {
@@ -202,9 +219,10 @@ async function compare(file) {
 }
 
 // Another network's map of the picture that is shown; the viewer leaves it where it is too late.
-async function second({ request, network: name }) {
+async function second({ request, frame, network: name }) {
+  const of = shown;
   try {
-    const { picture, generated } = shown;
+    const { picture } = await ofFrame(of, frame), { generated } = of;
     const prediction = await analyse(picture, generated,
       config.networks.find((other) => other.name === name));
     ready("ready");
@@ -217,11 +235,12 @@ async function second({ request, network: name }) {
 }
 
 // The answer of the network that is shown what one points at.
-async function point({ id, frame, request, hints }) {
+async function point({ id, frame, request, hints: given }) {
   const of = shown, { guide } = config;
   try {
-    const { picture } = frame === of.frame ? of : await partsOf(of, frame);
+    const { picture } = await ofFrame(of, frame);
     const { grey, width, height } = picture;
+    const hints = within(given, width, height);
     const rules = { ...guide.rules, min_area: 0, min_peak: 0, min_presence: 0 };
     const found = { ...await ask("run", guide, { grey, width, height, hints }), width, height, rules,
       confidence: null, agreement: null, hints, familiar: of.prediction.familiar };
@@ -239,22 +258,32 @@ async function point({ id, frame, request, hints }) {
 
 const identityOf = ({ name, sha256 }) => ({ name, sha256, revision: null });
 
+// The answer of the network that is chosen, where what is shown is another's.
+async function bringUp() {
+  while (shown && shown.network !== network) {
+    const of = shown, by = network;
+    const prediction = await analyse(of.picture, of.generated, by);
+    if (shown !== of || network !== by) continue; // another picture, frame or network meanwhile
+    shown = { ...of, prediction, network: by };
+    await show();
+  }
+}
+
+let choices = 0;
 async function choose(name) {
-  network = config.networks.find((other) => other.name === name);
+  const mine = ++choices, by = config.networks.find((other) => other.name === name);
   try {
-    ready("loading");
-    await ask("load", network);
-    if (shown) {
-      const mine = ++newest;
-      const prediction = await analyse(shown.picture, shown.generated);
-      if (mine !== newest) return;
-      shown.prediction = prediction;
-      show();
-    }
+    say(`${name}: loading. Nothing leaves this device.`);
+    await ask("load", by);
+    if (mine !== choices) return;
+    network = by; // only now: until then all that is said is the other's
+    await bringUp();
     ready("ready");
     find("#about").innerHTML = find(`template[data-network="${network.name}"]`).innerHTML;
     drawCharts(find("#about"));
   } catch (error) {
+    if (mine !== choices) return;
+    find("#network").value = network.name;
     say(`${name} could not be loaded (${error.message}). Check the connection, then choose it again.`,
       true);
   }
@@ -269,10 +298,10 @@ function rgbaOf({ bitmap, width, height }) {
   return context.getImageData(0, 0, width, height).data;
 }
 
-function filesOf(picture, prediction, answer) {
+function filesOf(picture, prediction, answer, by) {
   const { width, height } = picture;
   const mask = viewer.maskOf(answer.segmented.runs, width, height);
-  const identity = identityOf(prediction.hints ? config.guide : network);
+  const identity = identityOf(prediction.hints ? config.guide : by);
   const hints = prediction.hints || null;
   return {
     mask: () => ["mask.png", "image/png", png(mask.map((v) => 255 * v), width, height, 1)],
@@ -304,10 +333,10 @@ function answerOf(picture, prediction, threshold, edited = null, calibrated = nu
 
 async function download({ id, kind, threshold, edited, calibrated_mm }) {
   await resting;
-  const { picture } = shown, prediction = pointedAnswers.get(id) || shown.prediction;
+  const { picture, network: by } = shown, prediction = pointedAnswers.get(id) || shown.prediction;
   const mask = edited && viewer.maskOfRuns(edited, prediction.p8.length);
   const answer = answerOf(picture, prediction, threshold, mask, calibrated_mm);
-  save(...filesOf(picture, prediction, answer)[kind]());
+  save(...filesOf(picture, prediction, answer, by)[kind]());
 }
 
 function save(name, type, content) {
@@ -336,6 +365,7 @@ async function many(files) {
     "area_px", "longest_px", "share", "peak_probability", "confidence"]] };
   if (batch) batch.stopped = true;
   batch = mine;
+  const by = network; // one for all, whichever is chosen meanwhile
   const used = new Set();
   find("#rows").replaceChildren();
   find("#many").hidden = false;
@@ -346,14 +376,14 @@ async function many(files) {
     const line = document.createElement("tr");
     try {
       const picture = await readFile(file);
-      const prediction = await analyse(picture, false);
+      const prediction = await analyse(picture, false, by);
       if (mine !== batch) return;
-      const answer = answerOf(picture, prediction, network.rules.threshold);
+      const answer = answerOf(picture, prediction, by.rules.threshold);
       const [largest] = answer.regions;
       const result = largest ? "lesion found" : answer.segmented.suggestion.length
         ? "unsure: look at it" : "no lesion found";
       const stem = unused(file.name.replace(/\.[^.]*$/, "") || file.name, used);
-      const made = filesOf(picture, prediction, answer);
+      const made = filesOf(picture, prediction, answer, by);
       mine.files[`masks/${stem}.png`] = made.mask()[2];
       mine.files[`overlays/${stem}.png`] = made.overlay()[2];
       const peak = prediction.p8.reduce((a, b) => Math.max(a, b), 0) / 255;

@@ -2,6 +2,14 @@
 
 const RADIUS = 3 / 160, CLOSER = 0.5, AROUND = 1.5, RAMP = 0.15;
 
+// Hints within the picture, boxes from their left top to their right bottom corner, however drawn.
+export function within({ inside, outside, boxes }, width, height) {
+  const clipped = ([x, y]) => [Math.min(Math.max(x, 0), width), Math.min(Math.max(y, 0), height)];
+  const strokes = (all) => all.map((stroke) => stroke.map(clipped));
+  return { inside: strokes(inside), outside: strokes(outside), boxes: boxes.map(([a, b, c, d]) => [
+    ...clipped([Math.min(a, c), Math.min(b, d)]), ...clipped([Math.max(a, c), Math.max(b, d)])]) };
+}
+
 // Hints as two maps of the network's: [lesion here, not here], Float32Array of size × size each.
 export function drawHints({ inside, outside, boxes }, height, width, size) {
   const maps = [new Float32Array(size * size), new Float32Array(size * size)];

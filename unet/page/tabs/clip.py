@@ -54,7 +54,8 @@ def add(
             if not kept.is_wanted(request.session_hash, start.series):  # they have left meanwhile
                 return {"ticket": ticket, "later": True}
             kept.put(analysed)
-        return {"ticket": ticket, "value": viewer.scene(analysed, guided=networks.has_guide)}
+        value = viewer.scene(analysed, networks.sources, networks.has_guide)
+        return {"ticket": ticket, "value": value}
 
     def rest(event: gr.EventData, request: gr.Request):
         """What follows the frame that is shown: network and downloads. The truth was another's."""

@@ -229,9 +229,10 @@ class Clip {
   makeRoom() {
     const far = (frame) => Math.abs(frame - this.wanted);
     while (this.held > this.most) {
-      const ready = [...this.frames.keys()].filter((i) => this.frames[i] && this.frames[i].value);
+      const ready = [...this.frames.keys()].filter((i) => this.frames[i] && this.frames[i].value
+        && i !== this.wanted && i !== this.extra); // nor what somebody waits for
+      if (!ready.length) break;
       const farthest = ready.reduce((a, b) => (far(b) > far(a) ? b : a));
-      if (far(farthest) === 0) break;
       this.held -= bytesHeld(this.frames[farthest].value);
       this.frames[farthest].value = null;
     }

@@ -11,6 +11,7 @@ class Hand {
     this.points = []; // of the polygon that is drawn
     this.at = null; // where the tool is, in pixels of the image
     this.stroke = null; // where the stroke came from
+    this.placed = null; // what the pointer that is down did at once: a "corner", or a "region" gone
     this.pointing = null; // see pointing.js
     stage.hand = this;
   }
@@ -48,6 +49,7 @@ class Hand {
     } else if (this.tool === "polygon") {
       this.corner(point);
     } else if (this.editor().removeRegion(Math.floor(imageX), Math.floor(imageY))) {
+      this.placed = "region";
       this.changed();
     }
   }
@@ -66,6 +68,7 @@ class Hand {
   }
 
   up() {
+    this.placed = null;
     if (!this.stroke) return;
     this.stroke = null;
     if (this.tool === "point") return this.pointing.hand.up();
@@ -87,12 +90,23 @@ class Hand {
     this.stage.invalidate();
   }
 
+  // A second finger has come: what the first one did was not meant. Corners before it stay.
+  withdraw() {
+    const { placed } = this;
+    this.placed = null;
+    if (placed === "corner") this.points.pop();
+    else if (placed === "region" && this.editor().undo()) this.changed();
+    else if (this.stroke) this.cancel();
+    this.stage.invalidate();
+  }
+
   corner(point) {
     const near = ([x, y]) => Math.hypot(x - point[0], y - point[1]) * this.stage.scale
       < 10 * this.stage.ratio;
     if (this.points.length > 2 && near(this.points[0])) return this.close();
     if (this.points.length && near(this.points[this.points.length - 1])) return;
     this.points.push(point);
+    this.placed = "corner";
     this.stage.invalidate();
   }
 

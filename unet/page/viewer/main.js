@@ -103,6 +103,7 @@ async function show(value) {
   if (!kept || unmoved) thresholdInput.value = rules.threshold;
   if (scene.editor && scene.editor.edited) thresholdInput.value = scene.editor.threshold;
   scene.segmented = answerOf(prediction, Number(thresholdInput.value)).segmented;
+  if (hand.stroke) hand.cancel(); // it was begun on what is shown no more
   stage.show(scene);
   two.show(scene, value);
   find("[data-mode=agreement]").disabled = !scene.truth;

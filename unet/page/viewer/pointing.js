@@ -2,7 +2,8 @@
 
 class Pointing {
   constructor() {
-    this.request = 0;
+    this.request = 0; // of the frame that is shown
+    this.carried = 0; // of others: counted downwards, so that none overtakes that one
     this.waiting = new Map(); // what is to be done with an answer, by request
     this.bar = find(".pointing");
     this.none = new Pointed(); // where no picture is shown
@@ -58,12 +59,14 @@ class Pointing {
       session = null;
       return tell(said.error);
     }
+    if (this.isHeld || hand.stroke) {
+      return tell("The mask was edited before the answer came. Take the edits back to point again.");
+    }
     pointed.said = said;
     await again();
   }
 
-  ask(value, pointed) {
-    const request = ++this.request;
+  ask(value, pointed, request = ++this.request) {
     return new Promise((done) => {
       this.waiting.set(request, (answer) => done({ ...answer, of: value.id }));
       trigger("point", { id: value.id, frame: value.frame || 0, request, hints: pointed.toJSON() });
@@ -118,12 +121,15 @@ class Pointing {
 
   // The middle of what is found in a frame; null where that is nothing.
   async carryTo(frame, middle) {
+    const mine = this.carrying, { picture } = work;
+    const isOver = () => this.carrying !== mine || work.picture !== picture;
     const there = await clip.come(frame);
-    if (!there) return null;
+    if (!there || isOver()) return null;
     const pointed = Pointed.of({ inside: [[middle]] });
     pointed.carried = true;
-    const said = await this.ask(there.value, pointed);
-    if (said.error) return null;
+    const said = await this.ask(there.value, pointed, --this.carried);
+    const own = this.of(frame).hints.length && !this.of(frame).carried; // made meanwhile
+    if (said.error || own || isOver()) return null;
     const { width, height } = stage.scene;
     const prediction = predictionOf(said, width, height);
     const { segmented } = answerOf(prediction, clip.threshold);

@@ -1,6 +1,7 @@
 // A session that was saved: threshold, edits and calibration, brought back beside their picture.
 
 let session = null; // opened, and waiting for its picture
+const MAX_HINTS = 100, MAX_POINTS = 10000; // as unet/inference/hints.py
 const MAX_SESSION_BYTES = 64e6; // far above the runs of any mask
 
 function tell(text) {
@@ -18,7 +19,8 @@ async function openSession(file, withPicture) {
     session = null;
     return tell(`${file.name} is no session: expected what "Session" below a picture saves.`);
   }
-  if (stage.scene && stage.scene.sha256 === session.image_sha256) return restore();
+  const isShown = stage.scene && stage.scene.sha256 === session.image_sha256;
+  if (isShown && !withPicture) return restore(); // else it is for the picture that comes along
   const waits = "The session waits for its picture: open that now.";
   if (!withPicture) tell(stage.scene ? `This session is of another picture. ${waits}` : waits);
 }
@@ -26,8 +28,10 @@ async function openSession(file, withPicture) {
 function areHints({ inside, outside, boxes }) {
   const numbers = (list, count) => Array.isArray(list) && list.length === count
     && list.every(Number.isFinite);
-  const all = (list, is) => Array.isArray(list) && list.length <= 100 && list.every(is);
-  const isStroke = (points) => all(points, (point) => numbers(point, 2)) && points.length > 0;
+  const all = (list, is, most = MAX_HINTS) => Array.isArray(list) && list.length <= most
+    && list.every(is);
+  const isStroke = (points) => all(points, (point) => numbers(point, 2), MAX_POINTS)
+    && points.length > 0;
   return all(inside, isStroke) && all(outside, isStroke) && all(boxes, (box) => numbers(box, 4));
 }
 
@@ -40,9 +44,11 @@ function restore() {
     && (runs === null || mask) && (!hints || areHints(hints))
     && (scale === null || (Array.isArray(scale) && scale.length === 2
       && scale.every((mm) => Number.isFinite(mm) && mm > 0 && mm < 100)));
-  if (right && hints && scene.value.guided && !scene.said) { // the rest once that is answered
-    session = opened;
-    work.pointed.set(scene.value.frame || 0, Pointed.of(hints));
+  const isPointed = pointing.here().hints.length > 0;
+  if (right && scene.value.guided && (hints || isPointed) && !opened.pointed) {
+    session = { ...opened, pointed: true }; // the rest once that is answered
+    if (scene.editor) scene.editor.reset(); // edits would hold what is pointed at
+    work.pointed.set(scene.value.frame || 0, hints ? Pointed.of(hints) : new Pointed());
     return pointing.follow();
   }
   if (!right) return tell("The session is damaged, and was not opened.");

@@ -69,7 +69,8 @@ find("[name=radius]").addEventListener("input", (event) => {
 });
 host.addEventListener("keydown", (event) => {
   const key = event.key.toLowerCase();
-  if (!stage.scene || !(event.ctrlKey || event.metaKey) || (key !== "z" && key !== "y")) return;
+  if (!stage.scene || !(event.ctrlKey || event.metaKey) || (key !== "z" && key !== "y")
+    || event.target.type === "number") return; // which takes back what is typed
   event.preventDefault();
   const redo = key === "y" || event.shiftKey;
   if (!find(".pointing").hidden && !pointing.isHeld) pointing.step(redo ? 1 : -1);
@@ -103,8 +104,9 @@ function showScale() {
   find(".calibration").hidden = !stage.scene || !(stage.measuring || work.calibrated);
   find(".calibration label").hidden = find(".calibration [type=submit]").hidden = !line;
   find("[data-tool=forget]").hidden = !work.calibrated;
-  find("[data-out=scale]").textContent = work.calibrated
-    ? `Calibrated by hand: a pixel is ${work.calibrated[0].toPrecision(3)} mm.`
+  const sides = work.calibrated && [...new Set([...work.calibrated].reverse())]; // width × height
+  find("[data-out=scale]").textContent = sides
+    ? `Calibrated by hand: a pixel is ${sides.map((mm) => mm.toPrecision(3)).join(" × ")} mm.`
     : line ? "Is its true length known, as of a ruler or caliper in the picture?"
       : "Click the two ends of a length.";
 }
@@ -118,9 +120,13 @@ function calibrate(spacing) {
 
 find(".calibration").addEventListener("submit", (event) => {
   event.preventDefault();
+  if (stage.ruler.length < 2) return;
   const [[ax, ay], [bx, by]] = stage.ruler;
-  const side = Number(event.target.elements.mm.value) / Math.hypot(bx - ax, by - ay);
-  if (side > 0 && side < 100) calibrate([side, side]);
+  const [tall, wide] = stage.scene.own_spacing || [1, 1]; // pixels may not be square
+  const far = Math.hypot((bx - ax) * wide, (by - ay) * tall);
+  const factor = Number(event.target.elements.mm.value) / far;
+  const sides = [tall * factor, wide * factor];
+  if (sides.every((side) => side > 0 && side < 100)) calibrate(sides);
 });
 find("[data-tool=forget]").addEventListener("click", () => calibrate(null));
 

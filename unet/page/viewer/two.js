@@ -76,7 +76,7 @@ class Two {
       this.take(known.get(network));
     } else if (network) {
       this.timer = setTimeout(() => {
-        this.ask({ id: this.value.id, network, request });
+        this.ask({ id: this.value.id, frame: this.value.frame || 0, network, request });
         this.timer = setTimeout(() => this.tell(`${network} has not answered yet. Wait, or check `
           + "the connection and choose it again."), SLOW_MS);
       }, wait);

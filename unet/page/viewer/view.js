@@ -199,7 +199,7 @@ class Stage {
       canvas.addEventListener(name, (event) => {
         this.pointers.delete(event.pointerId);
         if (name === "pointerup") this.hand.up();
-        else this.hand.cancel();
+        else this.hand.withdraw();
       });
     }
     canvas.addEventListener("pointerleave", () => {
@@ -217,18 +217,22 @@ class Stage {
     if (moves) event.preventDefault();
     this.root.focus({ preventScroll: true });
     const place = this.place(event);
-    if (this.measuring) {
-      const point = [place.imageX, place.imageY];
-      this.ruler = this.ruler.length === 1 ? [this.ruler[0], point] : [point];
-      this.root.dispatchEvent(new CustomEvent("ruler", { detail: this.rulerText() }));
-      this.invalidate();
-      return;
-    }
     this.canvas.setPointerCapture(event.pointerId);
     this.pointers.set(event.pointerId, place);
+    const many = this.pointers.size > 1; // fingers, which move the picture
+    if (this.measuring) {
+      const point = [place.imageX, place.imageY], { ruler } = this;
+      return this.measure(many ? ruler.slice(0, -1) : ruler.length === 1 ? [ruler[0], point] : [point]);
+    }
     if (!this.hand.tool || moves) return;
-    if (this.pointers.size > 1) this.hand.cancel(); // two fingers move the picture
+    if (many) this.hand.withdraw();
     else this.hand.down(place, event.altKey);
+  }
+
+  measure(points) {
+    this.ruler = points;
+    this.root.dispatchEvent(new CustomEvent("ruler", { detail: this.rulerText() }));
+    this.invalidate();
   }
 
   move(event) {
@@ -238,7 +242,7 @@ class Stage {
     const before = this.pointers.get(event.pointerId);
     const drawing = this.hand.tool && this.pointers.size < 2 && !(event.buttons & 4);
     if (drawing && (this.hand.stroke || !before)) return this.hand.move(place);
-    if (!before || drawing) return;
+    if (!before || drawing || (this.measuring && this.pointers.size < 2)) return;
     if (this.pointers.size === 2) {
       const other = [...this.pointers].find(([id]) => id !== event.pointerId)[1];
       const apart = (p) => Math.hypot(p.x - other.x, p.y - other.y);
@@ -286,7 +290,7 @@ class Stage {
       "-": () => this.zoom(0.8),
       0: () => this.fit(),
       c: () => this.compare(true),
-      Escape: () => { this.ruler = []; this.invalidate(); },
+      Escape: () => this.measure([]),
     };
     const action = actions[event.key] || (/^[1-7]$/.test(event.key)
       && (() => this.onMode(Number(event.key) - 1)));
