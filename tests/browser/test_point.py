@@ -233,6 +233,13 @@ def test_the_page_without_a_server_answers_as_python_does(open_site, scan, guide
     assert found["network"]["name"] == guide.name
     [[right, bottom, left, top]] = said["boxes"]
     assert found["hints"] == said | {"boxes": [[left, top, right, bottom]]}
+    site.keyboard.press("Control+z")
+    answered(site)
+    drag(site, (x, y), (x + 1.5, y + 1))  # less than a pixel of the network's
+    answered(site)
+    here = np.array(site.evaluate(f"Array.from({VIEWER}.viewer.stage.scene.p8)")).reshape(SHAPE)
+    python = guide.examine(pixels(scan), hints_of(site.evaluate(HINTS), *SHAPE)).p8
+    assert np.abs(here - python.astype(int)).max() <= 1
 
 
 def drop(page: Page, name: str, text: str) -> None:

@@ -22,7 +22,8 @@ async function open(bytes) {
     scene.said = value;
     page.restore();
   };
-  const page = viewer("0, 0, 0", { scene }, {}, work, { follow }, () => notice,
+  const pointing = { follow, here: () => work.pointed.get(0) || { hints: [] } };
+  const page = viewer("0, 0, 0", { scene }, {}, work, pointing, () => notice,
     (threshold) => { brought.threshold = threshold; }, (scale) => { brought.scale = scale; }, () => {},
     () => scene.editor ??= new page.MaskEditor(new Uint8Array(width * height), width, height));
   const file = { name: "session.json", size: bytes.length, text: async () => bytes.toString("utf8") };

@@ -42,6 +42,12 @@ def test_two_boxes_leave_both_insides_open():
     assert (maps[:, :, 1] == 0).sum() == 200
 
 
+def test_a_box_between_two_middles_leaves_one_pixel_open():
+    for box in ((17, 3, 18, 4), (39.9, 39.9, 40, 40)):
+        maps = draw_hints(Hints(boxes=(box,)), 40, 40, 4)
+        assert (maps[:, :, 1] == 0).sum() == 1
+
+
 def test_hints_are_read_as_the_page_sends_them():
     said = {"inside": [[[5, 6]]], "outside": [[[1, 2], [99, -3]]], "boxes": [[9, 8, 2, 1]]}
     hints = hints_of(said, height=20, width=40)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 
 from unet.evaluation.metrics import Confusion, ratio_interval
 from unet.evaluation.scores import READINGS, CaseResult, Score
+from unet.inference.graph import usable_cores
 
 
 def summarise(results: list[CaseResult]) -> dict[str, Any]:
@@ -34,7 +34,7 @@ def summarise(results: list[CaseResult]) -> dict[str, Any]:
         "cases": len(results),
         "groups": len({r.group for r in results}),
         "milliseconds_per_image": round(1000 * float(np.median([r.seconds for r in results]))),
-        "cores": os.cpu_count(),
+        "cores": usable_cores(),
         **{reading: _summarise_reading(results, reading) for reading in READINGS},
         "by_class": by_class,
         **apart,

@@ -149,6 +149,9 @@ def draw_hints(hints: Hints, height: int, width: int, size: int) -> np.ndarray:
         for left, top, right, bottom in np.asarray(hints.boxes) * np.tile(scale, 2):
             columns = (middles >= left) & (middles <= right)
             rows = (middles >= top) & (middles <= bottom)
+            for line, low, high in ((columns, left, right), (rows, top, bottom)):
+                if not line.any():  # a box between two middles would leave nothing of the image
+                    line[min(int((low + high) / 2), size - 1)] = True
             within |= rows[:, None] & columns
         maps[:, :, 1][~within] = 1
     return maps

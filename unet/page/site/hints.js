@@ -22,11 +22,17 @@ export function drawHints({ inside, outside, boxes }, height, width, size) {
     }
   });
   if (!boxes.length) return maps;
+  const line = (low, high) => {
+    const within = Array.from({ length: size }, (_, i) => i + 0.5 >= low && i + 0.5 <= high);
+    // A box between two middles would leave nothing of the picture.
+    if (!within.includes(true)) within[Math.min(Math.floor((low + high) / 2), size - 1)] = true;
+    return within;
+  };
+  const lines = boxes.map(([left, top, right, bottom]) => [line(left * sx, right * sx),
+    line(top * sy, bottom * sy)]);
   for (let y = 0; y < size; y++) {
     for (let x = 0; x < size; x++) {
-      const within = boxes.some(([left, top, right, bottom]) => x + 0.5 >= left * sx
-        && x + 0.5 <= right * sx && y + 0.5 >= top * sy && y + 0.5 <= bottom * sy);
-      if (!within) maps[1][y * size + x] = 1;
+      if (!lines.some(([columns, rows]) => columns[x] && rows[y])) maps[1][y * size + x] = 1;
     }
   }
   return maps;
