@@ -222,13 +222,18 @@ def test_a_truth_given_later_leaves_the_edits_and_is_compared_with_them(page, sc
     expect(page.locator("#viewer .answer strong")).not_to_contain_text("Edited")
 
 
-def test_millimetres_calibrated_by_hand_follow_everywhere(page, scan):
-    upload(page, scan)
+def calibrate(page: Page, pixels: int, millimetres: int) -> None:
+    """Say how long so many pixels of a row are."""
     page.locator("#viewer [data-tool=ruler]").click()
     page.mouse.click(*on_screen(page, 100, 100))
-    page.mouse.click(*on_screen(page, 300, 100))
-    page.locator("#viewer input[name=mm]").fill("20")
+    page.mouse.click(*on_screen(page, 100 + pixels, 100))
+    page.locator("#viewer input[name=mm]").fill(str(millimetres))
     page.keyboard.press("Enter")
+
+
+def test_millimetres_calibrated_by_hand_follow_everywhere(page, scan):
+    upload(page, scan)
+    calibrate(page, 200, 20)
     expect(page.locator("#viewer [data-out=scale]")).to_contain_text("0.100 mm")
     expect(page.locator("#viewer .answer strong")).to_contain_text("mm")
     found = json.loads(download(page, "json"))
@@ -244,11 +249,7 @@ def test_a_scale_keeps_the_shape_of_pixels_that_are_not_square(page, tmp_path):
     spaced = [region(320, 0.01, 0.02, RegionLocationMaxY1=240)]
     picture = make_phantom(1, "benign", 240, 320).image
     upload(page, write(tmp_path / "scan.dcm", picture, SequenceOfUltrasoundRegions=spaced))
-    page.locator("#viewer [data-tool=ruler]").click()
-    page.mouse.click(*on_screen(page, 100, 100))
-    page.mouse.click(*on_screen(page, 200, 100))
-    page.locator("#viewer input[name=mm]").fill("20")
-    page.keyboard.press("Enter")
+    calibrate(page, 100, 20)
     expect(page.locator("#viewer [data-out=scale]")).to_contain_text("0.200 × 0.400 mm")
 
 
