@@ -172,6 +172,6 @@ if __name__ == "__main__":
         import spaces
 
         spaces.GPU(lambda: None)
-    page = build_page(here)
     with said_in_a_sentence():
+        page = build_page(here)
         serving.launch(page, here, **LAUNCH)

@@ -9,11 +9,12 @@
     python train.py clicks --data DIR [--split validation] [--people N]
     python train.py segment --data FOLDER|MANIFEST --out FOLDER [--workers N] [--ray ADDRESS]
     python train.py push --weights weights/NAME --repo USER/NAME [--private] [--tag v1]
-    python train.py deploy --repo USER/PAGE [--preload USER/NAME]
+    python train.py deploy --repo USER/PAGE [--kind gradio [--preload USER/NAME]]
     python train.py examples --data DIR [--data DIR]
     python train.py cards
 
-`--data phantom` uses generated cases, so every command runs with no dataset.
+`--data phantom` uses generated cases: `fit`, `evaluate`, `rules`, `compare` and `clicks` run with
+no data set.
 """
 
 from __future__ import annotations
@@ -127,6 +128,8 @@ def _evaluate(arguments: argparse.Namespace) -> None:
 
     figures = arguments.figures or Path("runs") / arguments.weights.name / "figures"
     evaluate(arguments.weights, arguments.data, arguments.split, arguments.out, figures)
+    folder = arguments.out or arguments.weights
+    print(f"wrote {folder}/metrics.json and cases.csv; figures of cases in {figures}")
 
 
 def _rules(arguments: argparse.Namespace) -> None:
@@ -134,6 +137,7 @@ def _rules(arguments: argparse.Namespace) -> None:
 
     figures = Path("runs") / arguments.weights.name / "figures"
     choose_rules(arguments.weights, arguments.data, figures)
+    print(f"wrote {arguments.weights}; figures of cases in {figures}")
 
 
 def _export(arguments: argparse.Namespace) -> None:
@@ -195,7 +199,7 @@ def _segment(arguments: argparse.Namespace) -> None:
 
 
 def _deploy(arguments: argparse.Namespace) -> None:
-    from unet.publishing.space import deploy, page_files, shared_examples
+    from unet.publishing.space import check_preload, deploy, page_files, shared_examples
 
     options = {"private": arguments.private, "preload": arguments.preload}
     local = Path("examples") if arguments.examples else None
@@ -206,6 +210,7 @@ def _deploy(arguments: argparse.Namespace) -> None:
             from unet.page.site import build_site
 
             check_name(arguments.repo)  # before anything is built
+            check_preload(arguments.kind, arguments.preload)
             folder = Path(temporary) / "site"
             build_site(_shipped(), folder, guide=guide_in(Path("weights")), examples=local)
             paths = (path for path in sorted(folder.rglob("*")) if path.is_file())
@@ -280,6 +285,15 @@ def main(argv: list[str] | None = None) -> int:
         COMMANDS[arguments.command](arguments)
     except (UserError, OSError) as error:
         print(f"train.py {arguments.command}: {error}", file=sys.stderr)
+        return 1
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] == "unet":
+            raise
+        print(
+            f"train.py {arguments.command}: {error.name} is not installed. Run: pip install -r "
+            "requirements-train.txt",
+            file=sys.stderr,
+        )
         return 1
     except KeyboardInterrupt:
         print("\nstopped" + GOING_ON.get(arguments.command, ""), file=sys.stderr)

@@ -53,6 +53,8 @@ class Repository:
     sdk: str | None = None
     commits: list[tuple[str, dict[str, Blob]]] = field(default_factory=list)
     tags: dict[str, str] = field(default_factory=dict)
+    variables: dict[str, str] = field(default_factory=dict)
+    hardware: str | None = None
 
     def tree(self, revision: str) -> tuple[str, dict[str, Blob]] | None:
         """A commit and its files by branch, tag or hash."""
@@ -120,6 +122,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_PUT(self) -> None:
         self._answer("PUT")
+
+    def do_DELETE(self) -> None:
+        self._answer("DELETE")
 
     def _answer(self, method: str) -> None:
         path = unquote(urlsplit(self.path).path)
@@ -198,7 +203,7 @@ class _Handler(BaseHTTPRequestHandler):
             raise _Refusal(409, "You already created this repo")
         first = (hashlib.sha1(key.encode()).hexdigest(), {".gitattributes": Blob(b"", lfs=False)})
         self.hub.repositories[key] = Repository(
-            bool(wanted.get("private")), wanted.get("sdk"), [first]
+            bool(wanted.get("private")), wanted.get("sdk"), [first], hardware=wanted.get("hardware")
         )
         self._json({"url": self._url(body)})
 
@@ -297,6 +302,23 @@ class _Handler(BaseHTTPRequestHandler):
         self._json({"id": name, "modelId": name, "sha": commit, "siblings": siblings,
                     "private": False, "tags": [], "downloads": 0, "likes": 0})  # fmt: skip
 
+    def variables(self, body: bytes, name: str) -> None:
+        self._must_write()
+        there = self._repository("spaces", name).variables
+        wanted = json.loads(body) if body else {}
+        if self.command == "POST":
+            there[wanted["key"]] = wanted["value"]
+        elif self.command == "DELETE":
+            del there[wanted["key"]]
+        self._json({key: {"key": key, "value": value} for key, value in there.items()})
+
+    def hardware(self, body: bytes, name: str) -> None:
+        self._must_write()
+        space = self._repository("spaces", name)
+        space.hardware = json.loads(body)["flavor"]
+        wanted = {"current": None, "requested": space.hardware}
+        self._json({"stage": "BUILDING", "hardware": wanted})
+
     def tree(self, _body: bytes, kind: str, name: str, revision: str) -> None:
         _, files = self._tree(kind, name, revision)
         entries = []
@@ -354,6 +376,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 _NAME = r"([^/]+/[^/]+)"
+VERBS = ("GET", "POST", "DELETE")
 _ROUTES = (
     ("POST", CREATE, _Handler.create),
     ("POST", r"/api/validate-yaml", _Handler.validate),
@@ -366,5 +389,7 @@ _ROUTES = (
     ("GET", rf"/api/(models|spaces)/{_NAME}/revision/(.+)", _Handler.info),
     ("GET", rf"/api/(models|spaces)/{_NAME}/tree/([^/]+)", _Handler.tree),
     ("GET", rf"/api/(models|spaces)/{_NAME}", _Handler.info),
+    *((verb, rf"/api/spaces/{_NAME}/variables", _Handler.variables) for verb in VERBS),
+    ("POST", rf"/api/spaces/{_NAME}/hardware", _Handler.hardware),
     ("GET", rf"/{_NAME}/resolve/([^/]+)/(.+)", _Handler.resolve),
 )

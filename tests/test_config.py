@@ -38,6 +38,12 @@ def test_a_value_of_another_type_is_refused(values):
         {"loss": "focal"},
         {"keep": "first"},
         {"strong": True, "augment": False},
+        {"seed": -1},
+        {"split_seed": -1},
+        {"warmup_epochs": -3},
+        {"learning_rate": 0.0},
+        {"learning_rate": float("nan")},
+        {"weight_decay": -0.1},
     ],
 )
 def test_a_recipe_that_cannot_run_is_refused(values):

@@ -111,3 +111,10 @@ def test_an_ablation_without_an_evaluation_is_refused_before_its_trainings(
     (copy / "metrics.json").unlink()
     assert train.main(["ablate", "--weights", str(copy), "--data", str(tmp_path)]) == 1
     assert "has no metrics.json. Run train.py evaluate" in capsys.readouterr().err
+
+
+def test_a_package_that_is_not_installed_is_named(capsys, monkeypatch):
+    monkeypatch.setitem(train.COMMANDS, "cards", lambda _: __import__("not_there_at_all"))
+    assert train.main(["cards"]) == 1
+    told = capsys.readouterr().err
+    assert "not_there_at_all is not installed. Run: pip install -r requirements-train.txt" in told

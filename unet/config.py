@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -171,6 +172,15 @@ class TrainConfig:
                 raise ValueError(
                     f"TrainConfig: {name} must be at least 1. Received: {getattr(self, name)}"
                 )
+        for name in ("warmup_epochs", "seed", "split_seed", "weight_decay"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(
+                    f"TrainConfig: {name} must be at least 0. Received: {getattr(self, name)}"
+                )
+        if not 0 < self.learning_rate < math.inf:
+            raise ValueError(
+                f"TrainConfig: learning_rate must be above 0. Received: {self.learning_rate}"
+            )
         choices = {"precision": PRECISIONS, "loss": LOSSES, "keep": KEPT, "tune": TUNED}
         for name, known in choices.items():
             if getattr(self, name) not in known:

@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -304,6 +305,30 @@ def test_a_full_disk_ends_the_run_in_words(tiny_bundle, tmp_path, capsys):
     (tmp_path / "out" / "masks").write_text("in the way")
     assert segment(tmp_path / "data", tmp_path / "out", tiny_bundle) == 1
     assert "cannot be written" in capsys.readouterr().err
+
+
+def test_results_that_cannot_be_kept_end_the_run_in_words(
+    tiny_bundle, tmp_path, capsys, monkeypatch
+):
+    from unet.bulk import ledger
+
+    write_images(tmp_path / "data", 60)
+    connect = sqlite3.connect
+
+    def full(*args, **options):
+        database = connect(*args, **options)
+        database.execute("PRAGMA max_page_count = 6")  # its tables, and a few rows
+        return database
+
+    monkeypatch.setattr(ledger.sqlite3, "connect", full)
+    assert segment(tmp_path / "data", tmp_path / "out", tiny_bundle) == 1
+    told = capsys.readouterr().err
+    assert "finished.sqlite cannot be used: database or disk is full" in told
+    monkeypatch.undo()
+    assert segment(tmp_path / "data", tmp_path / "out", tiny_bundle) == 0
+    (tmp_path / "out" / "finished.sqlite").write_bytes(b"no database" * 1000)
+    assert segment(tmp_path / "data", tmp_path / "out", tiny_bundle) == 1
+    assert "finished.sqlite cannot be used: file is not a database" in capsys.readouterr().err
 
 
 def test_parquet_says_what_the_csv_says(whole):

@@ -89,3 +89,9 @@ def test_the_seed_decides_the_folds():
 def test_impossible_folds_are_refused_in_words(folds):
     with pytest.raises(DatasetError, match=r"at least 2 folds|too few for 7 folds"):
         fold_cases(cases_of({"benign": [0, 1, 2]}), folds, seed=0)
+
+
+def test_more_folds_than_any_class_has_cases_are_refused_in_words():
+    cases = cases_of({"benign": [0, 1, 2], "normal": [3, 4, 5]})
+    with pytest.raises(DatasetError, match="6 cases are too few for 4 folds"):
+        fold_cases(cases, 4, seed=0)

@@ -74,14 +74,21 @@ def test_the_numbers_are_written_beside_the_network(tiny_guide, tiny_bundle, pha
 
     bundle = tmp_path / "guided-unet"
     shutil.copytree(tiny_guide, bundle)
-    ids = [case.id for case in _cases(phantoms)]
     info = replace(read_info(bundle), training=read_info(tiny_bundle).training)
-    info.split["validation"] = ids[:6]
+    info.split["validation"] = read_info(tiny_bundle).split["validation"]
     write_info(bundle, info)
     with pytest.raises(UserError, match="takes no hints"):
         measure_clicks(tiny_bundle, tiny_bundle, [str(phantoms)], "validation", 2, 1)
     with pytest.raises(UserError, match="holds none of the test cases"):
         measure_clicks(bundle, tiny_bundle, [str(phantoms)], "test", 2, 1)
+    with pytest.raises(UserError, match="has no left_out split, only"):
+        measure_clicks(bundle, tiny_bundle, [str(phantoms)], "left_out", 2, 1)
+    info.split["validation"] = read_info(tiny_bundle).split["train"][:2]
+    write_info(tmp_path / "guided-unet", info)
+    with pytest.raises(UserError, match="has seen 2 of the validation cases"):
+        measure_clicks(bundle, tiny_bundle, [str(phantoms)], "validation", 2, 1)
+    info.split["validation"] = read_info(tiny_bundle).split["validation"]
+    write_info(bundle, info)
     metrics = json.loads((tiny_bundle / "metrics.json").read_text())
     (bundle / "metrics.json").write_text(json.dumps(metrics))
     measure_clicks(bundle, tiny_bundle, [str(phantoms)], "validation", 2, 1)
@@ -111,9 +118,13 @@ def test_what_neither_network_has_seen_is_told_apart_in_another_bundle(
     out.mkdir()
     info = read_info(bundle)
     info = replace(info, training=info.training | {"left_out": "BUS-BRA 2"})
-    info.split["left_out"] = [case.id for case in _cases(phantoms)[:4]]
+    info.split["left_out"] = read_info(tiny_bundle).split["test"]
     write_info(bundle, info)
     (out / "clicks.json").write_text(json.dumps({"validation": {"people": 7}}))
+    with pytest.raises(UserError, match=r"is not the network that .* started from"):
+        measure_clicks(bundle, tiny_bundle, [str(phantoms)], "left_out", 1, 1, out)
+    info.training["start"] = {"sha256": read_info(tiny_bundle).sha256["model.weights.h5"]}
+    write_info(bundle, info)
     measure_clicks(bundle, tiny_bundle, [str(phantoms)], "left_out", 1, 1, out)
     written = json.loads((out / "clicks.json").read_text())
     assert written["validation"] == {"people": 7}

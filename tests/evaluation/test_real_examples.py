@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from unet.data.cases import DatasetError
+from unet.errors import UserError
 from unet.evaluation import real_examples as examples
 from unet.images.examples import read_examples
 from unet.inference.bundle import read_info
@@ -55,3 +56,24 @@ def test_where_nothing_can_be_taken_it_is_said(tiny_bundle, phantoms, tmp_path):
         space.shared_examples(tmp_path / "out", tmp_path)
     with pytest.raises(DatasetError, match="expected a folder"):
         examples.fill_examples([tmp_path / "gone"], tiny_bundle, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"file;caption\na.png;x\n", "expected a column 'file', got file;caption"),
+        ("file,caption\na.png,Läsion\n".encode("latin-1"), "expected UTF-8 text with commas"),
+        (b"", "expected a column 'file', got none"),
+    ],
+)
+def test_a_list_that_is_none_is_told_in_words(tmp_path, content, told):
+    (tmp_path / "examples.csv").write_bytes(content)
+    with pytest.raises(UserError, match=told):
+        read_examples(tmp_path)
+
+
+def test_a_list_may_be_as_excel_writes_it(tmp_path):
+    Image.new("L", (40, 30), 90).save(tmp_path / "a.png")
+    (tmp_path / "examples.csv").write_text("file,caption\na.png,mine\n", encoding="utf-8-sig")
+    (example,) = read_examples(tmp_path)
+    assert example.caption == "mine"

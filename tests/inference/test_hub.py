@@ -73,6 +73,9 @@ def test_what_is_pushed_is_fetched_bit_for_bit(
     # Two processes may add in another order: the files are the same bit for bit, sums nearly so.
     found = np.load(tmp_path / "out.npy")
     np.testing.assert_allclose(found, tiny_segmenter.predict(image), rtol=0, atol=1e-6)
+    asked = {request.rsplit("/", 1)[-1] for request in hub[1].requests if "/resolve/" in request}
+    assert {"metrics.json", "cases.csv", "history.csv", "leave_out.json"} <= asked  # which is shown
+    assert "README.md" not in asked
 
 
 def test_keras_alone_loads_it_from_the_hub(environment, tiny_bundle, tiny_segmenter, tmp_path):

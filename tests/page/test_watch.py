@@ -70,6 +70,7 @@ def test_the_metrics_say_how_much_is_done_and_name_nothing(
         client.predict(handle_file(tmp_path / "Jane 2.png"), None, api_name="/segment")
     httpx2.get(f"{address}gradio_api/file=/Jane.png")
     httpx2.get(f"{address}Jane.png")
+    httpx2.post(f"{address}gradio_api/deep_link")
     answer = httpx2.get(f"{address}metrics")
     assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
     text = answer.text
@@ -83,6 +84,7 @@ def test_the_metrics_say_how_much_is_done_and_name_nothing(
     assert post in text
     assert 'route="/gradio_api/file={path_or_url:path}",status="403"} 1' in text
     assert 'unet_requests_total{method="GET",route="none",status="404"} 1' in text
+    assert 'unet_requests_total{method="POST",route="none",status="404"} 1' in text
     sample = re.compile(r'[a-z_]+(\{[a-z]+="[^"]*"(,[a-z]+="[^"]*")*\})? [0-9.e+-]+')
     for line in text.splitlines():
         assert line.startswith(("# HELP unet_", "# TYPE unet_")) or sample.fullmatch(line), line

@@ -55,6 +55,18 @@ def test_on_zerogpu_the_page_brings_what_that_wants(hub, environment):
     assert "spaces.GPU" in files["app.py"].content.decode()
 
 
+def test_a_space_that_is_there_gets_its_hardware_and_loses_what_an_earlier_page_ran_on(
+    hub, environment
+):
+    done = deploy(environment, "--preload", "user/unet")
+    assert done.returncode == 0, done.stderr
+    space = hub[1].repositories["spaces/user/page"]
+    assert (space.variables, space.hardware) == ({"UNET_REPO": "user/unet"}, None)
+    done = deploy(environment, "--kind", "zerogpu")
+    assert done.returncode == 0, done.stderr
+    assert (space.variables, space.hardware) == ({}, "zero-a10g")
+
+
 def test_one_commit_holds_what_the_page_needs_and_no_more(hub, environment):
     done = deploy(environment)
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,5 @@
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -8,9 +9,11 @@ from tests.conftest import QUICK, TINY
 from unet.data.sets import load_datasets
 from unet.errors import UserError
 from unet.inference.bundle import read_info
+from unet.inference.hub import HubError, push
 from unet.publishing.tables import interval, leave_out_table
 from unet.training import leave_out as module
-from unet.training.leave_out import leave_out
+from unet.training.leave_out import leave_out, split_without
+from unet.training.workflow import evaluate
 
 LAST = replace(QUICK, keep="last", epochs=1)
 
@@ -55,8 +58,23 @@ def test_the_left_out_set_is_scored_and_never_learnt_from(other, phantoms, tmp_p
     dice = interval(found["final"]["lesion_images"]["dice"])
     assert f"| elsewhere | {found['cases']} | {dice} |" in table
 
+    # Such a bundle has no test split, and is evaluated on those that it has.
+    with pytest.raises(UserError, match="has no test split, only train, validation, left_out"):
+        evaluate(bundle, data, "test", None, tmp_path / "figures")
+    evaluate(bundle, data, "all", None, tmp_path / "figures")
+    with pytest.raises(HubError, match="was trained without elsewhere to be scored on it"):
+        push(bundle, "user/name")
+    splits = json.loads((bundle / "metrics.json").read_text())["splits"]
+    assert splits["left_out"]["cases"] == len(scored)
+
+    # Hours of results are not thrown away for others.
+    before = (tmp_path / "out" / "leave_out.json").read_text()
+    with pytest.raises(UserError, match="holds results of other settings"):
+        leave_out(data, "unet", TINY, replace(config, epochs=2), left_out="Elsewhere", **places)
+    assert (tmp_path / "out" / "leave_out.json").read_text() == before
+
     # Where one goes on from a network, it must not have seen what is left out.
-    places["run_dir"] = tmp_path / "run again"
+    places = {"out": tmp_path / "out again", "run_dir": tmp_path / "run again"}
     leave_out(data, "unet", TINY, config, left_out="Elsewhere", start=bundle, **places)
     assert read_info(tmp_path / "run again" / "bundle").training["start"]["name"] == "tiny"
     places["run_dir"] = tmp_path / "not run"
@@ -69,3 +87,17 @@ def test_what_would_choose_an_epoch_on_what_is_left_is_refused(other, phantoms, 
     with pytest.raises(UserError, match="add --keep last"):
         leave_out(data, "unet", TINY, QUICK, left_out="elsewhere",
                   out=tmp_path / "out", run_dir=tmp_path / "run")  # fmt: skip
+
+
+def test_copies_of_what_is_left_out_are_not_learnt_either(other, phantoms, tmp_path):
+    """One image of the set that stays is a copy of one that is left out."""
+    shutil.copytree(phantoms, tmp_path / "data")
+    copied = tmp_path / "data" / "benign" / "benign (1)"
+    for name, ending in (("images", ""), ("masks", "_mask")):
+        shutil.copy(other / name / "0.png", f"{copied}{ending}.png")
+    dataset = load_datasets([tmp_path / "data", other], 32)
+    split = {"train": list(range(len(dataset.cases))), "validation": [], "test": []}
+    left = split_without(dataset, split, "elsewhere")
+    ids = {dataset.cases[i].id for i in left["train"]}
+    assert len(ids) == 17
+    assert "benign/benign (1)" not in ids

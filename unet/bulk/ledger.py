@@ -40,23 +40,32 @@ class Ledger:
         """
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
-        self._database = sqlite3.connect(folder / LEDGER, timeout=1, isolation_level=None)
+        try:
+            self._database = sqlite3.connect(folder / LEDGER, timeout=1, isolation_level=None)
+        except sqlite3.Error as error:
+            raise self._told(error) from error
         try:
             self._database.execute("PRAGMA locking_mode = EXCLUSIVE")
             self._database.execute("BEGIN IMMEDIATE")
             self._create()
             self._check(settings)
             self._database.execute("COMMIT")
-        except sqlite3.OperationalError as error:
+        except sqlite3.Error as error:
             self.close()
             if "locked" in str(error):
                 raise UserError(
                     f"{folder}: another run is writing there. Wait for it, or choose another --out."
                 ) from None
-            raise UserError(f"{folder / LEDGER} cannot be used: {error}") from error
+            raise self._told(error) from error
         except Exception:
             self.close()
             raise
+
+    def _told(self, error: sqlite3.Error) -> UserError:
+        return UserError(
+            f"{self._folder / LEDGER} cannot be used: {error}. What it holds is kept: give the "
+            "same command when the disk is mended, or choose another --out."
+        )
 
     def _create(self) -> None:
         columns = ", ".join(f'"{name}"' for name in COLUMNS)
@@ -94,8 +103,10 @@ class Ledger:
     def __enter__(self) -> Ledger:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, _: object) -> None:
         self.close()
+        if isinstance(error, sqlite3.Error):
+            raise self._told(error) from error
 
     def has(self, item: Item) -> bool:
         """Whether a file is finished and has not changed since."""
@@ -118,7 +129,8 @@ class Ledger:
             self._database.executemany(f"INSERT OR REPLACE INTO rows VALUES ({marks})", values)
             execute("COMMIT")
         except BaseException:
-            execute("ROLLBACK")
+            if self._database.in_transaction:  # which a full disk has ended already
+                execute("ROLLBACK")
             raise
 
     def rows(self) -> Iterator[tuple]:

@@ -99,7 +99,10 @@ def fold_cases(cases: list[Case], folds: int, seed: int) -> list[list[int]]:
     strata = [f"{case.dataset} {case.label}" for case in cases]
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The least populated class", UserWarning)
-        dealt = [held_out.tolist() for _, held_out in dealer.split(cases, strata, groups)]
+        try:
+            dealt = [held_out.tolist() for _, held_out in dealer.split(cases, strata, groups)]
+        except ValueError:  # more folds than any class has cases
+            dealt = [[]]
     if not all(dealt):
         raise DatasetError(f"{len(cases)} cases are too few for {folds} folds")
     return dealt

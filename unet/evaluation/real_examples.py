@@ -13,7 +13,7 @@ from PIL import Image
 from unet.data.cases import Case, DatasetError, read_grey, read_mask
 from unet.data.sets import find_cases, sources_of
 from unet.errors import UserError
-from unet.images.examples import COLUMNS, LIST, MASK
+from unet.images.examples import COLUMNS, LIST, MASK, listed_examples
 from unet.inference.bundle import read_info
 
 SHOWN = {"good": 0.85, "typical": 0.5, "poor": 0.05}
@@ -44,7 +44,7 @@ def fill_examples(data: Sequence[Path], bundle: Path, out: Path) -> list[str]:
         if problems:
             raise DatasetError("\n  ".join(problems))
         cases += found
-    test = set(read_info(bundle).split["test"])
+    test = set(read_info(bundle).split.get("test", ()))
     dice = _dice_of(bundle)
     known = [case for case in cases if case.id in test and case.id in dice]
     if not known:
@@ -99,10 +99,7 @@ def _chosen(cases: list[Case], dice: dict[str, float]) -> list[tuple[Case, str]]
 
 def _without_earlier(out: Path) -> list[dict[str, str]]:
     """The list's rows that a person wrote; what an earlier call wrote is removed."""
-    if not (out / LIST).exists():
-        return []
-    with (out / LIST).open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+    rows = listed_examples(out)
     for row in rows:
         if row.get("case"):
             path = out / Path(row["file"]).name

@@ -46,9 +46,9 @@ class Score:
 class CaseResult:
     """One case: who it is, its peak probability, its scores under each reading.
 
-    `seconds` is the time from the image to its probability map; `agreement`
-    and `presence` as in `Map`; `confidence` is the answer's word; `diagnosis` says what is wrong
-    with the final mask.
+    `seconds` is the time from the image to its probability map; `agreement` and `presence` as in
+    `Prediction`; `confidence` is the answer's word; `diagnosis` says what is wrong with the final
+    mask.
     """
 
     id: str

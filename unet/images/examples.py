@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from unet.errors import UserError
 from unet.images.reading import ImageError, Picture, read_image, read_mask_file
 
 MASK = "_mask"
@@ -42,11 +43,11 @@ def read_examples(folder: Path) -> list[Example]:
     `NAME_mask.png` is the truth of `NAME.png`. `examples.csv`, where there is one, gives the order
     and more of each, in columns: file, caption, spacing_mm (height and width of a pixel), source,
     shared ("yes" where others may have it) and case (of a data set).
+
+    Raises:
+        UserError: `examples.csv` is no such list.
     """
-    rows = {}
-    if (folder / LIST).exists():
-        with (folder / LIST).open(newline="", encoding="utf-8") as file:
-            rows = {row["file"]: row for row in csv.DictReader(file)}
+    rows = {row["file"]: row for row in listed_examples(folder)}
     paths = [path for path in sorted(folder.glob("*")) if not path.stem.endswith(MASK)]
     listed = [folder / Path(name).name for name in rows]
     examples = []
@@ -66,6 +67,27 @@ def read_examples(folder: Path) -> list[Example]:
         shared = row.get("shared") == "yes"
         examples.append(Example(picture, caption, truth, row.get("source") or "", shared))
     return examples
+
+
+def listed_examples(folder: Path) -> list[dict[str, str]]:
+    """The rows of a folder's `examples.csv`; none where there is no such file.
+
+    Raises:
+        UserError: It is no text of that kind, or names no files.
+    """
+    path = folder / LIST
+    if not path.exists():
+        return []
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            table = csv.DictReader(file)
+            columns = table.fieldnames or ()
+            rows = [row for row in table if row.get("file")]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{path}: expected UTF-8 text with commas ({error})") from None
+    if "file" not in columns:
+        raise UserError(f"{path}: expected a column 'file', got {', '.join(columns) or 'none'}")
+    return rows
 
 
 def read_truth(path: str | Path, shape: tuple[int, int]) -> np.ndarray:

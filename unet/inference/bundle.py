@@ -51,7 +51,8 @@ class BundleInfo:
         model: The network.
         postprocessing: Threshold and rules, chosen on validation.
         training: Recipe and facts of the run, as JSON values.
-        split: Case ids of "train", "validation" and "test".
+        split: Case ids of "train", "validation" and "test"; where a data set was left out, of
+            "left_out" in place of the last.
         familiarity: What the training images look like to the network; None if unknown.
         presence: Tells whether there is a lesion at all; None if the network does not.
         confidence: Which agreement between views counts as high or low; None if there is one view.

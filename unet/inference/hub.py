@@ -45,7 +45,10 @@ ANSWER_TIMEOUT_S = 10.0
 MAX_BYTES = {WEIGHTS: 500_000_000, GRAPH: 500_000_000}
 """Largest size of each file that is read; others may have `MAX_OTHER_BYTES`."""
 MAX_OTHER_BYTES = 20_000_000
-OPTIONAL_FILES = ("metrics.json", "cases.csv", "README.md")
+OPTIONAL_FILES = (
+    "metrics.json", "cases.csv", "history.csv", "cross_validation.json", "leave_out.json",
+    "ablation.json", "clicks.json",
+)  # fmt: skip
 """Files the page shows where they are there."""
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -74,7 +77,11 @@ def push(bundle: Path, repo: str, *, private: bool = False, tag: str | None = No
         BundleError: The folder is not a whole bundle.
         HubError: The Hub refused or could not be reached.
     """
-    verify(bundle)
+    if without := verify(bundle).training.get("left_out"):
+        raise HubError(
+            f"{bundle} was trained without {without} to be scored on it. Push what fit makes "
+            "without --leave-out."
+        )
     missing = [name for name in ("README.md", "metrics.json") if not (bundle / name).is_file()]
     if missing:
         raise HubError(f"{bundle} lacks {', '.join(missing)}. Run train.py evaluate --split all.")

@@ -74,8 +74,8 @@ def launch(
     _, address, _ = page.launch(
         app_kwargs={
             "middleware": [
-                Middleware(Guard),
                 Middleware(watch.CountRequests),
+                Middleware(Guard),
                 Middleware(limits.BoundBodies),
             ],
             "routes": watch.routes(page, networks),

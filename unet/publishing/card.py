@@ -8,6 +8,7 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
 
+from unet.data import busbra
 from unet.files import write_whole
 from unet.inference.bundle import BundleInfo, read_info
 from unet.inference.postprocessing import PostProcessing
@@ -18,6 +19,7 @@ from unet.publishing.tables import (
     by_dataset,
     confidence_table,
     cross_validation_table,
+    data_options,
     held_out,
     leave_out_table,
     paper_table,
@@ -227,10 +229,11 @@ def _results(info: BundleInfo, metrics: dict[str, Any], *, pictures: bool) -> st
         parts.append("![Threshold sweep](plots/threshold_sweep_validation.png)")
         parts.append("![Missed lesions and masked normals](plots/operating_curve_validation.png)")
         parts.append("![Calibration](plots/calibration_validation.png)")
+    data = dict.fromkeys(d for split in metrics["splits"].values() for d in by_dataset(split))
     parts.append(
         "These numbers come from `metrics.json`, made by "
-        f"`python train.py evaluate --weights weights/{info.model.name} --data DIR --split all` "
-        f"at commit {_commits(metrics)}."
+        f"`python train.py evaluate --weights weights/{info.model.name} {data_options(data)} "
+        f"--split all` at commit {_commits(metrics)}."
     )
     return "\n\n".join(parts)
 
@@ -267,7 +270,8 @@ def _validation_of_the_recipe(
         left_out = ablation.get("left_out")
         parts.append(
             f"## What each part gives\n\n{ablation_tables(ablation)}\n\n"
-            f"`python train.py ablate --data DIR --weights weights/{info.model.name}"
+            f"`python train.py ablate {data_options(info.training['data'].split(' + '))} "
+            f"--weights weights/{info.model.name}"
             f"{f' --leave-out {left_out}' if left_out else ''}` made "
             "`ablation.json`, from which this comes."
         )
@@ -281,7 +285,8 @@ def never_seen(leave_out: dict[str, Any], info: BundleInfo) -> str:
         f"{trained_alike(leave_out, info)} on the others' training cases, its rules chosen on "
         "their validation cases, and what was left out (but for its test cases) is scored.\n\n"
         f"{leave_out_table(leave_out)}\n\n"
-        f"`{leave_out['command']}` made `leave_out.json`, from which this comes."
+        f"`{leave_out['command']} --run-dir runs/left-out-NAME` made `leave_out.json`, from which "
+        "this comes."
     )
 
 
@@ -313,7 +318,11 @@ def _data(info: BundleInfo) -> str:
             f"It knows no real ultrasound. Images: {sizes}."
         )
     sources = info.training.get("sources") or [BUSI]
-    listed = "\n".join(f"* {s['name']}: {s['citation']} Licence: {s['licence']}." for s in sources)
+    listed = "\n".join(
+        f"* {s['name']}: {s['citation']} Licence: {s['licence']}."
+        + (f" Here: {part}." if (part := part_of_published(s["name"], info)) else "")
+        for s in sources
+    )
     parts = ["## Data and limits", f"{listed}\n\nImages: {sizes}."]
     if any(source["name"] == BUSI["name"] for source in sources):
         parts.append(
@@ -327,6 +336,14 @@ def _data(info: BundleInfo) -> str:
         f"stay on one side of the split. {_hospitals(len(sources))}: expect worse elsewhere."
     )
     return "\n\n".join(parts)
+
+
+def part_of_published(dataset: str, info: BundleInfo) -> str:
+    """How many images of a published data set a bundle knows, where that is not all of them."""
+    known = sum(name.startswith(f"{dataset}/") for ids in info.split.values() for name in ids)
+    if dataset != busbra.NAME or known == busbra.PUBLISHED:
+        return ""
+    return f"{known:,} of its {busbra.PUBLISHED:,} images"
 
 
 def _hospitals(count: int) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from unet.publishing.tables import interval
+from unet.publishing.tables import data_options, interval
 
 WITHOUT = "without "
 """How the name of what was measured begins where networks had not seen a data set at all."""
@@ -20,7 +20,8 @@ def pointing_section(name: str, clicks: dict[str, Any], *, pictures: bool) -> st
     """
     parts = ["## What pointing gives"]
     for of, measured in clicks.items():
-        command = f"python train.py clicks --data DIR --people {measured['people']}"
+        command = f"python train.py clicks {data_options(measured['datasets'])} "
+        command += f"--people {measured['people']}"
         if of.startswith(WITHOUT):
             cases, alone = f"of {of.removeprefix(WITHOUT)}", "the network without hints"
             how = f"Both networks were trained {of}, the second starting from the first: "

@@ -9,7 +9,13 @@ from typing import Any
 from unet.errors import UserError
 from unet.files import write_whole
 from unet.inference.bundle import BundleInfo, bundles_in, guide_in, read_info
-from unet.publishing.card import never_seen, pointing_of, trained_alike, write_card
+from unet.publishing.card import (
+    never_seen,
+    part_of_published,
+    pointing_of,
+    trained_alike,
+    write_card,
+)
 from unet.publishing.comparison import FILE, HEADING, comparison_section
 from unet.publishing.tables import by_dataset, held_out, interval, paper_table, split_table
 
@@ -36,7 +42,7 @@ def readme_results(
         )
         for dataset in sorted(datasets, key=lambda name: (name != "BUSI", name))
     ]
-    trained_on = [f"{b.name} on {read_info(b).training['data']}" for b in bundles]
+    trained_on = [f"{b.name} on {_data_of(read_info(b))}" for b in bundles]
     tables.insert(0, f"Trained: {'; '.join(trained_on)}. No test image was trained or chosen on.")
     left_out = [b for b in bundles if (b / "leave_out.json").exists()]
     beside = [f"### {never_seen(_read(b / 'leave_out.json'), read_info(b))}" for b in left_out]
@@ -52,6 +58,12 @@ def comparison_in(weights: Path) -> dict[str, Any] | None:
     """The comparison of networks kept beside the bundles; None where there is none."""
     path = weights / FILE
     return _read(path) if path.exists() else None
+
+
+def _data_of(info: BundleInfo) -> str:
+    names = info.training["data"].split(" + ")
+    parts = [part_of_published(name, info) for name in names]
+    return " + ".join(f"{name} ({part})" if part else name for name, part in zip(names, parts))
 
 
 def _sentence(info: BundleInfo, validated: dict[str, Any]) -> str:

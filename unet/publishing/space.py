@@ -13,7 +13,7 @@ from pathlib import Path
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 from huggingface_hub.errors import HfHubHTTPError
 
-from unet.images.examples import COLUMNS, LIST, MASK
+from unet.images.examples import COLUMNS, LIST, MASK, listed_examples
 from unet.inference.bundle import KERAS_FILES, bundles_in, verify
 from unet.inference.graph import GRAPH
 from unet.inference.hub import HubError, check_name, check_ours, explained
@@ -24,6 +24,7 @@ KINDS = ("static", "gradio", "zerogpu")
 """A page without a server, free for everyone; one with, on CPUs; one with, on ZeroGPU."""
 SPACES = "0.51.3"
 """Version of the package that ZeroGPU wants beside Gradio."""
+ZERO_GPU = "zero-a10g"
 EDITED = ("README.md", "requirements.txt")
 STATIC_README = """---
 title: Breast ultrasound segmentation
@@ -82,8 +83,7 @@ def shared_examples(folder: Path, temporary: Path) -> dict[str, Path]:
     path = folder / LIST
     if not path.exists():
         raise HubError(f"{path}: expected a list of examples. Make one: python train.py examples")
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = [row for row in csv.DictReader(file) if row.get("shared") == "yes"]
+    rows = [row for row in listed_examples(folder) if row.get("shared") == "yes"]
     if not rows:
         raise HubError(f"{path}: no example in it may be shared. Leave out --examples.")
     with (temporary / LIST).open("w", newline="", encoding="utf-8") as file:
@@ -96,6 +96,14 @@ def shared_examples(folder: Path, temporary: Path) -> dict[str, Path]:
         mask = image.with_name(f"{image.stem}{MASK}.png")
         files |= {f"examples/{file.name}": file for file in (image, mask) if file.exists()}
     return files
+
+
+def check_preload(kind: str, preload: str | None) -> None:
+    """Raise HubError where a page without a server is to fetch a network."""
+    if kind == "static" and preload is not None:
+        raise HubError(
+            "a static page carries its networks: leave out --preload, or add --kind gradio"
+        )
 
 
 def deploy(
@@ -121,10 +129,7 @@ def deploy(
         BundleError: A bundle in `weights/` is not whole.
     """
     check_name(repo)
-    if kind == "static" and preload is not None:
-        raise HubError(
-            "a static page carries its networks: leave out --preload, or add --kind gradio"
-        )
+    check_preload(kind, preload)
     content = {
         name: path.read_bytes() if name in EDITED else path
         for name, path in (page_files() if files is None else files).items()
@@ -156,6 +161,8 @@ def deploy(
         )
         if preload is not None:
             api.add_space_variable(repo, "UNET_REPO", preload)
+        elif kind != "static" and "UNET_REPO" in api.get_space_variables(repo):
+            api.delete_space_variable(repo, "UNET_REPO")  # of an earlier deploy with --preload
         return f"{api.endpoint}/spaces/{repo}"
 
     return explained(repo, upload)
@@ -179,11 +186,14 @@ def with_preload(readme: str, model: str) -> str:
 
 def _create(api: HfApi, repo: str, kind: str, private: bool) -> None:
     sdk = "static" if kind == "static" else "gradio"
-    hardware = {"space_hardware": "zero-a10g"} if kind == "zerogpu" else {}
+    hardware = {"space_hardware": ZERO_GPU} if kind == "zerogpu" else {}
     try:
+        there = hardware and api.repo_exists(repo, repo_type="space")
         api.create_repo(
             repo, repo_type="space", space_sdk=sdk, private=private, exist_ok=True, **hardware
         )
+        if there:  # a Space that is there keeps its hardware
+            api.request_space_hardware(repo, ZERO_GPU)
     except HfHubHTTPError as error:
         if error.response.status_code != 402:
             raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 
@@ -170,6 +171,11 @@ def cross_validation_table(summary: dict[str, Any]) -> str:
     return "\n\n".join(tables)
 
 
+def data_options(names: Iterable[str]) -> str:
+    """`--data` for each data set, as a command is written for people."""
+    return " ".join(f"--data {name}" for name in names)
+
+
 def leave_out_table(summary: dict[str, Any]) -> str:
     """What networks give on data sets and scanners that they never saw, a row each."""
     lines = [
@@ -184,11 +190,12 @@ def leave_out_table(summary: dict[str, Any]) -> str:
             f"{share['count']} of {share['of']}" if (share := final.get(key)) else "–"
             for key in ("lesion_images_without_mask", "normal_images_with_mask")
         )
-        cells = [
-            name, str(found["cases"]), interval(final["lesion_images"]["dice"]),
-            interval(plain["lesion_images"]["dice"]), missed, masked,
-            *_presence(found["auc"]["presence"], found["gates"]),
-        ]  # fmt: skip
+        dice = [
+            interval(part["lesion_images"]["dice"]) if "lesion_images" in part else "–"
+            for part in (final, plain)
+        ]
+        cells = [name, str(found["cases"]), *dice, missed, masked]
+        cells += _presence(found["auc"]["presence"], found["gates"])
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 

@@ -127,7 +127,7 @@ def ablate_training(
         rows.append(
             {"what": name, "changes": TRAININGS[name], "normal_with_mask": given}
             | {"normal": int((~lesion).sum()), "auc": presence_auc(maps)}
-            | {"gates": gates_for(maps, rules.threshold)}
+            | {"gates": gates_for(maps, rules.threshold) if left_out else None}
             | summary(cases, lesion, dice, base)
         )
         base = dice if base is None else base
@@ -225,6 +225,11 @@ def ablate(
     info = verify(weights)
     if not (weights / "metrics.json").exists():  # said before the trainings, not after
         raise UserError(f"{weights} has no metrics.json. Run train.py evaluate --split all first.")
+    if info.model.guided or "start" in info.training:
+        raise UserError(
+            f"{weights} was trained from another network of this project, and ablate trains from "
+            "the beginning: ablate that one"
+        )
     if left_out:
         left_out = spelt(load_datasets(data, info.model.input_size).cases, left_out)
     found = {

@@ -16,7 +16,7 @@ from unet.provenance import git_commit
 from unet.publishing.card import write_card
 from unet.publishing.pointing import WITHOUT, picture_of
 from unet.training.leave_out import LEFT_OUT
-from unet.training.workflow import data_folders
+from unet.training.workflow import data_folders, seen_by
 
 CLICKS = "clicks.json"
 
@@ -41,11 +41,23 @@ def measure_clicks(
         out: Bundle that the results are written to; `weights` if None.
 
     Raises:
-        UserError: The network takes no hints, or none of its cases are there.
+        UserError: The network takes no hints or has no such split, `beside` has seen it, is another
+            one than where what is left out was left out for both, or none of the cases are there.
     """
     info = read_info(weights)
     if not info.model.guided:
         raise UserError(f"{weights} holds a network that takes no hints")
+    if split not in info.split:
+        raise UserError(f"{weights} has no {split} split, only {', '.join(info.split)}")
+    # What the rules were chosen on may be validation for both.
+    seen = set(read_info(beside).split["train"]) if split == "validation" else seen_by(beside)
+    if leaked := seen & set(info.split[split]):
+        raise UserError(
+            f"--beside {beside} has seen {len(leaked)} of the {split} cases of {weights}"
+        )
+    begun = info.training.get("start", {}).get("sha256")
+    if split == LEFT_OUT and begun != read_info(beside).sha256[WEIGHTS]:
+        raise UserError(f"--beside {beside} is not the network that {weights} started from")
     with data_folders(data) as folders:
         dataset = load_datasets(folders, info.model.input_size)
         wanted = set(info.split[split])

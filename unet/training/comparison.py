@@ -30,9 +30,9 @@ from unet.evaluation import plots
 from unet.evaluation.side_by_side import count_map, count_mask, summarise_counts
 from unet.files import write_whole
 from unet.images.watershed import watershed_mask
-from unet.inference.graph import PROBABILITY, Graph
+from unet.inference.graph import PROBABILITY, Graph, usable_cores
 from unet.inference.keras_network import onnx_of
-from unet.networks import build_network
+from unet.networks import architecture, build_network
 from unet.networks.cost import multiply_adds
 from unet.provenance import library_versions
 from unet.publishing.comparison import FIRST
@@ -172,7 +172,8 @@ def compare(
 
     Raises:
         UserError: `run_dir` holds a comparison and `resume` is not set, a name is not known, a
-            network that is fine-tuned is asked for with one data set, or the cluster fails.
+            network cannot be built at this size, one that is fine-tuned is asked for with one data
+            set, or the cluster fails.
     """
     if unknown := sorted(set(names) - set(NAMES)):
         raise UserError(f"--names {' '.join(unknown)}: known are {', '.join(NAMES)}")
@@ -180,6 +181,11 @@ def compare(
         raise UserError(f"{run_dir} holds a comparison. Add --resume, or choose another --run-dir.")
     all_of_them = contenders(size, epochs, precision)
     chosen = {n: c for n, c in all_of_them.items() if n in {FIRST, *names}}
+    for name, contender in chosen.items():  # said before hours of the others' training
+        try:
+            architecture(contender.model).check(contender.model)
+        except ValueError as error:
+            raise UserError(f"--size {size}, {name}: {error}") from None
     with data_folders(data) as folders:
         field = Field(load_datasets(folders, size))
         tuned = [name for name, contender in chosen.items() if contender.tuned]
@@ -214,7 +220,7 @@ def compare(
             "fingerprint": field.fingerprint,
             "commits": runs.commits(),
             "versions": library_versions(),
-            "cores": os.cpu_count(),
+            "cores": usable_cores(),
             "networks": _summaries(field, chosen, results, milliseconds),
         }
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -18,7 +18,7 @@ from unet.evaluation.rules import MAX_MISSED, operating_curve
 from unet.evaluation.scores import Map, probability_maps, score_map
 from unet.evaluation.summary import summarise
 from unet.files import write_whole
-from unet.inference.bundle import WEIGHTS, read_info, replacing
+from unet.inference.bundle import WEIGHTS, replacing
 from unet.inference.keras_network import write_bundle
 from unet.inference.segmenter import Segmenter
 from unet.publishing.card import write_card
@@ -31,6 +31,7 @@ from unet.training.workflow import (
     data_folders,
     fingerprint,
     learnt_and_chosen,
+    seen_by,
     split_of,
     start_of,
 )
@@ -64,7 +65,7 @@ def leave_out(
 
     Raises:
         DatasetError: `config.keep` is "best", there is no such data set or scanner, nothing would
-            be left to train on, or `out` holds a network of another recipe.
+            be left to train on, or `out` holds a network, or results, of another recipe.
         UserError: `start` holds another kind of network, or one that has seen what is left out.
     """
     if config.keep != "last":
@@ -82,11 +83,15 @@ def leave_out(
             "command": f"{command}{' --start DIR' if start else ''} --leave-out NAME",
         }
         check_results_fit(out, about)
+        _kept(out, about)
         whole = split_of(dataset, config)
         split = split_without(dataset, whole, left_out)
         ids = {name: [dataset.cases[i].id for i in indices] for name, indices in split.items()}
-        if start and set(ids[LEFT_OUT]) & seen_by(start):
-            raise UserError(f"--start {start} has seen images of {left_out}, which is left out")
+        if start:
+            seen = seen_by(start)
+            if set(ids[LEFT_OUT]) & seen:
+                raise UserError(f"--start {start} has seen images of {left_out}, which is left out")
+            started["start"]["seen"] = sorted(seen - {*ids["train"], *ids["validation"]})
         examples = examples_of(dataset, split["train"], config)
         data_fingerprint = f"{fingerprint(dataset, whole)} without {_plain(left_out)}"
         trained = train(
@@ -123,7 +128,8 @@ def split_without(
 ) -> dict[str, list[int]]:
     """The training and validation cases that are left, and under `LEFT_OUT` those left out.
 
-    Test cases are neither trained on nor scored: everything is chosen by these numbers.
+    A case that shows the same patient or picture as one that is left out is not left either. Test
+    cases are neither trained on nor scored: everything is chosen by these numbers.
 
     Args:
         dataset, split: All cases, and their places in the recipe's split.
@@ -136,9 +142,10 @@ def split_without(
     if out.all():
         raise DatasetError(f"--leave-out {left_out}: nothing is left to train on")
     parts = ("train", "validation")
-    return {name: [i for i in split[name] if not out[i]] for name in parts} | {
-        LEFT_OUT: sorted(i for name in parts for i in split[name] if out[i])
-    }
+    groups = {case.group for case, is_out in zip(dataset.cases, out, strict=True) if is_out}
+    return {
+        name: [i for i in split[name] if dataset.cases[i].group not in groups] for name in parts
+    } | {LEFT_OUT: sorted(i for name in parts for i in split[name] if out[i])}
 
 
 def score_left_out(segmenter: Segmenter, cases: list[Case], left_out: str) -> dict[str, Any]:
@@ -185,12 +192,6 @@ def gates_for(maps: list[Map], threshold: float) -> dict[str, float | None] | No
     return [step for step in curve if step["missed"] <= allowed][-1]
 
 
-def seen_by(bundle: Path) -> set[str]:
-    """Ids of the cases that a network was trained on, or its rules were chosen on."""
-    split = read_info(bundle).split
-    return {*split["train"], *split["validation"]}
-
-
 def spelt(cases: list[Case], name: str) -> str:
     """The data sets' own spelling of a data set or scanner; case, spaces, hyphens do not matter.
 
@@ -217,10 +218,20 @@ def _auc(maps: list[Map], value) -> float | None:
 
 
 def write_leave_out(folder: Path, about: dict[str, Any], found: dict[str, Any]) -> None:
-    """Add what was found to leave_out.json; what was found of another recipe goes."""
+    """Add what was found to leave_out.json."""
     folder.mkdir(parents=True, exist_ok=True)
+    parts = _kept(folder, about) | {found["left_out"]: found}
+    content = json.dumps(about | {"left_out": parts}, indent=1) + "\n"
+    write_whole(folder / "leave_out.json", content)
+
+
+def _kept(folder: Path, about: dict[str, Any]) -> dict[str, Any]:
+    """What leave_out.json holds by what was left out; DatasetError if it is of other settings."""
     path = folder / "leave_out.json"
-    content = json.loads(path.read_text()) if path.exists() else {}
-    parts = content.get("left_out", {}) if {k: content.get(k) for k in about} == about else {}
-    parts[found["left_out"]] = found
-    write_whole(path, json.dumps(about | {"left_out": parts}, indent=1) + "\n")
+    content = json.loads(path.read_text()) if path.exists() else about
+    if {name: content.get(name) for name in about} != about:
+        raise DatasetError(
+            f"{path} holds results of other settings ({content.get('command')}), which are not "
+            "mixed. Give --out another folder."
+        )
+    return content.get("left_out", {})

@@ -87,8 +87,8 @@ def train(
     resume: bool = False,
     tensorboard: bool = False,
     among: processes.Processes | None = None,
-) -> Trained:
-    """Train a network, or finish training it.
+) -> Trained | None:
+    """Train a network, or finish training it; None in a process that writes nothing.
 
     Args:
         model_config: The network.
@@ -124,6 +124,8 @@ def train(
             "--backend jax trains networks without hints and writes no TensorBoard logs: leave it "
             f"out for {'--tensorboard' if tensorboard else model_config.name}"
         )
+    if tensorboard and model_config.guided:
+        raise UserError("networks with hints write no TensorBoard logs: leave out --tensorboard")
     if config.tune != "all" and start is None:
         raise UserError(
             f"--tune {config.tune} leaves the other layers as they are, at random: give --start a "
@@ -144,6 +146,8 @@ def train(
             epochs()
         else:
             processes.run(among, epochs, same=json.dumps([settings, history]))
+            if not among.writes:  # its machine need not have the checkpoints
+                return None
             history = checkpoint.load_history(resume=True)
 
     trained = _to_train(model_config, config)
@@ -340,6 +344,11 @@ class EpochEnd(keras.callbacks.Callback):
         row = {"epoch": epoch + 1, **{names[name]: float(value) for name, value in logs.items()}}
         row["learning_rate"] = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
         row["seconds"] = round(time.perf_counter() - self.started, 1)
+        if not math.isfinite(row["loss"]):
+            raise UserError(
+                f"the loss is {row['loss']} in epoch {epoch + 1}, so nothing is learnt any more. "
+                "Try a lower --learning-rate; the epochs before are kept in the run's folder."
+            )
         self.history.append(row)
         if self.writes:
             self.checkpoint.save(self.model, self.history)

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unet.config import ModelConfig, TrainConfig, from_dict, to_dict
+from unet.config import ModelConfig, TrainConfig, to_dict
 from unet.data.busi import curated_ids
 from unet.data.cases import Case, Dataset, DatasetError
 from unet.data.sets import load_datasets, sources_of
@@ -37,7 +37,7 @@ from unet.inference.postprocessing import quantise
 from unet.inference.segmenter import Segmenter
 from unet.publishing.card import write_card
 from unet.training.examples import examples_of
-from unet.training.recipe import command_of, same_recipe
+from unet.training.recipe import command_of, read_train_config, same_recipe
 
 if TYPE_CHECKING:
     from unet.training.loop import Examples, Trained
@@ -110,6 +110,9 @@ def fit(
     with data_folders(data) as folders:
         dataset = load_datasets(folders, model_config.input_size)
         split = split_of(dataset, config)
+        ids = {name: [dataset.cases[i].id for i in split[name]] for name in SPLITS}
+        if start is not None:
+            started["start"]["seen"] = _seen_besides(start, ids)
         print(", ".join(f"{name}: {len(split[name])} cases" for name in SPLITS))
         examples = examples_of(dataset, split["train"], config)
         trained = train(
@@ -124,7 +127,7 @@ def fit(
             tensorboard=tensorboard,
             among=among,
         )
-        if among and not among.writes:
+        if trained is None or (among and not among.writes):
             print("trained; the machine of process 0 writes the bundle")
             return
         sources = sources_of(dataset.cases)
@@ -152,7 +155,7 @@ def fit(
                 trained.network,
                 model=model_config,
                 training=training,
-                split={name: [case.id for case in cases[name]] for name in SPLITS},
+                split=ids,
                 commit=commit,
                 **parts,
             )
@@ -166,9 +169,35 @@ def fit(
     print(f"wrote {out}")
 
 
-def start_of(start: Path, model_config: ModelConfig) -> dict[str, str]:
+def seen_by(bundle: Path) -> set[str]:
+    """Ids of the cases that a network, or one that it started from, was trained or chosen on."""
+    info = read_info(bundle)
+    before = info.training.get("start", {}).get("seen", ())
+    return {*info.split["train"], *info.split["validation"], *before}
+
+
+def _seen_besides(start: Path, split: dict[str, list[str]]) -> list[str]:
+    """Ids of what the bundle to start from has seen and the new split does not train or choose on.
+
+    Raises:
+        UserError: It has seen a test case, or was trained on a validation case.
+    """
+    seen, info = seen_by(start), read_info(start)
+    chosen_on = set(info.split["validation"])
+    for name, known in (("test", seen), ("validation", seen - chosen_on)):
+        if leaked := known & set(split[name]):
+            raise UserError(
+                f"--start {start} has learnt from {len(leaked)} of what would be {name} cases: "
+                "give the data sets and the split that it was trained with"
+            )
+    return sorted(seen - {*split["train"], *split["validation"]})
+
+
+def start_of(start: Path, model_config: ModelConfig) -> dict[str, Any]:
     """Name and weights' hash of the bundle that a network starts from; UserError if of another."""
     info = verify(start)
+    if info.model.guided and not model_config.guided:
+        raise UserError(f"--start {start} takes hints: start --model guided-unet from it")
     # What shapes no weights may differ.
     free = {"name", "input_size", "flip_averaging", "dropout", "bottleneck_dropout", "guided"}
     there, asked = to_dict(info.model), to_dict(model_config)
@@ -230,7 +259,7 @@ def write_bundle_figures(
 
 
 def keep_what_still_holds(old: Path, new: Path, info: BundleInfo) -> None:
-    """Copy what was scored of the same recipe, and the ablation of the same weights."""
+    """Copy what was scored of the same recipe, and what was measured of the same weights."""
     for what in ("cross_validation", "leave_out"):
         path = old / f"{what}.json"
         if not path.exists():
@@ -240,12 +269,17 @@ def keep_what_still_holds(old: Path, new: Path, info: BundleInfo) -> None:
                 shutil.copy(kept, new / kept.name)
         else:
             print(f"{path} is of another recipe and is left out")
-    ablation = old / "ablation.json"
-    if ablation.exists():
-        if (old / "unet.json").exists() and read_info(old).sha256[WEIGHTS] == info.sha256[WEIGHTS]:
-            shutil.copy(ablation, new / ablation.name)
+    before = read_info(old) if (old / "unet.json").exists() else None
+    same_weights = before is not None and before.sha256[WEIGHTS] == info.sha256[WEIGHTS]
+    for what in ("ablation", "clicks"):
+        path = old / f"{what}.json"
+        if not path.exists():
+            continue
+        if same_weights:
+            for kept in (path, *old.glob(f"plots/{what}_*.png")):
+                shutil.copy(kept, new / kept.relative_to(old))
         else:
-            print(f"{ablation} is of other weights and is left out; train.py ablate makes it anew")
+            print(f"{path} is of other weights and is left out; train.py {what} makes it anew")
 
 
 def cross_validate(
@@ -355,16 +389,24 @@ def choose_rules(weights: Path, data: list[str], figures: Path) -> None:
     rules = choose_postprocessing(maps)
     print(f"rules: {to_dict(rules)}, before: {to_dict(info.postprocessing)}")
     chosen_on = " + ".join(dict.fromkeys(m.case.dataset for m in maps))
-    write_info(
-        weights,
-        replace(
-            info,
-            postprocessing=rules,
-            confidence=choose_confidence(maps, rules),
-            training=info.training | {"rules_chosen_on": chosen_on},
-        ),
+    changed = replace(
+        info,
+        postprocessing=rules,
+        confidence=choose_confidence(maps, rules),
+        training=info.training | {"rules_chosen_on": chosen_on},
     )
-    evaluate(weights, data, "all", None, figures)
+    with replacing(weights) as new:
+        # What other rules gave does not stay.
+        made_by_rules = ("metrics.json", "cases.csv", "calibration_*", "operating_*", "threshold_*")
+        shutil.copytree(
+            weights, new, ignore=shutil.ignore_patterns(*made_by_rules), dirs_exist_ok=True
+        )
+        write_info(new, changed)
+        evaluate(new, data, "all", None, figures)
+    if rules != info.postprocessing:
+        for path in (weights / "ablation.json", weights / "clicks.json"):
+            if path.exists():
+                print(f"{path} was measured with the rules before; train.py {path.stem} does again")
 
 
 def export(weights: Path) -> None:
@@ -383,7 +425,7 @@ def export(weights: Path) -> None:
 def _own_and_others(
     dataset: Dataset, info: BundleInfo, data: list[str], weights: Path
 ) -> tuple[dict[str, list[Case]], dict[str, list[Case]]]:
-    """By split, the cases that a bundle was trained from, and those it never saw."""
+    """By split, the cases that a bundle was trained from, and those of other data sets."""
     known = {case_id for ids in info.split.values() for case_id in ids}
     own = bundle_cases([case for case in dataset.cases if case.id in known], info.split)
     if own is None:
@@ -391,11 +433,23 @@ def _own_and_others(
             f"{', '.join(data)} does not hold the cases that {weights} was trained from. To "
             "evaluate on other data, give --split all and --out with a folder for the results."
         )
-    split = split_of(dataset, from_dict(TrainConfig, info.training["config"]))
-    others = {
-        name: [dataset.cases[i] for i in split[name] if dataset.cases[i].id not in known]
+    split = split_of(dataset, read_train_config(info.training["config"]))
+    # More images of a data set that it knows may show its patients, and others may be copies.
+    sets = {case.dataset for cases in own.values() for case in cases}
+    groups = {case.group for cases in own.values() for case in cases}
+    others: dict[str, list[Case]] = {
+        name: [
+            case
+            for case in (dataset.cases[i] for i in split[name])
+            if case.dataset not in sets and case.group not in groups
+        ]
         for name in SPLITS
     }
+    if left := len(dataset.cases) - len(known) - sum(map(len, others.values())):
+        print(
+            f"left out: {left} images that {weights} does not know, of data sets or groups that it "
+            "does"
+        )
     return own, others
 
 
@@ -403,8 +457,8 @@ def evaluate(weights: Path, data: list[str], split: str, out: Path | None, figur
     """Evaluate a bundle and print the summary.
 
     On the data it was trained from, the bundle's own split is used and its files are written
-    anew; the test cases of data sets that are given besides are scored as "elsewhere". On other
-    data alone `split` must be "all", and the results go to `out`.
+    anew; the test cases of data sets that are given besides are scored as "elsewhere", with its
+    own. On other data alone `split` must be "all", and the results go to `out`.
 
     Args:
         weights: The bundle.
@@ -430,7 +484,12 @@ def evaluate(weights: Path, data: list[str], split: str, out: Path | None, figur
             if others["test"]:
                 cases[ELSEWHERE] = others["test"]
             if split != "all":
-                cases = {split: cases[split]}
+                if split not in cases:
+                    raise UserError(
+                        f"{weights} has no {split} split, only {', '.join(cases)}. Give --split all"
+                    )
+                beside = [ELSEWHERE] if split == "test" and ELSEWHERE in cases else []
+                cases = {name: cases[name] for name in (split, *beside)}
         target = out or weights
         curated = set().union(*(curated_ids(folder) for folder in folders))
         place = {case.id: i for i, case in enumerate(dataset.cases)}
@@ -439,11 +498,10 @@ def evaluate(weights: Path, data: list[str], split: str, out: Path | None, figur
             for name, own in cases.items()
         }
         metrics = evaluate_splits(segmenter, cases, target, figures, curated, prints)
-        if target == weights:
+        if target == weights and "left_out" not in info.training:  # which is not to be handed on
             write_card(weights)
     for name in cases:
         print(json.dumps({name: metrics["splits"][name]["final"]}, indent=1))
-    print(f"wrote {target}/metrics.json and cases.csv; figures of cases in {figures}")
 
 
 def fingerprint(dataset: Dataset, split: dict[str, list[int]]) -> str:
@@ -473,4 +531,4 @@ def bundle_cases(cases: list[Case], split: dict[str, list[str]]) -> dict[str, li
     by_id = {case.id: case for case in cases}
     if set(by_id) != {case_id for ids in split.values() for case_id in ids}:
         return None
-    return {name: [by_id[case_id] for case_id in split[name]] for name in SPLITS}
+    return {name: [by_id[case_id] for case_id in ids] for name, ids in split.items()}

@@ -80,10 +80,18 @@ def build_site(
 
     Raises:
         BundleError: A bundle is not whole.
-        UserError: Node is missing or fails, a bundle has no graph, or `out` holds something else.
+        UserError: Node is missing or fails, a bundle has no graph or takes hints, none of
+            `examples` may be shared, or `out` holds something else.
     """
     _check_out(out, single_file)
     infos = {bundle: verify(bundle) for bundle in [*bundles, *([guide] if guide else [])]}
+    for bundle in bundles:
+        if infos[bundle].model.guided:
+            raise UserError(
+                f"{bundle} answers to what a person points at, beside another network: give "
+                "--weights one that takes no hints"
+            )
+    offered = _examples(examples)
     for bundle, info in infos.items():
         if GRAPH not in info.sha256:
             raise UserError(f"{bundle} has no {GRAPH}. Run train.py export --weights {bundle}.")
@@ -93,11 +101,9 @@ def build_site(
     if single_file:
         first = bundles[0]
         out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(
-            _one_file(first, infos[first], scripts, _examples(examples)), encoding="utf-8"
-        )
+        out.write_text(_one_file(first, infos[first], scripts, offered), encoding="utf-8")
         return
-    site = _folder(infos, guide, scripts, _examples(examples))
+    site = _folder(infos, guide, scripts, offered)
     with replacing(out) as new:
         for path, content in site.files.items():
             (new / path).parent.mkdir(parents=True, exist_ok=True)
@@ -306,6 +312,11 @@ def _examples(folder: Path | None) -> list[Example]:
     """What everybody may have: a site is for everybody."""
     local = [] if folder is None else read_examples(folder)
     shared = [example for example in local if example.shared and example.truth is not None]
+    if folder is not None and not shared:
+        raise UserError(
+            f"{folder}: no example in it has a mask and may be shared ('yes' in the column "
+            "'shared' of examples.csv). Leave out --examples."
+        )
     return shared + [replace(example, generated=True) for example in read_examples(PHANTOMS)]
 
 

@@ -1,0 +1,106 @@
+"""What the commands keep, leave out and refuse."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.conftest import QUICK, TINY
+from unet.errors import UserError
+from unet.images.phantom import make_phantom
+from unet.inference.bundle import read_info
+from unet.training import workflow
+from unet.training.workflow import choose_rules, evaluate, fit, keep_what_still_holds
+
+
+@pytest.fixture
+def copy(tiny_bundle, tmp_path) -> Path:
+    return Path(shutil.copytree(tiny_bundle, tmp_path / "tiny"))
+
+
+def metrics_of(bundle: Path) -> dict:
+    return json.loads((bundle / "metrics.json").read_text())
+
+
+def test_new_rules_leave_no_scores_of_others(copy, phantoms, other, tmp_path):
+    evaluate(copy, [str(phantoms), str(other)], "all", None, tmp_path / "figures")
+    assert "elsewhere" in metrics_of(copy)["splits"]
+    before = metrics_of(copy)["splits"]["test"]
+    choose_rules(copy, [str(phantoms)], tmp_path / "figures")
+    assert set(metrics_of(copy)["splits"]) == {"train", "validation", "test"}
+    assert metrics_of(copy)["splits"]["test"]["cases"] == before["cases"]
+    assert not (copy / "plots" / "threshold_sweep_elsewhere.png").exists()
+    assert "| elsewhere, test split" not in (copy / "README.md").read_text()
+
+
+def test_rules_that_fail_leave_the_bundle_as_it_was(copy, phantoms, tmp_path, monkeypatch):
+    before = {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()}
+
+    def fail(*_):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(workflow, "evaluate_splits", fail)
+    with pytest.raises(OSError, match="no space"):
+        choose_rules(copy, [str(phantoms)], tmp_path / "figures")
+    assert {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()} == before
+
+
+def test_more_of_a_data_set_that_was_learnt_is_not_scored_as_never_seen(
+    copy, phantoms, tmp_path, capsys
+):
+    more = shutil.copytree(phantoms, tmp_path / phantoms.name)
+    for number in range(100, 112):
+        phantom = make_phantom(number, "benign", 200, 320)
+        Image.fromarray(phantom.image).save(more / "benign" / f"benign ({number}).png")
+        Image.fromarray(phantom.mask).save(more / "benign" / f"benign ({number})_mask.png")
+    evaluate(copy, [str(more)], "all", tmp_path / "out", tmp_path / "figures")
+    assert "left out: 12 images" in capsys.readouterr().out
+    assert set(metrics_of(tmp_path / "out")["splits"]) == {"train", "validation", "test"}
+
+
+def test_data_sets_given_besides_are_scored_with_the_test_split(copy, phantoms, other, tmp_path):
+    data, out = [str(phantoms), str(other)], tmp_path / "out"
+    evaluate(copy, data, "test", out, tmp_path / "figures")
+    assert set(metrics_of(out)["splits"]) == {"test", "elsewhere"}
+    evaluate(copy, data, "validation", tmp_path / "one", tmp_path / "figures")
+    assert set(metrics_of(tmp_path / "one")["splits"]) == {"validation"}
+
+
+def test_one_does_not_go_on_from_a_network_that_knows_the_test_cases(
+    tiny_bundle, phantoms, other, tmp_path
+):
+    words = {"out": tmp_path / "out", "run_dir": tmp_path / "run", "start": tiny_bundle}
+    config = replace(QUICK, epochs=1)
+    with pytest.raises(UserError, match=r"has learnt from \d+ of what would be test cases"):
+        fit([str(phantoms)], "unet", TINY, replace(config, split_seed=3), **words)
+    fit([str(phantoms)], "unet", TINY, config, **words)
+    assert read_info(tmp_path / "out").training["start"]["seen"] == []
+    # What it has seen is known of what goes on from it, whatever that is trained on.
+    words |= {"out": tmp_path / "abroad", "run_dir": tmp_path / "run abroad"}
+    config = replace(config, test_fraction=0.2, validation_fraction=0.4)  # of eight cases
+    fit([str(other)], "unet", TINY, config, **words)
+    split = read_info(tiny_bundle).split
+    seen = workflow.seen_by(tmp_path / "abroad")
+    assert {*split["train"], *split["validation"]} <= seen
+    assert not seen & set(split["test"])
+
+
+def test_what_was_measured_of_the_same_weights_is_kept(copy, tmp_path, capsys):
+    (copy / "clicks.json").write_text("{}")
+    (copy / "plots" / "clicks_test.png").write_bytes(b"plot")
+    new = tmp_path / "new"
+    (new / "plots").mkdir(parents=True)
+    info = read_info(copy)
+    keep_what_still_holds(copy, new, info)
+    assert (new / "clicks.json").read_text() == "{}"
+    assert (new / "plots" / "clicks_test.png").read_bytes() == b"plot"
+    other = tmp_path / "other"
+    other.mkdir()
+    keep_what_still_holds(copy, other, replace(info, sha256={"model.weights.h5": "another"}))
+    assert not (other / "clicks.json").exists()
+    assert "is of other weights and is left out; train.py clicks" in capsys.readouterr().out
