@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from PIL import Image
 
 from unet.images.examples import LIST
-from unet.images.phantom import SPACING_MM, Phantom, make_phantom
+from unet.images.phantom import Phantom, make_phantom
 from unet.page.analysis import PHANTOMS
 
 FAINT = "faint"
+SPACING_MM = 0.1
+"""Height and width of a phantom's pixel."""
 SHOWN = {  # caption and contrast by kind and seed
     ("benign", 1): ("benign", 1.0),
     ("malignant", 2): ("malignant", 1.0),

@@ -257,7 +257,7 @@ def test_a_batch_does_not_make_single_images_wait(client, ultrasound, tmp_path):
     uploaded = [handle_file(path) for path in paths]
     batch = client.submit(uploaded, None, api_name="/batch")
     answered = 0
-    while batch.status().code.name != "PROCESSING":  # the files are sent first
+    while batch.status().code.name != "PROCESSING" and not batch.done():  # files are sent first
         time.sleep(0.01)
     while not batch.done():
         client.predict(handle_file(ultrasound), None, api_name="/segment")

@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -158,3 +159,20 @@ def test_the_runtime_tells_its_maker_nothing(tmp_path):
     )  # fmt: skip
     left = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert left == []  # an identifier of the device, where it may tell
+
+
+def test_a_graph_is_not_computed_while_it_is_made_ready():
+    """What is made of constants alone would be, where no limit holds yet."""
+    side = helper.make_tensor("side", TensorProto.INT64, [2], [1500, 1500])
+    one = helper.make_tensor("one", TensorProto.FLOAT, [1], [1e-6])
+    chain = [helper.make_node("ConstantOfShape", ["side"], ["m0"], value=one)]
+    chain += [helper.make_node("MatMul", [f"m{i}", f"m{i}"], [f"m{i + 1}"]) for i in range(8)]
+    total = helper.make_node("ReduceSum", ["m8"], ["sum"], keepdims=0)
+    added = helper.make_node("Add", ["image", "sum"], ["shifted"])
+    last = helper.make_node("Sigmoid", ["shifted"], ["probability"])
+    content = graph_of(*chain, total, added, last, tensors=[side])
+    begun = time.perf_counter()
+    graph = Graph(content)
+    ready = time.perf_counter()
+    graph(np.zeros((1, 8, 8, 1), np.float32))
+    assert ready - begun < (time.perf_counter() - ready) / 2

@@ -113,3 +113,14 @@ def test_regions_that_nobody_points_at_are_left_out_and_no_more():
     np.testing.assert_array_equal(only_pointed_at(p8, both, 128), p8)
     edge = Hints(inside=(((60.0, 40.0),),))
     assert only_pointed_at(p8, edge, 128) is p8  # a click where there is no region loses nothing
+
+
+def test_what_a_line_crosses_between_two_points_is_pointed_at_too():
+    """A quick pen leaves gaps between its points: two lesions, the second between two of them."""
+    p8 = np.zeros((80, 130), np.uint8)
+    p8[40:60, 20:40] = p8[40:60, 70:82] = 220
+    line = Hints(inside=(((30.0, 50.0), (60.0, 50.0), (90.0, 50.0), (120.0, 50.0)),))
+    np.testing.assert_array_equal(only_pointed_at(p8, line, 77), p8)
+    across = Hints(outside=(((5.0, 50.0), (125.0, 50.0)),))
+    assert seen_in(across, (40, 30, 80, 70)).outside == (((-35.0, 20.0), (85.0, 20.0)),)
+    assert not seen_in(across, (40, 60, 80, 70)).outside

@@ -68,3 +68,14 @@ def test_an_array_of_another_shape_is_refused(shape):
 def test_a_16_bit_pil_image_is_refused_not_clipped():
     with pytest.raises(TypeError, match=r"I;16.*read_image"):
         to_grey(Image.fromarray(np.full((4, 4), 4000, np.uint16)))
+
+
+def test_what_is_transparent_is_read_as_the_page_reads_it(tmp_path):
+    from unet.images.reading import read_image
+
+    pixels = np.full((6, 8, 4), 255, np.uint8)
+    pixels[:, :4, 3] = 0
+    Image.fromarray(pixels).save(tmp_path / "clear.png")
+    with Image.open(tmp_path / "clear.png") as image:
+        np.testing.assert_array_equal(to_grey(image), read_image(tmp_path / "clear.png"))
+    assert not to_grey(Image.fromarray(pixels))[:, :4].any()

@@ -92,7 +92,7 @@ def test_a_network_that_knows_nothing_but_the_map_says_nothing_else():
 
     run = runner_of(build_network(TINY), ())
     segmenter = Segmenter(run, TINY.input_size, Network("bare"), PostProcessing())
-    found = segmenter.examine(np.full((50, 80), 90, np.uint8))
+    found = segmenter.examine(np.arange(4000).astype(np.uint8).reshape(50, 80))
     assert found.p8.shape == (50, 80)
     assert (found.u8, found.agreement, found.familiar, found.presence, found.limits) == (None,) * 5
     assert found.answer().confidence is None
@@ -122,3 +122,15 @@ def test_a_network_of_one_view_has_no_confidence_whatever_its_bundle_says():
 
     segmenter = Segmenter(run, 8, Network("net"), PostProcessing(), confidence=Confidence())
     assert segmenter.examine(np.zeros((9, 9), np.uint8)).answer().confidence is None
+
+
+@pytest.mark.parametrize("grey", [0, 130, 255])
+def test_a_picture_of_one_grey_shows_nothing(tiny_segmenter, grey):
+    """Such as the black first frame of a clip, of which a network may make anything."""
+    image = np.full((40, 70), grey, np.uint8)
+    assert not tiny_segmenter.predict(image).any()
+    prediction = tiny_segmenter.examine(image)
+    assert prediction.familiar is False
+    assert not prediction.answer(threshold=0.01).mask.any()
+    image[3, 5] ^= 1
+    assert tiny_segmenter.predict(image).any()

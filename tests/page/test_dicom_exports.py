@@ -6,6 +6,7 @@ import io
 import re
 import shutil
 import subprocess
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,7 +29,7 @@ from unet.images import rendering
 from unet.images.phantom import make_phantom
 from unet.images.reading import Picture, read_picture
 from unet.inference.prediction import Network
-from unet.page import exports
+from unet.page import annotators, downloads
 from unet.page.analysis import Analysed
 from unet.page.dicom_exports import secondary_capture, segmentation
 
@@ -284,15 +285,16 @@ def test_no_other_export_carries_the_patients_identity(source):
     analysed = analysed_from(source)
     bare = replace(analysed, picture=replace(analysed.picture, header=None))
     answer = analysed.answer()
-    makes = (
-        exports.mask_png, exports.overlay_png, exports.contours_json, exports.findings_json,
-        exports.findings_csv, exports.report_pdf,
-    )  # fmt: skip
-    for make in makes:
+    others = set(downloads.DOWNLOADS) - {*downloads.NAMES_PATIENT, "all"}
+    for kind in others:
         with_header, without = (
-            re.sub(rb"/CreationDate.*|/ID \[.*", b"", make(of, answer)) for of in (analysed, bare)
+            re.sub(rb"/CreationDate.*|/ID \[.*", b"", downloads.make(kind, of, answer)[2])
+            for of in (analysed, bare)
         )
-        assert with_header == without, make
+        assert with_header == without, kind
+    names = {downloads.DOWNLOADS[kind][0] for kind in others}
+    with zipfile.ZipFile(io.BytesIO(downloads.make("all", analysed, answer)[2])) as archive:
+        assert set(archive.namelist()) == names | {annotators.IMAGE_NAME}
 
 
 @pytest.mark.parametrize("name", ["SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID"])

@@ -46,6 +46,14 @@ def test_what_was_pointed_at_is_brought_back_before_the_rest():
     assert (sum(answer["mask"]), answer["threshold"]) == (40, 0.4)
 
 
+def test_a_session_of_another_picture_changes_nothing_and_waits_for_its_own():
+    (answer,) = opened(GOOD | {"image_sha256": "ef" * 32})
+    assert answer["told"].startswith("This session is of another picture.")
+    assert answer["waits"]
+    assert answer["mask"] is None
+    assert not {"threshold", "scale", "hints"} & set(answer)
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -5,13 +5,18 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+from pydicom import Dataset
 
 from tests.browser.site import needs_npm
+from tests.images.test_dicom import write as write_dicom
 from unet.errors import UserError
+from unet.images.reading import read_picture
 from unet.page import site
 
 RESIZE = """
@@ -23,6 +28,22 @@ const pixels = kind === "uint8" ? new Uint8Array(bytes)
   : new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length));
 const result = resize(pixels, shape[1], shape[0], to[1], to[0]);
 writeFileSync("out.bin", new Uint8Array(result.buffer));
+"""
+
+
+READ = """
+import { readFileSync } from "fs";
+import { readDicom } from "MODULE";
+const { rgba, spacing } = (() => {
+  try {
+    return readDicom(new Uint8Array(readFileSync("scan.dcm")), 0, 16e6, "scan");
+  } catch (error) {
+    return { rgba: error.message };
+  }
+})();
+const found = typeof rgba === "string" ? { told: rgba }
+  : { rgb: Array.from(rgba.filter((_, i) => i % 4 < 3)), spacing };
+process.stdout.write(JSON.stringify(found));
 """
 
 
@@ -85,3 +106,78 @@ def test_what_a_site_cannot_offer_is_refused_in_words(tiny_bundle, tiny_guide, t
         site.build_site([tiny_guide, tiny_bundle], tmp_path / "site", guide=tiny_guide)
     with pytest.raises(UserError, match="no example in it has a mask and may be shared"):
         site.build_site([tiny_bundle], tmp_path / "site", examples=tmp_path / "gone")
+
+
+GREYS = np.arange(6 * 8, dtype=np.uint16).reshape(6, 8) * 85  # to 3995, of 12 bits
+COLOURS = np.random.default_rng(0).integers(0, 256, (6, 8, 3), np.uint8)
+
+
+@needs_npm
+@pytest.mark.parametrize(
+    ("pixels", "tags"),
+    [
+        (GREYS.astype(np.uint8), {"PhotometricInterpretation": "MONOCHROME1"}),
+        (GREYS, {"BitsStored": 12, "HighBit": 11}),
+        (GREYS, {"BitsStored": 12, "HighBit": 11, "WindowCenter": 900, "WindowWidth": 700}),
+        (GREYS, {"BitsStored": 12, "HighBit": 11, "WindowCenter": 900, "WindowWidth": 0}),
+        (GREYS, {"BitsStored": 12, "HighBit": 11, "WindowCenter": [2000, 9], "WindowWidth": [99, 9],
+                 "PhotometricInterpretation": "MONOCHROME1"}),
+        (GREYS, {"BitsStored": 12, "HighBit": 11, "RescaleSlope": -2, "RescaleIntercept": 50,
+                 "WindowCenter": -3000, "WindowWidth": 2000}),
+        (GREYS.astype(np.int16) - 2000, {"RescaleSlope": 0.5, "RescaleIntercept": 10}),
+        (GREYS // 20, {}),
+        ((GREYS // 20).astype(np.int16), {}),
+        ((GREYS // 20).astype(np.int16) - 90, {"BitsStored": 12, "HighBit": 11}),
+        (GREYS * 16, {}),
+        (COLOURS, {}),
+        (COLOURS, {"PlanarConfiguration": 1,
+                   "PixelData": np.ascontiguousarray(COLOURS.transpose(2, 0, 1)).tobytes()}),
+        (GREYS.astype(np.uint8), {"PixelSpacing": [0.1, 0.2]}),
+        (GREYS.astype(np.uint8), {"PixelSpacing": [0.1, 200]}),
+    ],
+)  # fmt: skip
+def test_uncompressed_dicom_is_read_in_the_browser_as_by_python(tmp_path, pixels, tags):
+    path = write_dicom(tmp_path / "scan.dcm", pixels, **tags)
+    expected = read_picture(path)
+    found = read_in_node(tmp_path)
+    grey = expected.pixels
+    rgb = grey if grey.ndim == 3 else np.repeat(grey[..., None], 3, axis=2)
+    apart = np.abs(np.array(found["rgb"]).reshape(rgb.shape) - rgb.astype(int))
+    assert apart.max() <= 1  # float64 against float32, at a half
+    assert np.ptp(rgb) > 10
+    assert found["spacing"] == (expected.spacing_mm and list(expected.spacing_mm))
+
+
+@needs_npm
+def test_dicom_that_the_browser_would_show_wrongly_is_refused(tmp_path):
+    table = Dataset()
+    table.LUTDescriptor, table.LUTData = [256, 0, 8], bytes(range(255, -1, -1))
+    write_dicom(tmp_path / "scan.dcm", GREYS.astype(np.uint8), VOILUTSequence=[table])
+    assert "looked up in a table" in read_in_node(tmp_path)["told"]
+    write_dicom(tmp_path / "scan.dcm", COLOURS.astype(np.uint16))
+    assert "colours of more than 8 bits" in read_in_node(tmp_path)["told"]
+
+
+def read_in_node(folder: Path) -> dict[str, Any]:
+    site._install()
+    module = (site.HERE / "dicom.js").as_uri()
+    program = READ.replace("MODULE", module)
+    done = subprocess.run(
+        ["node", "--input-type=module", "-e", program],
+        cwd=folder, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_only_examples_that_may_be_shared_are_on_a_page_for_everybody(tmp_path):
+    rows = ["file,caption,shared", "a.png,mine,yes", "b.png,theirs,no", "c.png,whose,"]
+    (tmp_path / "examples.csv").write_text("\n".join(rows) + "\n")
+    for name in "abcd":  # the last is not in the list
+        Image.new("L", (40, 30), 90).save(tmp_path / f"{name}.png")
+        Image.new("L", (40, 30), 255).save(tmp_path / f"{name}_mask.png")
+    shown = [example.caption for example in site._examples(tmp_path) if not example.generated]
+    assert shown == ["mine"]
+    (tmp_path / "examples.csv").write_text("file,caption\na.png,mine\n")
+    with pytest.raises(UserError, match="may be shared"):
+        site._examples(tmp_path)

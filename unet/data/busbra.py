@@ -19,8 +19,6 @@ CITATION = (
 LICENCE = "use, change and publication with citation"
 SHARED = True
 FOLDER, TABLE = "BUS-BRA", "bus_data.csv"
-PUBLISHED = 1875
-"""Images of the published data set; a folder may hold a part of them."""
 
 
 def is_at(root: Path) -> bool:

@@ -50,8 +50,9 @@ def read_frame(
 ) -> tuple[np.ndarray, tuple[float, float] | None, int, pydicom.Dataset]:
     """Read a frame, from 0.
 
-    Grey values go through the file's modality and VOI transformation and are scaled by their
-    possible range; MONOCHROME1 is inverted, so that white is bright. Palette and YBR become RGB.
+    Grey values go through the file's modality and VOI transformation and are scaled by its range,
+    or where no window is given by that of the bits in use; MONOCHROME1 is inverted, so that white is
+    bright. Palette and YBR become RGB.
 
     Returns:
         Pixels as uint8 `(H, W)` or `(H, W, 3)` in [0, 255]; height and width of a pixel in
@@ -185,6 +186,7 @@ def _pixels(dataset: pydicom.Dataset, frame: int) -> np.ndarray:
     if array.ndim == 3:
         return _to_8_bits(array, 0, 2**dataset.BitsStored - 1)
     values = apply_modality_lut(array, dataset)
+    low, high = _range(dataset)
     if dataset.get("VOILUTSequence"):
         lut = dataset.VOILUTSequence[0]
         # Where entries have 8 bits pydicom looks up by 8 bits, too: deeper pixels would wrap.
@@ -193,9 +195,10 @@ def _pixels(dataset: pydicom.Dataset, frame: int) -> np.ndarray:
     elif (_first(dataset, "WindowWidth") or 0) >= 1 and _first(dataset, "WindowCenter") is not None:
         values = apply_windowing(values, dataset)  # gives the same range of values
         if float(dataset.get("RescaleSlope", 1)) < 0:  # of which pydicom takes the wrong end
-            low, high = _range(dataset)
             values = low + high - values
-    grey = _to_8_bits(values, *_range(dataset))
+    elif not dataset.get("ModalityLUTSequence"):
+        low, high = _rescaled(dataset, *_used(array, dataset))
+    grey = _to_8_bits(values, low, high)
     return 255 - grey if dataset.PhotometricInterpretation == "MONOCHROME1" else grey
 
 
@@ -224,10 +227,26 @@ def _range(dataset: pydicom.Dataset) -> tuple[float, float]:
     for name in ("VOILUTSequence", "ModalityLUTSequence"):
         if dataset.get(name):
             return 0, 2 ** dataset[name][0].LUTDescriptor[2] - 1
-    bits = dataset.BitsStored
-    low, high = 0, 2**bits - 1
-    if dataset.PixelRepresentation:
-        low, high = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
+    return _rescaled(dataset, *_of_bits(dataset.BitsStored, signed=dataset.PixelRepresentation))
+
+
+def _of_bits(bits: int, *, signed: bool) -> tuple[int, int]:
+    return (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
+
+
+def _used(array: np.ndarray, dataset: pydicom.Dataset) -> tuple[int, int]:
+    """The range of the bits that stored values use, at least 8 where there are so many.
+
+    Where no window says what is black and white, the whole range of 16 bits would leave nothing to
+    see of a picture that uses ten of them.
+    """
+    low, high = int(array.min()), int(array.max())
+    signed = low < 0
+    bits = max(8, high.bit_length() + signed, (~low).bit_length() + 1 if signed else 0)
+    return _of_bits(min(bits, dataset.BitsStored), signed=signed)
+
+
+def _rescaled(dataset: pydicom.Dataset, low: int, high: int) -> tuple[float, float]:
     slope = float(dataset.get("RescaleSlope", 1))
     intercept = float(dataset.get("RescaleIntercept", 0))
     ends = (low * slope + intercept, high * slope + intercept)

@@ -20,8 +20,6 @@ Kind = Literal["benign", "malignant", "normal"]
 KINDS: tuple[Kind, ...] = ("benign", "malignant", "normal")
 
 DYNAMIC_RANGE_DB = 52.0
-SPACING_MM = 0.1
-"""Height and width of a phantom's pixel."""
 
 # Echogenicity in decibels relative to fat.
 SKIN, FAT, GLAND, MUSCLE = 13.0, 0.0, 8.0, 3.0

@@ -1,4 +1,4 @@
-"""Pictures of a result: overlay, contour and heat map, in NumPy and Pillow."""
+"""Pictures of a result: overlay and contour, in NumPy and Pillow."""
 
 from __future__ import annotations
 

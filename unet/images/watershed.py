@@ -12,6 +12,7 @@ Nearly every image has such a region, so normal images are given masks too.
 from __future__ import annotations
 
 import numpy as np
+from PIL import Image
 from scipy import ndimage
 from scipy.special import entr
 
@@ -40,12 +41,13 @@ def watershed_mask(grey: np.ndarray) -> np.ndarray:
         grey: uint8 `(H, W)`.
 
     Returns:
-        bool `(H, W)`; empty only where nothing in the image is dark.
+        bool `(H, W)`; empty where no dark region has brighter surroundings and is large enough.
     """
     from skimage.segmentation import watershed  # here: only training installs scikit-image
 
     height, width = grey.shape
-    image = ndimage.zoom(grey.astype(np.float32) / 255, (SIDE / height, SIDE / width), order=1)
+    square = Image.fromarray(grey).resize((SIDE, SIDE), Image.Resampling.BILINEAR)
+    image = np.asarray(square, np.float32) / 255
     smooth = ndimage.gaussian_filter(image, SPECKLE)  # (SIDE, SIDE)
     bright = enhanced(smooth)
     core = _core(bright)
@@ -57,8 +59,7 @@ def watershed_mask(grey: np.ndarray) -> np.ndarray:
     markers[core] = 2
     steepness = ndimage.gaussian_gradient_magnitude(bright, 1.0)
     found = ndimage.binary_fill_holes(watershed(steepness, markers) == 2)
-    rows = np.arange(height) * SIDE // height
-    columns = np.arange(width) * SIDE // width
+    rows, columns = ((2 * np.arange(n) + 1) * SIDE // (2 * n) for n in (height, width))
     return found[np.ix_(rows, columns)]
 
 

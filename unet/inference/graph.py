@@ -144,7 +144,11 @@ def _session_of(source: bytes | Path) -> onnxruntime.InferenceSession:
     options.log_severity_level = 4  # what fails is told in words, to whoever asked
     options.add_session_config_entry("session.use_env_allocators", "1")
     try:
-        return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+        # Folding constants would compute while a graph is made ready, with no bound on its time.
+        return onnxruntime.InferenceSession(
+            source, options, providers=["CPUExecutionProvider"],
+            disabled_optimizers=["ConstantFolding"],
+        )  # fmt: skip
     except Exception as error:  # the runtime's own kinds have no common base
         raise GraphError(f"{GRAPH} cannot be run: {_words(error)}") from None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -190,15 +191,22 @@ def closer_look(hints: Hints, height: int, width: int, share: float = CLOSER) ->
 
 
 def seen_in(hints: Hints, window: Window) -> Hints:
-    """Hints in pixels of a window of the image; strokes that do not enter it are left out."""
+    """Hints in pixels of a window of the image; strokes that do not enter it are left out.
+
+    A stroke enters where the box about one of its lines does: it may cross between two points.
+    """
     left, top, right, bottom = window
 
     def moved(strokes: tuple[Stroke, ...]) -> tuple[Stroke, ...]:
         return tuple(
             tuple((x - left, y - top) for x, y in stroke)
             for stroke in strokes
-            if any(left <= x <= right and top <= y <= bottom for x, y in stroke)
-        )
+            if any(
+                max(ax, bx) >= left and min(ax, bx) <= right
+                and max(ay, by) >= top and min(ay, by) <= bottom
+                for (ax, ay), (bx, by) in zip(stroke, stroke[1:] or stroke, strict=False)
+            )
+        )  # fmt: skip
 
     boxes = tuple((a - left, b - top, c - left, d - top) for a, b, c, d in hints.boxes)
     return Hints(moved(hints.inside), moved(hints.outside), boxes)
@@ -250,12 +258,22 @@ def regions_pointed_at(mask: np.ndarray, hints: Hints) -> np.ndarray:
     height, width = mask.shape
     pointed: set[int] = set()
     for stroke in hints.inside:
-        for x, y in stroke:
-            pointed.add(int(labels[min(int(y), height - 1), min(int(x), width - 1)]))
+        x, y = _way(stroke).astype(int).T
+        pointed.update(labels[np.minimum(y, height - 1), np.minimum(x, width - 1)].tolist())
     for left, top, right, bottom in hints.boxes:
         within = labels[int(top) : math.ceil(bottom), int(left) : math.ceil(right)]
         pointed.update(np.unique(within).tolist())
     return mask & np.isin(labels, list(pointed))
+
+
+def _way(stroke: Stroke) -> np.ndarray:
+    """A stroke's points with others between them, at most a pixel apart: `(P, 2)`."""
+    points = np.asarray(stroke)
+    parts = [points[:1]]
+    for a, b in pairwise(points):
+        steps = max(1, math.ceil(np.abs(b - a).max()))
+        parts.append(a + (b - a) * (np.arange(1, steps + 1) / steps)[:, None])
+    return np.concatenate(parts)
 
 
 def _draw_line(one: np.ndarray, a: np.ndarray, b: np.ndarray) -> None:

@@ -21,6 +21,7 @@ from huggingface_hub import (
     try_to_load_from_cache,
 )
 from huggingface_hub.errors import (
+    GatedRepoError,
     HfHubHTTPError,
     HFValidationError,
     LocalEntryNotFoundError,
@@ -87,7 +88,7 @@ def push(bundle: Path, repo: str, *, private: bool = False, tag: str | None = No
         raise HubError(f"{bundle} lacks {', '.join(missing)}. Run train.py evaluate --split all.")
     check_name(repo)
     files = {path.relative_to(bundle).as_posix(): path for path in sorted(bundle.rglob("*"))
-             if path.is_file() and not path.name.startswith(".")}  # fmt: skip
+             if path.is_file() and not _is_hidden(path.relative_to(bundle))}  # fmt: skip
     api = HfApi()
 
     def upload() -> str:
@@ -108,6 +109,11 @@ def push(bundle: Path, repo: str, *, private: bool = False, tag: str | None = No
         return commit.commit_url
 
     return explained(repo, upload)
+
+
+def _is_hidden(path: Path) -> bool:
+    """Whether a file or a folder above it is hidden, such as what a download leaves."""
+    return any(part.startswith(".") for part in path.parts)
 
 
 def fetch(
@@ -264,6 +270,11 @@ def explained(repo: str, work: Callable[[], T]) -> T:
         message = f"HF_HUB_OFFLINE is set, so {repo} cannot be reached. Unset it and try again."
     except RevisionNotFoundError:
         message = f"{repo} has no such revision. Check its branches and tags."
+    except GatedRepoError:
+        message = (
+            f"{repo} is open to those alone whom its owner lets in. Ask at https://huggingface.co/"
+            f"{repo}, log in with 'hf auth login', then try again."
+        )
     except RepositoryNotFoundError as error:
         message = _refused(repo, error.response.status_code)
     except LocalEntryNotFoundError:

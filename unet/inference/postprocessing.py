@@ -17,7 +17,7 @@ class PostProcessing:
 
     Attributes:
         threshold: A pixel is lesion from this probability on, in [0, 1].
-        min_area: Regions smaller than this share of the image are dropped, in [0, 1).
+        min_area: Regions smaller than this share of the image are dropped, in [0, 1].
         min_peak: No mask at all where no pixel reaches this probability, in [0, 1].
         min_presence: No mask at all where the network thinks it less likely than this that there
             is a lesion at all, in [0, 1].

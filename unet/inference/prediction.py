@@ -17,10 +17,6 @@ from unet.inference.postprocessing import (
     suggestion,
 )
 
-REASONS = ("presence", "peak", "threshold", "area", "hand")
-"""Why there is no mask: a lesion at all thought unlikely; no place sure enough; nothing reaches the
-threshold; all regions too small; a person erased it."""
-
 
 @dataclass(frozen=True)
 class Network:
@@ -114,7 +110,9 @@ class Answer:
         threshold: In [0, 1].
         confidence: "low", "medium" or "high"; None where the network gives none, and at any
             threshold that is not its own.
-        reason: Why there is no mask, one of `REASONS`; None where there is one.
+        reason: Why there is no mask: "presence" (a lesion at all thought unlikely), "peak" (no
+            place sure enough), "threshold" (nothing reaches it), "area" (all regions too small) or
+            "hand" (a person erased it); None where there is one.
         p8: uint8 `(H, W)`, the probability that the regions are measured on.
         spacing_mm: Height and width of a pixel in millimetres; None if unknown.
         suggestion: bool `(H, W)`, what a gate keeps back that is still to be looked at.

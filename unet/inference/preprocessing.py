@@ -11,7 +11,7 @@ def to_grey(image: Image.Image | np.ndarray) -> np.ndarray:
 
     Args:
         image: A PIL image, or a uint8 array `(H, W)`, `(H, W, 1)` or `(H, W, 3)`. Colour becomes
-            ITU-R 601 luma, as Pillow computes it.
+            ITU-R 601 luma, as Pillow computes it; what is transparent is laid over black.
 
     Raises:
         TypeError: Neither a PIL image nor a uint8 array.
@@ -24,6 +24,9 @@ def to_grey(image: Image.Image | np.ndarray) -> np.ndarray:
                 f"expected an 8-bit image, got PIL mode {image.mode!r}: "
                 "open the file with unet.images.reading.read_image"
             )
+        if image.has_transparency_data:
+            image = image.convert("RGBA")
+            image = Image.alpha_composite(Image.new("RGBA", image.size, (0, 0, 0)), image)
         array = np.asarray(image.convert("L"))
     elif isinstance(image, np.ndarray) and image.dtype == np.uint8:
         if image.ndim == 3 and image.shape[2] == 1:

@@ -168,16 +168,22 @@ class Segmenter:
     def views(self, image: Image.Image | np.ndarray, hints: Hints | None = None) -> Views:
         """Run the network on the image and, where that is averaged, on its mirror image.
 
+        A picture of one grey, such as a clip's black first frame, shows nothing, whatever the
+        network makes of it.
+
         Raises:
             ValueError: There are hints, and the network is not shown any.
         """
         if hints and not self.guided:
             raise ValueError(f"the network {self.name} takes no hints")
-        x = to_input(image, self._size)  # (S, S, 1)
+        grey = to_grey(image)
+        x = to_input(grey, self._size)  # (S, S, 1)
         if hints:
-            height, width = to_grey(image).shape
-            x = np.concatenate([x, draw_hints(hints, height, width, self._size)], axis=2)
-        return self.views_of_input(x)
+            x = np.concatenate([x, draw_hints(hints, *grey.shape, self._size)], axis=2)
+        views = self.views_of_input(x)
+        if grey.min() == grey.max():
+            return replace(views, probability=np.zeros_like(views.probability), familiar=False)
+        return views
 
     def views_of_input(self, x: np.ndarray) -> Views:
         """The same for an image that is float32 `(S, S, 1)` in [0, 1] already.
@@ -223,21 +229,27 @@ class Segmenter:
             return prediction
         window = closer_look(hints, *grey.shape)
         if window is not None:
-            probability = self._with_closer_look(grey, hints, window, views)
-            prediction = replace(prediction, p8=quantise(probability))
+            maps = self._with_closer_look(grey, hints, window, views)
+            prediction = replace(prediction, **maps, agreement=None)
         least = max(1, level(self.postprocessing.threshold))
         prediction = replace(prediction, p8=only_pointed_at(prediction.p8, hints, least))
         return prediction.pointed_at()
 
     def _with_closer_look(
         self, grey: np.ndarray, hints: Hints, window: Window, views: Views
-    ) -> np.ndarray:
-        """The probability where the network also sees a window of the image: float32 `(H, W)`."""
+    ) -> dict[str, np.ndarray | None]:
+        """The maps `p8` and `u8` where the network also sees a window of the image."""
         left, top, right, bottom = window
         part = grey[top:bottom, left:right]
-        seen = self.views(part, seen_in(hints, window)).probability.mean(axis=0)
-        whole = from_output(views.probability.mean(axis=0), *grey.shape)
-        return blended(whole, from_output(seen, *part.shape), window)
+        seen = self.views(part, seen_in(hints, window)).probability  # (V, S, S)
+
+        def both(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+            whole, closer = from_output(first, *grey.shape), from_output(second, *part.shape)
+            return quantise(blended(whole, closer, window))
+
+        whole = views.probability
+        apart = both(disagreement(whole), disagreement(seen)) if len(whole) > 1 else None
+        return {"p8": both(whole.mean(axis=0), seen.mean(axis=0)), "u8": apart}
 
     def prediction_of(self, views: Views, height: int, width: int) -> Prediction:
         """What the network's outputs say of an image of that size in pixels."""

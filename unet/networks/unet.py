@@ -142,7 +142,8 @@ def _halved(x, config: ModelConfig, level: int):
     """Features of half the size: the largest of each 2×2, or a convolution with stride 2.
 
     The convolution has the block's kernel and as many filters as there are channels, as
-    Springenberg et al., *Striving for Simplicity* (ICLR 2015), put it in the place of pooling.
+    Springenberg et al., *Striving for Simplicity* (ICLR 2015), put it in the place of pooling; here
+    it is linear.
     """
     import keras
 

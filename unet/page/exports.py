@@ -83,16 +83,17 @@ def findings_of(prediction: Prediction, answer: Answer) -> dict[str, Any]:
         | {
             "confidence": answer.confidence,
             "reason_for_no_mask": answer.reason,
-            "unsure": answer.unsure,
-            "regions_to_look_at": [
-                asdict(region) | {"box_px": list(region.box_px)}
-                for region in answer.suggested_regions
-            ],
+            **_to_look_at(answer),
             "lesion_presence": prediction.presence,
             "looks_like_breast_ultrasound": prediction.familiar,
         }
         | made_by(prediction, answer)
     )
+
+
+def _to_look_at(answer: Answer) -> dict[str, Any]:
+    regions = [asdict(one) | {"box_px": list(one.box_px)} for one in answer.suggested_regions]
+    return {"unsure": answer.unsure, "regions_to_look_at": regions}
 
 
 def by_hand(answer: Answer) -> dict[str, Any]:
@@ -102,6 +103,7 @@ def by_hand(answer: Answer) -> dict[str, Any]:
         both = int(answer.mask.sum()) + int(own.mask.sum())
         compared = findings.to_json(own.regions, own.mask) | {
             "confidence": own.confidence,
+            **_to_look_at(own),
             "dice_with_edited": 2 * int((answer.mask & own.mask).sum()) / both if both else 1.0,
         }
     return {
@@ -157,9 +159,7 @@ def report_pdf(analysed: Analysed, answer: Answer) -> bytes:
     pdf.image(picture, x=pdf.l_margin + (pdf.epw - shown) / 2, w=shown)
     pdf.ln(4)
     pdf.set_font("Helvetica", "B", 12)
-    said = NOTHING.get(answer.reason) or findings.sentence(answer.regions)
-    said = UNSURE if answer.unsure else said
-    pdf.cell(0, 7, _plain(said), new_x="LMARGIN", new_y="NEXT")
+    pdf.cell(0, 7, _plain(said(answer)), new_x="LMARGIN", new_y="NEXT")
     pdf.set_font("Helvetica", "", 9)
     if answer.regions:
         _region_table(pdf, answer.regions[:8])
@@ -174,14 +174,20 @@ def report_pdf(analysed: Analysed, answer: Answer) -> bytes:
     if analysed.hints:
         facts = f"{POINTED_AT} {facts}"
     if answer.network_answer is not None:
-        own = findings.sentence(answer.network_answer.regions)
-        facts = f"{BY_HAND} The network's own answer: {own} {facts}"
+        facts = f"{BY_HAND} The network's own answer: {said(answer.network_answer)} {facts}"
     if answer.confidence:
         facts = f"Confidence: {answer.confidence}. {facts}"
     if analysed.prediction.familiar is False:
         facts = f"{UNFAMILIAR} {facts}"
     pdf.multi_cell(0, 5, _plain(facts))
     return bytes(pdf.output())
+
+
+def said(answer: Answer) -> str:
+    """An answer in one sentence: what was found, why nothing was, or that it is unsure."""
+    if answer.unsure:
+        return UNSURE
+    return NOTHING.get(answer.reason) or findings.sentence(answer.regions)
 
 
 def spacing_of(lengths: Any) -> tuple[float, float] | None:

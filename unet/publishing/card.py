@@ -8,7 +8,6 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
 
-from unet.data import busbra
 from unet.files import write_whole
 from unet.inference.bundle import BundleInfo, read_info
 from unet.inference.postprocessing import PostProcessing
@@ -37,6 +36,8 @@ CITATION = (
 BUSI = {"name": "BUSI", "citation": CITATION, "licence": "terms of its own, for research"}
 """What a bundle was trained on that does not name its sources."""
 PHANTOM = "phantom"
+PUBLISHED = {"BUS-BRA": 1875}
+"""Images of a published data set of which a folder may hold a part."""
 ELSEWHERE = "test split, a data set it was not trained on"
 
 
@@ -341,9 +342,8 @@ def _data(info: BundleInfo) -> str:
 def part_of_published(dataset: str, info: BundleInfo) -> str:
     """How many images of a published data set a bundle knows, where that is not all of them."""
     known = sum(name.startswith(f"{dataset}/") for ids in info.split.values() for name in ids)
-    if dataset != busbra.NAME or known == busbra.PUBLISHED:
-        return ""
-    return f"{known:,} of its {busbra.PUBLISHED:,} images"
+    published = PUBLISHED.get(dataset, known)
+    return f"{known:,} of its {published:,} images" if known != published else ""
 
 
 def _hospitals(count: int) -> str:

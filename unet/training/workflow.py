@@ -414,11 +414,12 @@ def export(weights: Path) -> None:
     from unet.inference.keras_network import load_network, write_graph
 
     info = read_info(weights)
-    if not (weights / GRAPH).is_file():  # an older bundle, or one whose graph was lost
-        info = replace(info, sha256={k: v for k, v in info.sha256.items() if k != GRAPH})
-        write_info(weights, info)
-    info = verify(weights)
-    write_graph(weights, load_network(weights, info), info)
+    without = {name: value for name, value in info.sha256.items() if name != GRAPH}
+    with replacing(weights) as new:
+        shutil.copytree(weights, new, ignore=shutil.ignore_patterns(GRAPH), dirs_exist_ok=True)
+        write_info(new, replace(info, sha256=without))
+        info = verify(new)  # the graph may be lost or damaged, the rest not
+        write_graph(new, load_network(new, info), info)
     print(f"wrote {weights / GRAPH}")
 
 

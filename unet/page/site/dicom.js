@@ -3,7 +3,8 @@
 import dicomParser from "dicom-parser";
 
 const UNCOMPRESSED = ["1.2.840.10008.1.2", "1.2.840.10008.1.2.1"];
-const CENTIMETRES = 3, TWO_DIMENSIONAL = 1;
+const TABLES = ["x00283000", "x00283010"]; // modality and VOI
+const CENTIMETRES = 3, TWO_DIMENSIONAL = 1, MAX_SPACING_MM = 100;
 
 export function readDicom(bytes, frame, maxPixels, name) {
   let dataset;
@@ -36,6 +37,13 @@ export function readDicom(bytes, frame, maxPixels, name) {
   if (samples === 3 ? kind !== "RGB" : !kind.startsWith("MONOCHROME")) {
     throw new Error(`${name}: colours of the kind ${kind} are not read here. Export it as PNG.`);
   }
+  if (samples === 3 && wide === 2) {
+    throw new Error(`${name}: colours of more than 8 bits are not read here. Export it as PNG.`);
+  }
+  if (TABLES.some((tag) => dataset.elements[tag]?.items?.length)) {
+    throw new Error(`${name}: its grey values are to be looked up in a table, which this page does `
+      + "not read. Export it as PNG.");
+  }
   const content = bytes.slice(start, start + length * wide);
   const rgba = samples === 3 ? colour(content, dataset, width * height)
     : grey(content, dataset, wide, kind === "MONOCHROME1");
@@ -52,19 +60,21 @@ function colour(content, dataset, pixels) {
   return rgba;
 }
 
-// Modality and VOI transformation, scaled by the values' possible range, as unet/images/dicom.py.
+// Modality and VOI transformation, scaled by the range of a window or, where there is none, of the
+// bits in use, as unet/images/dicom.py.
 function grey(content, dataset, wide, inverted) {
   const signed = dataset.uint16("x00280103") === 1, bits = dataset.uint16("x00280101");
   const Kind = wide === 2 ? (signed ? Int16Array : Uint16Array) : signed ? Int8Array : Uint8Array;
   const values = new Kind(content.buffer);
   const slope = dataset.floatString("x00281053") ?? 1;
   const intercept = dataset.floatString("x00281052") ?? 0;
-  const ends = (signed ? [-(2 ** (bits - 1)), 2 ** (bits - 1) - 1] : [0, 2 ** bits - 1])
+  const centre = dataset.floatString("x00281050"), width = dataset.floatString("x00281051");
+  const isWindowed = centre !== undefined && width >= 1;
+  const ends = (isWindowed ? ofBits(bits, signed) : used(values, bits))
     .map((v) => v * slope + intercept);
   const low = Math.min(...ends), high = Math.max(...ends);
-  const centre = dataset.floatString("x00281050"), width = dataset.floatString("x00281051");
   const windowed = (v) => {
-    if (centre === undefined || width === undefined) return v;
+    if (!isWindowed) return v;
     const at = v - (centre - 0.5);
     if (at <= -(width - 1) / 2) return low;
     if (at > (width - 1) / 2) return high;
@@ -78,6 +88,21 @@ function grey(content, dataset, wide, inverted) {
     rgba.fill(inverted ? 255 - level : level, 4 * i, 4 * i + 3);
   }
   return rgba;
+}
+
+const ofBits = (bits, signed) => (signed ? [-(2 ** (bits - 1)), 2 ** (bits - 1) - 1]
+  : [0, 2 ** bits - 1]);
+
+// The range of the bits that stored values use, at least 8 where there are so many.
+function used(values, stored) {
+  let low = values[0], high = values[0];
+  for (const value of values) {
+    if (value < low) low = value;
+    if (value > high) high = value;
+  }
+  const length = (n) => (n > 0 ? 32 - Math.clz32(n) : 0), signed = low < 0;
+  const bits = Math.max(8, length(high) + signed, signed ? length(~low) + 1 : 0);
+  return ofBits(Math.min(bits, stored), signed);
 }
 
 // Height and width of a pixel in mm: of the largest B-mode region, or PixelSpacing.
@@ -95,5 +120,6 @@ function spacingOf(dataset) {
   } else if (dataset.string("x00280030")) {
     spacing = dataset.string("x00280030").split("\\").map(Number);
   }
-  return spacing && Math.min(...spacing) > 0 ? spacing : null;
+  return spacing?.length === 2 && spacing.every((side) => side > 0 && side < MAX_SPACING_MM)
+    ? spacing : null;
 }

@@ -81,7 +81,8 @@ function byHand({ own, dice, calibrated, spacing }, width, height) {
   return {
     edited_by_hand: Boolean(own),
     network_answer: own ? { image_size_px: [width, height], lesion_found: own.regions.length > 0,
-      regions: own.regions, confidence: own.confidence, dice_with_edited: dice } : null,
+      regions: own.regions, confidence: own.confidence, unsure: own.suggested.length > 0,
+      regions_to_look_at: own.suggested, dice_with_edited: dice } : null,
     millimetres_calibrated_by_hand: Boolean(calibrated), pixel_spacing_mm: spacing || null,
   };
 }

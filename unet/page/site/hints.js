@@ -72,7 +72,11 @@ export function closerLook({ inside, boxes }, height, width) {
 
 // Hints in pixels of a window; strokes that do not enter it are left out.
 export function seenIn({ inside, outside, boxes }, [left, top, right, bottom]) {
-  const enters = (stroke) => stroke.some(([x, y]) => x >= left && x <= right && y >= top && y <= bottom);
+  const enters = (stroke) => stroke.some(([bx, by], i) => {
+    const [ax, ay] = stroke[Math.max(0, i - 1)]; // it may cross between two points
+    return Math.max(ax, bx) >= left && Math.min(ax, bx) <= right && Math.max(ay, by) >= top
+      && Math.min(ay, by) <= bottom;
+  });
   const moved = (strokes) => strokes.filter(enters).map(
     (stroke) => stroke.map(([x, y]) => [x - left, y - top]));
   return { inside: moved(inside), outside: moved(outside),
@@ -92,6 +96,17 @@ export function blended(whole, width, closer, [left, top, right, bottom]) {
   return result;
 }
 
+// A stroke's points with others between them, at most a pixel apart.
+function wayOf(stroke) {
+  return stroke.flatMap(([bx, by], i) => {
+    if (!i) return [[bx, by]];
+    const [ax, ay] = stroke[i - 1];
+    const steps = Math.max(1, Math.ceil(Math.max(Math.abs(bx - ax), Math.abs(by - ay))));
+    return Array.from({ length: steps },
+      (_, k) => [ax + (bx - ax) * ((k + 1) / steps), ay + (by - ay) * ((k + 1) / steps)]);
+  });
+}
+
 // A map without the regions that nobody points at: just below what counts as lesion. Filled from
 // what is pointed at; where that is no region, the map stays as it is.
 export function onlyPointedAt(p8, width, height, { inside, boxes }, least) {
@@ -102,7 +117,7 @@ export function onlyPointedAt(p8, width, height, { inside, boxes }, least) {
     kept[at] = 1;
     open.push(at);
   };
-  for (const [x, y] of inside.flat()) {
+  for (const [x, y] of inside.flatMap(wayOf)) {
     enter(Math.min(Math.floor(x), width - 1), Math.min(Math.floor(y), height - 1));
   }
   for (const [left, top, right, bottom] of boxes) {

@@ -82,25 +82,27 @@ async function viewsOf(ort, session, { size, flip, levels }, { grey, width, heig
   }
   const tensor = new ort.Tensor("float32", batch, [views.length, size, size, planes.length]);
   const outputs = await session.run({ [session.inputNames[0]]: tensor });
+  const empty = grey.every((value) => value === grey[0]); // a picture of one grey shows nothing
+  if (empty) outputs.probability.data.fill(0);
   const { data } = outputs.probability, area = size * size;
   const first = data.slice(0, area), second = flip ? mirrored(data.slice(area), size) : null;
   const mean = second ? first.map((v, i) => Math.fround(v + second[i]) / 2) : first;
-  return { outputs, first, second, mean, views: views.length };
+  const apart = second && first.map((v, i) => Math.max(v, second[i]) - Math.min(v, second[i]));
+  return { outputs, first, second, mean, apart, empty, views: views.length };
 }
 
 // The word of the answer at the network's own threshold needs the mask, so the page adds it.
 export async function predict(ort, session, about, grey, width, height) {
   const started = performance.now();
   const { size } = about;
-  const { outputs, first, second, mean, views } = await viewsOf(ort, session, about,
+  const { outputs, first, second, mean, apart, empty, views } = await viewsOf(ort, session, about,
     { grey, width, height }, []);
-  const apart = second && first.map((v, i) => Math.max(v, second[i]) - Math.min(v, second[i]));
   const found = {
     p8: quantise(fromOutput(mean, size, width, height)),
     u8: apart && quantise(fromOutput(apart, size, width, height)),
     agreement: second && agreementOf(first, second),
     presence: presenceOf(outputs, about.presence, views),
-    familiar: isFamiliar(outputs, about.familiarity, about.slack),
+    familiar: !empty && isFamiliar(outputs, about.familiarity, about.slack),
   };
   return { ...found, seconds: (performance.now() - started) / 1000 };
 }
@@ -112,19 +114,21 @@ export async function predictPointed(ort, session, about, grey, width, height, h
   const { size } = about, picture = { grey, width, height };
   const see = (part, said) => viewsOf(ort, session, about, part,
     drawHints(said, part.height, part.width, size));
-  const { first, second, mean } = await see(picture, hints);
-  let map = fromOutput(mean, size, width, height);
+  const whole = await see(picture, hints);
+  let map = fromOutput(whole.mean, size, width, height);
+  let apart = whole.apart && fromOutput(whole.apart, size, width, height);
   const window = closerLook(hints, height, width);
   if (window) {
-    const part = cut(picture, window);
-    const closer = await see(part, seenIn(hints, window));
-    map = blended(map, width, fromOutput(closer.mean, size, part.width, part.height), window);
+    const part = cut(picture, window), closer = await see(part, seenIn(hints, window));
+    const both = (first, second) => blended(first, width,
+      fromOutput(second, size, part.width, part.height), window);
+    map = both(map, closer.mean);
+    apart = apart && both(apart, closer.apart);
   }
-  const apart = second && first.map((v, i) => Math.max(v, second[i]) - Math.min(v, second[i]));
   const least = Math.max(1, Math.floor(about.rules.threshold * 255 + 0.5));
   const shown = hints.inside.length || hints.boxes.length;
   const p8 = shown ? onlyPointedAt(quantise(map), width, height, hints, least) : quantise(map);
-  return { p8, u8: apart && quantise(fromOutput(apart, size, width, height)), presence: null,
+  return { p8, u8: apart && quantise(apart), presence: null,
     seconds: (performance.now() - started) / 1000 };
 }
 

@@ -29,9 +29,9 @@ function notesOf(answer, scene) {
   const { rules, presence, peak } = scene.prediction;
   const notes = scene.said ? ["Guided by what you point at."] : [];
   if (answer.own) {
-    const own = answer.own.regions;
-    notes.push(`The network: ${own.length ? countOf(own, scene.spacing) : "no lesion"}; Dice of the `
-      + `two ${answer.dice.toFixed(3)}.`);
+    const own = answer.own.regions, unsure = answer.own.segmented.suggestion.length > 0;
+    const said = own.length ? countOf(own, scene.spacing) : unsure ? "unsure" : "no lesion";
+    notes.push(`The network: ${said}; Dice of the two ${answer.dice.toFixed(3)}.`);
     return notes;
   }
   if (segmented.suggestion.length) {
