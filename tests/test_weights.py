@@ -44,10 +44,10 @@ class TestBundle:
         assert np.mean(scores) > 0.6, scores
 
     def test_the_numbers_hold_no_path_of_the_machine_that_made_them(self, bundle):
-        for name in ("unet.json", "metrics.json", "README.md", "cases.csv"):
-            text = (bundle / name).read_text()
-            assert str(ROOT.parent) not in text
-            assert str(Path.home()) not in text
+        texts = [path for path in bundle.iterdir() if path.suffix in (".json", ".md", ".csv")]
+        assert len(texts) > 4
+        for path in texts:
+            assert not re.search(r"/(root|home|work|tmp|Users)/", path.read_text()), path
 
 
 def test_all_have_the_same_busi_split():

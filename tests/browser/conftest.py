@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 import app
 from tests.browser.site import ready, served
@@ -21,6 +21,7 @@ from unet.page.served import Networks
 from unet.page.site import build_site
 from unet.publishing.readme import best_first
 
+expect.set_options(timeout=20_000)  # a machine may be slow
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 

@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ import train
 from tests.images.test_dicom import write as write_dicom
 from unet.bulk.ledger import Ledger
 from unet.bulk.listing import Item, items_of, mask_name
-from unet.bulk.processes import by_processes
+from unet.bulk.processes import BATCH, by_processes
 from unet.bulk.rows import COLUMNS, Job, row_of
 from unet.images.phantom import make_phantom
 
@@ -278,22 +279,25 @@ def test_a_file_that_ends_every_worker_is_found_and_told(tiny_bundle, tmp_path, 
     assert [row["path"] for row in found if row["error"]] == ["003.png"]
 
 
-def test_a_killed_run_goes_on_where_it_was(tiny_bundle, tmp_path):
+def test_a_killed_run_goes_on_where_it_was(tiny_bundle, tmp_path, capsys):
     data, out = tmp_path / "data", tmp_path / "out"
     write_images(data, 120)
     words = ["segment", "--data", str(data), "--out", str(out), "--weights", str(tiny_bundle)]
     run = subprocess.Popen([sys.executable, "train.py", *words, "--workers", "1"], cwd=ROOT,
                            stdout=subprocess.DEVNULL)  # fmt: skip
     deadline = time.monotonic() + 60
-    while not (masks := list(out.rglob("*.png"))) and time.monotonic() < deadline:
+    # The second batch is begun when the first is written down.
+    while len(list(out.rglob("*.png"))) <= BATCH and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert masks
-    time.sleep(0.2)
     run.kill()
     run.wait()
-    if not (out / "results.csv").exists():  # else it was too quick to be killed
-        again = segment(data, out, tiny_bundle, "--workers", "2")
-        assert again == 0
+    assert not (out / "results.csv").exists()
+    with closing(sqlite3.connect(out / "finished.sqlite")) as database:
+        (done,) = database.execute("SELECT COUNT(*) FROM files").fetchone()
+    assert BATCH <= done < 120
+    capsys.readouterr()
+    assert segment(data, out, tiny_bundle, "--workers", "2") == 0
+    assert f"{120 - done} images in" in capsys.readouterr().out
     rows = results(out)
     assert [row["path"] for row in rows] == [f"{number:03d}.png" for number in range(120)]
     assert not [row for row in rows if row["error"]]

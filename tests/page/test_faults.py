@@ -69,6 +69,8 @@ def running(program: str = START, **settings: str) -> Iterator[tuple[str, subpro
             except httpx2.TransportError:
                 pass
             time.sleep(0.1)
+        else:
+            raise TimeoutError("the page's network is not ready")
         yield address, process
     finally:
         process.terminate()

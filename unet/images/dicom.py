@@ -51,8 +51,8 @@ def read_frame(
     """Read a frame, from 0.
 
     Grey values go through the file's modality and VOI transformation and are scaled by its range,
-    or where no window is given by that of the bits in use; MONOCHROME1 is inverted, so that white is
-    bright. Palette and YBR become RGB.
+    or where no window is given by that of the bits in use; MONOCHROME1 is inverted, so that white
+    is bright. Palette and YBR become RGB.
 
     Returns:
         Pixels as uint8 `(H, W)` or `(H, W, 3)` in [0, 255]; height and width of a pixel in
