@@ -75,6 +75,10 @@ body:not(.dark) .gradio-container .token { color: #2b3a00 !important; }
   .gradio-container .tabitem { padding: 10px 0 !important; }
 }
 </style>"""
+WHERE = (
+    "Pictures go to the computer that runs this page. They are removed when you clear or replace "
+    "them or close the tab, and after an hour at most."
+)
 LAUNCH = {
     "run_history": False,  # it would keep patients' images in the browser
     "max_file_size": MAX_FILE,
@@ -97,11 +101,13 @@ def build_page(networks: Networks) -> gr.Blocks:
 
     with gr.Blocks(title="Breast ultrasound segmentation") as page:
         page.unload(leave)
-        gr.Markdown(f"# Breast ultrasound segmentation\n{NOTICE}")
+        gr.Markdown(f"# Breast ultrasound segmentation\n{NOTICE} {WHERE}")
         with gr.Row():
             chooser = gr.Dropdown(
                 _choices(networks), value=networks.default, label="Network", elem_id="network",
                 scale=3,
+                info="Dice: overlap with the ground truth on test images with a lesion, by data "
+                "set; 1 is all",
             )  # fmt: skip
             with gr.Column(scale=2, min_width=260):
                 status = gr.Markdown(elem_id="status", container=True)

@@ -11,14 +11,14 @@ from unet.images.examples import LIST
 from unet.images.phantom import Phantom, make_phantom
 from unet.page.analysis import PHANTOMS
 
-FAINT = "faint"
+FAINT = "phantom, faint"
 SPACING_MM = 0.1
 """Height and width of a phantom's pixel."""
 SHOWN = {  # caption and contrast by kind and seed
-    ("benign", 1): ("benign", 1.0),
-    ("malignant", 2): ("malignant", 1.0),
-    ("benign", 5): ("benign", 1.0),
-    ("normal", 1): ("normal", 1.0),
+    ("benign", 1): ("phantom, benign", 1.0),
+    ("malignant", 2): ("phantom, malignant", 1.0),
+    ("benign", 5): ("phantom, benign", 1.0),
+    ("normal", 1): ("phantom, normal", 1.0),
     ("benign", 15): (FAINT, 0.3),  # a lesion that the network does not find alone
 }
 

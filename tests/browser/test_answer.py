@@ -163,7 +163,8 @@ def test_low_confidence_absence_and_an_unfamiliar_picture_are_said(page, scan):
     rules["unsure_presence"] = 0.2
     give_scene(page, confidence="high", warning=None, presence=0.12, rules=rules)
     expect(answer.locator("strong")).to_have_text("No lesion found.")
-    expect(answer).to_contain_text("there is a lesion at all, 0.120, stays under 0.3")
+    expect(answer).to_contain_text("This does not rule a lesion out.")
+    expect(answer).to_contain_text("there is a lesion at all, 0.120, stays under 0.3, below which")
     expect(page.locator("#viewer .confidence")).to_be_hidden()  # at another threshold than its own
     set_threshold(page, 0.5)
     expect(answer).to_contain_text("high confidence")

@@ -78,7 +78,9 @@ def test_a_click_is_answered_and_each_step_taken_back(page, scan, guide, lesion)
     assert np.hypot(x - lesion[0], y - lesion[1]) < 1
     once = held_equal(page, scan, guide)
     assert once[int(y), int(x)]
-    expect(page.locator("#viewer .answer span")).to_contain_text("Guided by what you point at.")
+    expect(page.locator("#viewer .answer span")).to_contain_text(
+        "Guided by what you point at: it outlines"
+    )
     here = guide.examine(pixels(scan), hints_on(page)).p8[int(y), int(x)] / 255
     read = page.locator("#viewer .readout")
     expect(read).to_have_text(f"x {int(x)} y {int(y)} probability {here:.2f}")

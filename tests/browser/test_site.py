@@ -168,7 +168,7 @@ def test_many_images_become_a_table_and_a_zip(open_site, scan, tmp_path):
         "results.csv",
     }  # fmt: skip
     rows = list(csv.DictReader(io.StringIO(archive.read("results.csv").decode())))
-    assert [row["result"][:8] for row in rows] == ["lesion f", "not read", "lesion f"]
+    assert [row["result"][:8] for row in rows] == ["region m", "not read", "region m"]
     page.locator("#rows tr").first.click()
     expect(page.locator("#viewer .answer")).to_contain_text("region")
 

@@ -85,7 +85,7 @@ def test_a_batch_of_twelve_with_a_broken_one_is_finished(page, tmp_path, segment
 def test_a_batch_can_be_cancelled_and_the_page_goes_on(page, tmp_path, scan):
     files = batch_files(tmp_path)
     start_batch(page, files * 5)
-    expect(page.locator("#batch-table")).to_contain_text("lesion found", timeout=30_000)
+    expect(page.locator("#batch-table")).to_contain_text("region marked", timeout=30_000)
     page.locator("#batch-cancel").click()
     page.wait_for_timeout(3000)
     expect(page.locator("#batch-zip a")).to_have_count(0)

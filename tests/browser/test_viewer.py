@@ -108,7 +108,8 @@ def test_arrow_keys_move_the_threshold(page, scan, segmenter):
     out = page.locator("#viewer [data-out=threshold]")
     for key, change in (("ArrowRight", 0.01), ("ArrowUp", 0.02), ("Shift+ArrowLeft", -0.03)):
         page.keyboard.press(key)
-        expect(out).to_have_text(f"{segmenter.threshold + change:.2f}")
+        own = f"(the network's own: {segmenter.threshold:.2f})"
+        expect(out).to_have_text(f"{segmenter.threshold + change:.2f} {own}")
 
 
 def test_every_control_can_be_reached_by_tab_and_shows_focus(page, scan):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
@@ -158,9 +160,9 @@ def test_a_frame_of_many_is_read(tmp_path):
         read_picture(path, 3)
 
 
-def test_the_spacing_of_the_largest_b_mode_region_is_used(tmp_path):
+def test_the_spacing_of_b_mode_regions_is_used(tmp_path):
     doppler = region(100, 0.5, 0.5, RegionSpatialFormat=3)
-    regions = [region(5, 0.09, 0.09), region(20, 0.01, -0.02), doppler]
+    regions = [region(5, 0.01, 0.02), region(20, 0.01, -0.02), doppler]
     path = write(tmp_path / "a.dcm", RAMP, SequenceOfUltrasoundRegions=regions)
     assert read_picture(path).spacing_mm == pytest.approx((0.2, 0.1))
 
@@ -277,10 +279,6 @@ def encapsulated(path: Path, frame: bytes, syntax, rows: int, columns: int) -> P
 
 @pytest.mark.parametrize("kind", ["jpeg", "jpeg-ls", "jpeg2000"])
 def test_a_frame_that_is_larger_than_its_file_says_is_not_decoded(tmp_path, kind):
-    import io
-
-    from PIL import Image
-
     buffer = io.BytesIO()
     Image.fromarray(np.zeros((600, 500), np.uint8)).save(
         buffer, "JPEG2000" if kind == "jpeg2000" else "JPEG"
@@ -329,3 +327,79 @@ def test_the_header_is_kept_without_pixels_and_private_elements_and_shown_nowher
     assert not [element for element in picture.header if element.tag.is_private]
     assert "Änne" not in repr(picture)
     assert picture.frame == 0
+
+
+def jpeg_of(pixels: np.ndarray, *, adobe: int | None = None, jfif: bool = True, **options) -> bytes:
+    """A JPEG, with Adobe's marker of that transform, or without JFIF's."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "JPEG", quality=95, **options)
+    content = buffer.getvalue()
+    if not jfif:
+        content = content[:2] + content[4 + int.from_bytes(content[4:6]) :]
+    if adobe is not None:
+        marker = b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00" + bytes([adobe])
+        content = content[:2] + marker + content[2:]
+    return content
+
+
+@pytest.mark.parametrize("label", ["RGB", "YBR_FULL_422"])
+@pytest.mark.parametrize(
+    "how",
+    [{"jfif": True}, {"jfif": False}, {"jfif": False, "adobe": 1}, {"jfif": True, "adobe": 1}],
+    ids=str,
+)
+def test_the_colours_of_a_jpeg_are_what_it_says_itself(tmp_path, how, label):
+    """Files that say "RGB" of subsampled YCbCr, and Adobe's marker under a right label."""
+    pixels = np.repeat(np.linspace(0, 255, 64, dtype=np.uint8)[None, :], 48, axis=0)
+    colours = np.stack([pixels, pixels[:, ::-1], np.full_like(pixels, 90)], axis=-1)
+    path = write(tmp_path / "scan", np.zeros_like(colours))
+    dataset = dcmread(path)
+    dataset.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
+    dataset.PhotometricInterpretation = label
+    dataset.PixelData = encapsulate([jpeg_of(colours, subsampling=2, **how)])
+    dataset["PixelData"].VR = "OB"
+    dataset.save_as(path, enforce_file_format=True)
+    picture = read_picture(path)
+    assert np.abs(picture.pixels.astype(int) - colours).mean() < 6
+    assert picture.header.LossyImageCompression == "01"
+
+
+@pytest.mark.parametrize("descriptor", [[256, 0, 8], [256, 0, 16]])
+def test_a_palette_of_8_bits_in_16_is_as_bright_as_it_says(tmp_path, descriptor):
+    tags = {"PhotometricInterpretation": "PALETTE COLOR"}
+    for name in ("Red", "Green", "Blue"):
+        tags[f"{name}PaletteColorLookupTableDescriptor"] = descriptor
+        tags[f"{name}PaletteColorLookupTableData"] = np.arange(256, dtype="<u2").tobytes()
+    path = write(tmp_path / "scan", np.arange(256, dtype=np.uint8).reshape(16, 16), **tags)
+    pixels = read_picture(path).pixels
+    grey = pixels if pixels.ndim == 2 else pixels[..., 0]
+    np.testing.assert_array_equal(grey.ravel(), np.arange(256))
+
+
+def test_regions_of_different_scales_give_no_millimetres(tmp_path):
+    regions = [region(20, 0.01, 0.01), region(10, 0.02, 0.02)]
+    path = write(tmp_path / "scan", RAMP, SequenceOfUltrasoundRegions=regions)
+    assert read_picture(path).spacing_mm is None
+    regions[1] = region(10, 0.01, 0.01)
+    path = write(tmp_path / "scan", RAMP, SequenceOfUltrasoundRegions=regions)
+    assert read_picture(path).spacing_mm == pytest.approx((0.1, 0.1))
+
+
+def test_frames_of_a_deep_clip_are_shown_alike(tmp_path):
+    frames = np.full((2, 6, 8), 1000, np.uint16)
+    frames[1, 0, 0] = 1030  # one bit more
+    path = write(tmp_path / "clip", frames, frames=2)
+    first, second = (read_picture(path, frame).pixels for frame in (0, 1))
+    np.testing.assert_array_equal(first[1:], second[1:])
+
+
+def test_what_pads_a_picture_says_nothing_of_its_range(tmp_path):
+    pixels = np.arange(48, dtype=np.int16).reshape(6, 8) * 4
+    pixels[0, 0] = -32768
+    path = write(tmp_path / "scan", pixels, PixelPaddingValue=-32768)
+    assert np.ptp(read_picture(path).pixels) > 150
+
+
+def test_an_empty_slope_is_as_if_it_were_not_there(tmp_path):
+    path = write(tmp_path / "scan", RAMP, RescaleSlope=None, RescaleIntercept=None)
+    np.testing.assert_array_equal(read_picture(path).pixels, RAMP)

@@ -1,8 +1,9 @@
+import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from unet.images.reading import ImageError, read_image
 
@@ -136,3 +137,32 @@ def test_floating_point_pixels_are_refused_in_words(tmp_path):
     path = save(tmp_path / "nan.tiff", Image.fromarray(values))
     with pytest.raises(ImageError, match="floating point"):
         read_image(path)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_turned_tiff_is_upright(tmp_path, orientation):
+    pixels = np.arange(20 * 30, dtype=np.uint16).reshape(20, 30).astype(np.uint8)
+    image = Image.fromarray(pixels)
+    image.save(tmp_path / "scan.tif", tiffinfo={274: orientation})
+    with open(tmp_path / "scan.tif", "rb") as file, Image.open(file) as turned:
+        expected = np.asarray(ImageOps.exif_transpose(turned))
+    np.testing.assert_array_equal(read_image(tmp_path / "scan.tif"), expected)
+
+
+def test_a_bitmap_whose_alpha_was_left_unset_is_not_black(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 8, 4), np.uint8)
+    pixels[..., 3] = 0
+    header = struct.pack("<2sIHHI", b"BM", 14 + 108 + pixels.size, 0, 0, 14 + 108)
+    masks = struct.pack("<4I", 0xFF0000, 0xFF00, 0xFF, 0xFF000000)
+    info = struct.pack("<IiiHHIIiiII", 108, 8, -6, 1, 32, 3, pixels.size, 0, 0, 0, 0)
+    (tmp_path / "scan.bmp").write_bytes(
+        header + info + masks + b"\0" * 52 + pixels[..., [2, 1, 0, 3]].tobytes()
+    )
+    np.testing.assert_array_equal(read_image(tmp_path / "scan.bmp"), pixels[..., :3])
+
+
+def test_a_film_behind_a_photo_counts_no_scans(tmp_path):
+    Image.fromarray(np.zeros((20, 30), np.uint8)).save(tmp_path / "scan.jpg")
+    with open(tmp_path / "scan.jpg", "ab") as file:
+        file.write(b"\xff\xda" * 1000)
+    assert read_image(tmp_path / "scan.jpg").shape == (20, 30)

@@ -47,7 +47,7 @@ def test_one_pixel_and_the_whole_image_can_be_measured():
 def test_no_region_is_said_in_words():
     mask = np.zeros((6, 8), bool)
     assert find_regions(mask, p8_of(mask)) == []
-    assert sentence([]) == "No lesion found at this threshold."
+    assert sentence([]) == "No lesion found at this threshold. This does not rule one out."
     assert to_json([], mask) == {"image_size_px": [8, 6], "lesion_found": False, "regions": []}
 
 

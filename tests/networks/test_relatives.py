@@ -141,9 +141,9 @@ def test_attention_weighs_all_skips_but_the_first():
 
 def test_what_a_network_is_said_to_be_names_its_departures():
     assert sentence(ModelConfig()).endswith("Toronto Metropolitan University.")
-    assert sentence(RECIPES["unet-5x5"][0]).endswith("Here with 5×5 kernels.")
+    assert sentence(RECIPES["unet-5x5"][0]).endswith("This one has 5×5 kernels.")
     assert "edges and texture beside" in sentence(RECIPES["unet-edges-texture"][0])
-    assert "Here with 5 levels." in sentence(RECIPES["unet-deep"][0])
+    assert "This one has 5 levels." in sentence(RECIPES["unet-deep"][0])
 
 
 def test_settings_that_a_network_does_not_have_are_refused():

@@ -93,7 +93,7 @@ def test_the_charts_hold_the_bundles_own_numbers(name):
     value, _, tip, low, high = busi[0]["points"][0]
     assert (value, low, high) == (dice["value"], dice["low"], dice["high"])
     assert f"{value:.3f}" in tip
-    curve = chart(charts, "Missed lesions")["series"]
+    curve = chart(charts, "Lesions given no mask against")["series"]
     assert {series["name"] for series in curve} >= {"BUSI, test", "BUSI, test, as set"}
     assert not any("BUS-BRA" in series["name"] for series in curve)  # it has no normal images
     sizes = chart(charts, "Dice by lesion size")["series"]
@@ -132,7 +132,7 @@ def test_the_summary_is_certain_only_where_the_interval_is(tmp_path):
         return re.findall('verdict">(.*?)<', summary_of(tmp_path))
 
     assert verdicts(0.6, 0.8) == ["better than the paper"] * 2 + ["worse than the paper"]
-    assert verdicts(0.4, 0.8) == ["as the paper, within chance"] * 3
+    assert verdicts(0.4, 0.8) == ["no clear difference from the paper"] * 3
 
 
 def test_what_is_said_is_the_cards_without_pictures_and_use(tiny_bundle, tmp_path):

@@ -19,7 +19,7 @@ GOOD = {
     "edited_runs": [100, 40, 100], "network": {"name": "net", "sha256": "cd" * 32},
 }  # fmt: skip
 NO_TEXT = {"toString": None, "valueOf": None}  # JavaScript can make no number or text of it
-DAMAGED = "The session is damaged, and was not opened."
+DAMAGED = "The session is damaged and was not opened. Save it anew below its picture."
 
 
 def opened(*sessions: object) -> list[dict]:

@@ -14,6 +14,7 @@ from PIL import Image
 from pydicom import Dataset
 
 from tests.browser.site import needs_npm
+from tests.images.test_dicom import region
 from tests.images.test_dicom import write as write_dicom
 from unet.errors import UserError
 from unet.images.reading import read_picture
@@ -129,6 +130,13 @@ COLOURS = np.random.default_rng(0).integers(0, 256, (6, 8, 3), np.uint8)
         ((GREYS // 20).astype(np.int16), {}),
         ((GREYS // 20).astype(np.int16) - 90, {"BitsStored": 12, "HighBit": 11}),
         (GREYS * 16, {}),
+        (GREYS | 0xF000, {"BitsStored": 12, "HighBit": 11}),
+        ((GREYS & 0xFFF).astype(np.int16), {"BitsStored": 12, "HighBit": 11,
+                                            "PixelRepresentation": 1}),
+        (GREYS.astype(np.uint8), {"SequenceOfUltrasoundRegions": [region(9, 0.01, 0.01),
+                                                                  region(9, 0.02, 0.02)]}),
+        (GREYS.astype(np.uint8), {"SequenceOfUltrasoundRegions": [region(9, 0.01, 0.02)]}),
+        (GREYS.astype(np.uint8), {"PixelSpacing": [0.3, 0.2], "SequenceOfUltrasoundRegions": []}),
         (COLOURS, {}),
         (COLOURS, {"PlanarConfiguration": 1,
                    "PixelData": np.ascontiguousarray(COLOURS.transpose(2, 0, 1)).tobytes()}),
@@ -145,7 +153,7 @@ def test_uncompressed_dicom_is_read_in_the_browser_as_by_python(tmp_path, pixels
     apart = np.abs(np.array(found["rgb"]).reshape(rgb.shape) - rgb.astype(int))
     assert apart.max() <= 1  # float64 against float32, at a half
     assert np.ptp(rgb) > 10
-    assert found["spacing"] == (expected.spacing_mm and list(expected.spacing_mm))
+    assert found["spacing"] == (expected.spacing_mm and pytest.approx(expected.spacing_mm))
 
 
 @needs_npm
@@ -154,6 +162,10 @@ def test_dicom_that_the_browser_would_show_wrongly_is_refused(tmp_path):
     table.LUTDescriptor, table.LUTData = [256, 0, 8], bytes(range(255, -1, -1))
     write_dicom(tmp_path / "scan.dcm", GREYS.astype(np.uint8), VOILUTSequence=[table])
     assert "looked up in a table" in read_in_node(tmp_path)["told"]
+    write_dicom(tmp_path / "scan.dcm", GREYS, VOILUTFunction="SIGMOID")
+    assert "its window is of a kind" in read_in_node(tmp_path)["told"]
+    write_dicom(tmp_path / "scan.dcm", GREYS.astype(np.uint32))
+    assert "pixels of 32 bits" in read_in_node(tmp_path)["told"]
     write_dicom(tmp_path / "scan.dcm", COLOURS.astype(np.uint16))
     assert "colours of more than 8 bits" in read_in_node(tmp_path)["told"]
 

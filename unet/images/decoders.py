@@ -8,10 +8,14 @@ seconds, which only a process of its own can be kept from.
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+import numpy as np
+from PIL import Image
+from pydicom.encaps import get_frame
 from pydicom.pixels import get_decoder, pixel_array
 from pydicom.uid import (
     JPEG2000,
@@ -26,7 +30,6 @@ from pydicom.uid import (
 )
 
 if TYPE_CHECKING:
-    import numpy as np
     from pydicom import Dataset
     from pydicom.pixels.decoders.base import DecodeRunner
 
@@ -99,13 +102,32 @@ def decoded(dataset: Dataset, frame: int) -> np.ndarray:
         NotImplementedError: No decoder here reads its transfer syntax.
         Exception: The frame is damaged; of many kinds.
     """
-    *first, last = DECODERS.get(dataset.file_meta.TransferSyntaxUID, ("",))  # "": pydicom's choice
+    syntax = dataset.file_meta.TransferSyntaxUID
+    if syntax in (JPEGBaseline8Bit, JPEGExtended12Bit) and dataset.SamplesPerPixel == 3:
+        count = int(dataset.get("NumberOfFrames") or 1)
+        content = get_frame(dataset.PixelData, frame, number_of_frames=count)
+        return _rgb(content, dataset.PhotometricInterpretation)
+    *first, last = DECODERS.get(syntax, ("",))  # "": pydicom's choice
     for name in first:
         try:
             return pixel_array(dataset, index=frame, decoding_plugin=name)
         except Exception:  # decoders raise many kinds; the last one's is told
             continue
     return pixel_array(dataset, index=frame, decoding_plugin=last)
+
+
+def _rgb(content: bytes, label: str) -> np.ndarray:
+    """A JPEG's colours, uint8 `(H, W, 3)`, by what it says itself; else by what the file says.
+
+    Files say "RGB" of frames that are none, and pydicom would turn some that Pillow has turned.
+    """
+    with Image.open(io.BytesIO(content), formats=("JPEG",)) as image:
+        says = {"jfif", "adobe_transform"} & set(image.info)
+        sampling, names = {layer[1:3] for layer in image.layer}, [layer[0] for layer in image.layer]
+        if label == "RGB" and not says and len(sampling) == 1 and bytes(names) != b"RGB":
+            image.draft("YCbCr", image.size)  # the components as they are
+            return np.asarray(image)
+        return np.asarray(image.convert("RGB"))
 
 
 def is_available(uid: str) -> bool:

@@ -20,6 +20,7 @@ from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     JPEGBaseline8Bit,
     JPEGExtended12Bit,
+    JPEGLSNearLossless,
     RLELossless,
 )
 
@@ -29,6 +30,7 @@ from unet.images.jpeg import has_too_many_scans
 REGION = ("PhysicalDeltaX", "PhysicalDeltaY", "RegionLocationMinX0", "RegionLocationMinY0",
           "RegionLocationMaxX1", "RegionLocationMaxY1")  # fmt: skip
 """What a region's size, and that of its pixels, is told by."""
+LOSSY = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless)
 CENTIMETRES = 3
 """Physical units code of an ultrasound region (PS3.3, C.8.5.5.1.15)."""
 START_OF_FRAME = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
@@ -75,7 +77,10 @@ def read_frame(
             (dataset.Rows, dataset.Columns, 3),
         ):
             raise DicomError("its colours are not red, green and blue. Export it as PNG.")
-        return pixels, _spacing_mm(dataset), _frames(dataset), _header(dataset)
+        header = _header(dataset)
+        if syntax in LOSSY and not header.get("LossyImageCompression"):
+            header.LossyImageCompression = "01"
+        return pixels, _spacing_mm(dataset), _frames(dataset), header
     except DicomError:
         raise
     except Exception as error:  # pydicom and its decoders raise many kinds on malformed files
@@ -89,7 +94,10 @@ def _check(dataset: pydicom.Dataset, frame: int, max_pixels: int) -> None:
     if "PixelData" not in dataset:
         raise DicomError("a DICOM file without an image. Choose one that holds pixels.")
     if dataset.Rows * dataset.Columns > max_pixels:
-        raise DicomError(f"too large; at most {max_pixels // 1_000_000} megapixels.")
+        raise DicomError(
+            f"too large: {dataset.Columns} × {dataset.Rows} pixels; at most "
+            f"{max_pixels // 1_000_000} megapixels. Shrink or crop the image."
+        )
     if not 0 <= frame < _frames(dataset):
         raise DicomError(f"there is no frame {frame + 1}; the file holds {_frames(dataset)}.")
 
@@ -181,10 +189,16 @@ def _pixels(dataset: pydicom.Dataset, frame: int) -> np.ndarray:
     except NotImplementedError:  # pydicom's word for a syntax that no decoder here reads
         raise _not_read(dataset.file_meta.TransferSyntaxUID) from None
     if dataset.PhotometricInterpretation == "PALETTE COLOR":
-        array = apply_color_lut(array, dataset)[..., :3]  # a fourth is how opaque it is
-        return _to_8_bits(array, 0, np.iinfo(array.dtype).max)
+        colours = apply_color_lut(array, dataset)[..., :3]  # a fourth is how opaque it is
+        # Entries of 8 bits may be kept in 16 (PS3.3, C.7.6.3.1.6); the whole table tells.
+        entries = apply_color_lut(np.arange(2**dataset.BitsStored, dtype=array.dtype), dataset)
+        deep = entries[..., :3].max() > 255
+        return _to_8_bits(colours, 0, np.iinfo(colours.dtype).max if deep else 255)
     if array.ndim == 3:
         return _to_8_bits(array, 0, 2**dataset.BitsStored - 1)
+    for name, neutral in (("RescaleSlope", 1), ("RescaleIntercept", 0)):
+        if name in dataset and dataset[name].is_empty:
+            setattr(dataset, name, neutral)
     values = apply_modality_lut(array, dataset)
     low, high = _range(dataset)
     if dataset.get("VOILUTSequence"):
@@ -197,7 +211,9 @@ def _pixels(dataset: pydicom.Dataset, frame: int) -> np.ndarray:
         if float(dataset.get("RescaleSlope", 1)) < 0:  # of which pydicom takes the wrong end
             values = low + high - values
     elif not dataset.get("ModalityLUTSequence"):
-        low, high = _rescaled(dataset, *_used(array, dataset))
+        # Of a clip by its first frame, so that all are shown alike.
+        first = decoded(dataset, 0) if frame and dataset.BitsStored > 8 else array
+        low, high = _rescaled(dataset, *_used(first, dataset))
     grey = _to_8_bits(values, low, high)
     return 255 - grey if dataset.PhotometricInterpretation == "MONOCHROME1" else grey
 
@@ -240,7 +256,8 @@ def _used(array: np.ndarray, dataset: pydicom.Dataset) -> tuple[int, int]:
     Where no window says what is black and white, the whole range of 16 bits would leave nothing to
     see of a picture that uses ten of them.
     """
-    low, high = int(array.min()), int(array.max())
+    array = array[array != dataset.get("PixelPaddingValue")]
+    low, high = (int(array.min()), int(array.max())) if array.size else (0, 0)
     signed = low < 0
     bits = max(8, high.bit_length() + signed, (~low).bit_length() + 1 if signed else 0)
     return _of_bits(min(bits, dataset.BitsStored), signed=signed)
@@ -261,7 +278,7 @@ def _to_8_bits(values: np.ndarray, low: float, high: float) -> np.ndarray:
 
 
 def _spacing_mm(dataset: pydicom.Dataset) -> tuple[float, float] | None:
-    """Height and width of a pixel: of the largest B-mode region, or PixelSpacing."""
+    """Height and width of a pixel: of the B-mode regions, or PixelSpacing; None if they differ."""
     regions = [
         region
         for region in dataset.get("SequenceOfUltrasoundRegions") or []
@@ -272,12 +289,22 @@ def _spacing_mm(dataset: pydicom.Dataset) -> tuple[float, float] | None:
     ]
     if regions:
         region = max(regions, key=_region_area)
+        if not all(_is_as_large(region, other) for other in regions):
+            return None  # which of them a lesion lies in is not known here
         spacing = (abs(region.PhysicalDeltaY) * 10, abs(region.PhysicalDeltaX) * 10)
     else:
         given = dataset.get("PixelSpacing")
         spacing = tuple(map(float, given)) if isinstance(given, MultiValue) else ()
     likely = len(spacing) == 2 and all(0 < side < MAX_SPACING_MM for side in spacing)
     return spacing if likely else None
+
+
+def _is_as_large(one: pydicom.Dataset, other: pydicom.Dataset) -> bool:
+    """Whether pixels of two regions are of one size, within a hundredth."""
+    return all(
+        abs(abs(one[name].value) - abs(other[name].value)) <= 0.01 * abs(one[name].value)
+        for name in ("PhysicalDeltaX", "PhysicalDeltaY")
+    )
 
 
 def _region_area(region: pydicom.Dataset) -> int:

@@ -113,11 +113,14 @@ def read_image(path: str | Path) -> np.ndarray:
     if path.stat().st_size == 0:
         raise ImageError("the file is empty. Export the image again.", path.name)
     try:
-        with Image.open(path, formats=FORMATS) as image:
+        # Opened here: of some turned TIFF files Pillow maps the wrong sides where it opens them.
+        with open(path, "rb") as file, Image.open(file, formats=FORMATS) as image:
             _check_size(path.name, image)
             if image.format in ("JPEG", "MPO") and has_too_many_scans(path.read_bytes()):
                 raise ImageError("a JPEG of too many scans. Export it as PNG.", path.name)
             image.load()
+            if image.format == "BMP" and image.mode == "RGBA" and not image.getextrema()[3][1]:
+                return _to_array(path.name, image.convert("RGB"), False)  # left unset by its maker
             inverted = image.format == "TIFF" and image.tag_v2.get(PHOTOMETRIC) == WHITE_IS_ZERO
             return _to_array(path.name, ImageOps.exif_transpose(image), inverted)
     except ImageError:

@@ -80,7 +80,7 @@ def to_json(regions: list[Region], mask: np.ndarray) -> dict[str, Any]:
 def sentence(regions: list[Region]) -> str:
     """The findings in one line."""
     if not regions:
-        return "No lesion found at this threshold."
+        return "No lesion found at this threshold. This does not rule one out."
     largest = regions[0]
     count = "1 region" if len(regions) == 1 else f"{len(regions)} regions, the largest"
     return (

@@ -53,7 +53,7 @@ def sentence(config: ModelConfig) -> str:
             "other rates of dropout": config.dropout[: len(paper.dropout)] != paper.dropout,
         }
     changes = [what for what, so in told.items() if so]
-    also = f" Here with {', '.join(changes)}." if changes else ""
+    also = f" This one has {', '.join(changes)}." if changes else ""
     return architecture(config).SENTENCE + also
 
 

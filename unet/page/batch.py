@@ -97,10 +97,10 @@ def run(
 
 
 def result_of(answer: Answer) -> str:
-    """The answer in words: a lesion, none, or neither."""
+    """The answer in words: something marked, nothing, or neither."""
     if answer.regions:
-        return "lesion found"
-    return "unsure: look at it" if answer.unsure else "no lesion found"
+        return "region marked"
+    return "unsure: look at it in One image" if answer.unsure else "no lesion found"
 
 
 def display_row(item: BatchItem) -> list[str]:

@@ -91,7 +91,7 @@ def segmentation(
         device_serial_number=unet.__version__,  # required, and software has none
         content_label="LESION",
         content_description=NOTICE.split(". ")[0],
-        series_description="Lesion segmentation",
+        series_description="Research, not for diagnosis: lesion segmentation",
     )
     source = reference_to(header, picture)
     made.SourceImageSequence = [source]
@@ -137,7 +137,7 @@ def secondary_capture(
         patient_orientation=("L", "F"),  # asked for; unknown, and taken out below
         study_instance_uid=header.StudyInstanceUID,
         **_made(OVERLAY_SERIES),
-        series_description="Lesion overlay",
+        series_description="Research, not for diagnosis: lesion overlay",
         pixel_spacing=picture.spacing_mm,
     )
     made.Modality = "US"

@@ -34,13 +34,17 @@ UNFAMILIAR = (
 
 MAX_REGIONS = 1000
 """Regions of a mask by hand: nobody draws so many, and each is measured."""
+MAX_LISTED = 8
+"""Regions that the report lists, the largest."""
 NOTHING = {
-    "presence": "No lesion found: the network thinks a lesion at all unlikely.",
-    "peak": "No lesion found: the network is not sure enough of any place.",
+    "presence": "No lesion found: the network's estimate that there is one is too low. "
+    "This does not rule one out.",
+    "peak": "No lesion found: the network is not sure enough of any place. "
+    "This does not rule one out.",
     "hand": "No lesion is marked: all was erased by hand.",
 }
 """What is said where there is no mask, by its reason; else the findings' own sentence."""
-POINTED_AT = "A person pointed the network at it."
+POINTED_AT = "A person pointed at a place, which the network then outlines, lesion or not."
 BY_HAND = "The mask was edited by hand."
 CALIBRATED = "Millimetres were calibrated by hand."
 UNSURE = "Unsure: no lesion is marked, but the map shows a place to look at."
@@ -159,10 +163,13 @@ def report_pdf(analysed: Analysed, answer: Answer) -> bytes:
     pdf.image(picture, x=pdf.l_margin + (pdf.epw - shown) / 2, w=shown)
     pdf.ln(4)
     pdf.set_font("Helvetica", "B", 12)
-    pdf.cell(0, 7, _plain(said(answer)), new_x="LMARGIN", new_y="NEXT")
+    pdf.multi_cell(0, 6, _plain(said(answer)), new_x="LMARGIN", new_y="NEXT")
     pdf.set_font("Helvetica", "", 9)
     if answer.regions:
-        _region_table(pdf, answer.regions[:8])
+        _region_table(pdf, answer.regions[:MAX_LISTED])
+        if (count := len(answer.regions)) > MAX_LISTED:
+            words = f"The {MAX_LISTED} largest of {count} regions; findings.csv has all."
+            pdf.cell(0, 5, words, new_x="LMARGIN", new_y="NEXT")
     pdf.ln(3)
     network = analysed.prediction.network
     facts = (
@@ -186,7 +193,9 @@ def report_pdf(analysed: Analysed, answer: Answer) -> bytes:
 def said(answer: Answer) -> str:
     """An answer in one sentence: what was found, why nothing was, or that it is unsure."""
     if answer.unsure:
-        return UNSURE
+        left, top, width, height = answer.suggested_regions[0].box_px
+        where = f"x {left} to {left + width}, y {top} to {top + height} (pixels)"
+        return f"{UNSURE.removesuffix('.')}: {where}."
     return NOTHING.get(answer.reason) or findings.sentence(answer.regions)
 
 

@@ -259,7 +259,8 @@ async def _fetch(url: str, path: Path) -> None:
                 continue
             if response.status_code != 200:
                 raise gr.Error(
-                    f"The address answered {response.status_code}.", print_exception=False
+                    f"The address answered {response.status_code}. Upload the file instead.",
+                    print_exception=False,
                 )
             size = 0
             with path.open("wb") as file:
@@ -273,7 +274,9 @@ async def _fetch(url: str, path: Path) -> None:
                         )
                     file.write(piece)
             return
-    raise gr.Error("The address leads on and on.", print_exception=False)
+    raise gr.Error(
+        "The address leads to too many others. Upload the file instead.", print_exception=False
+    )
 
 
 async def _public_address(host: str) -> str:
@@ -285,7 +288,9 @@ async def _public_address(host: str) -> str:
     for *_, (number, *_) in found:
         if safehttpx.is_public_ip(number):
             return number
-    raise gr.Error("The address is none of a public host.", print_exception=False)
+    raise gr.Error(
+        "The address is not that of a public host. Upload the file instead.", print_exception=False
+    )
 
 
 def rename_what_arrives() -> None:

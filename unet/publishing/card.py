@@ -212,6 +212,8 @@ def _results(info: BundleInfo, metrics: dict[str, Any], *, pictures: bool) -> st
         how = f"Chosen on validation cases of {chosen_on}, where rules may leave at most 3 % of "
         how += "any set's lesions without a mask, or no more than the map leaves without any rule"
     parts = ["## Results"]
+    if info.model.guided:
+        parts.append("Without any hint. On the page another network answers where nobody points.")
     names = {"test": "test split", "elsewhere": ELSEWHERE, "validation": "validation split"}
     for split, name in names.items():
         for dataset, summary in by_dataset(metrics["splits"].get(split, {"datasets": []})).items():
@@ -353,8 +355,10 @@ def _hospitals(count: int) -> str:
 def _use(info: BundleInfo) -> str:
     name, size = info.model.name, info.model.input_size
     pointing, channels = "", 1
+    page = "`UNET_REPO=USER/NAME python app.py`"
     if info.model.guided:
         channels = 3
+        page = "keep it in `weights/` beside another network, which answers where nobody points"
         pointing = """
 from unet.inference.hints import Hints
 
@@ -384,5 +388,5 @@ network = keras.saving.load_model("hf://USER/NAME")
 probability = network(batch)  # float32 (B, {size}, {size}, {channels}) to (B, {size}, {size}, 1)
 ```
 
-As a page, with this project: `UNET_REPO=USER/NAME python app.py`.
+As a page, with this project: {page}.
 """

@@ -81,7 +81,7 @@ def _table(title: str, part: str, networks: dict[str, Any]) -> str:
     lines = [
         f"| {title}, {of_first['cases']} images | Dice, lesion images "
         f"{'| spread over trainings ' * many}"
-        "| difference | lesions missed | normals given a mask | over-segmentation |",
+        "| difference | lesions given no mask | normals given a mask | over-segmentation |",
         f"|---|---|---|---|---|---|{'---|' * many}",
     ]
     for name, network in networks.items():
@@ -201,7 +201,7 @@ def _balance(shown: dict[str, str], networks: dict[str, Any]) -> str:
         if "masked" in before:
             words += (
                 f" On {title}, normals given a mask: {before['masked']['count']:.3g} to "
-                f"{after['masked']['count']:.3g} of {before['masked']['of']}; lesions missed: "
+                f"{after['masked']['count']:.3g} of {before['masked']['of']}; lesions given none: "
                 f"{before['missed']['count']:.3g} to {after['missed']['count']:.3g} of "
                 f"{before['missed']['of']}."
             )

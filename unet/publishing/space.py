@@ -44,7 +44,7 @@ custom_headers:
 # Breast ultrasound segmentation
 
 The network runs in the browser: no image leaves the device. A research demonstration, not a medical
-device.
+device. It must not be used for diagnosis, screening or treatment decisions.
 """
 OTHERS = ("bulk", "cluster.py", "data", "evaluation", "training")
 """What of `unet/` the page does not enter."""

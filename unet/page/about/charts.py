@@ -92,7 +92,7 @@ def _missed_and_masked(bundle: Path) -> Chart:
                 place = [row["missed"], row["masked"]]
                 if not points or points[-1][:2] != place:
                     missed, masked = (percent(share, 1) for share in place)
-                    tip = f"{missed} of lesions missed, {masked} of normal images masked"
+                    tip = f"{missed} of lesions given no mask, {masked} of normal images given one"
                     points.append([*place, f"{tip} (limit {row['gate']:.2f})"])
             look = {"step": True, "dashed": split == "validation"}
             series.append(series_of(f"{name}, {split}", colours.get(name, 0), points, **look))
@@ -100,16 +100,16 @@ def _missed_and_masked(bundle: Path) -> Chart:
         missed = summary["final"].get("lesion_images_without_mask")
         masked = summary["final"].get("normal_images_with_mask")
         if missed and masked:
-            tip = f"{missed['count']} of {missed['of']} lesions missed, "
-            tip += f"{masked['count']} of {masked['of']} normal images masked"
+            tip = f"{missed['count']} of {missed['of']} lesions given no mask, "
+            tip += f"{masked['count']} of {masked['of']} normal images given one"
             point = [missed["value"], masked["value"], f"as the rules are set, {tip}"]
             series.append(series_of(f"{name}, test, as set", colours[name], [point]))
     return {
         "kind": "lines",
-        "title": "Missed lesions against masked normal images",
+        "title": "Lesions given no mask against normal images given one",
         "note": "Each line: what a stricter or laxer limit for seeing a lesion would give. Nearer "
-        " the lower left corner is better.",
-        "x": {"label": "lesions missed", "low": 0, "high": 0.3, "percent": True},
+        "the lower left corner is better.",
+        "x": {"label": "lesions given no mask", "low": 0, "high": 0.3, "percent": True},
         "y": {"label": "normal images given a mask", "percent": True, **UNIT},
         "guides": [[LIMIT, 0, LIMIT, 1, "3 % of lesions"]],
         "series": series,
@@ -165,7 +165,7 @@ def _by_scanner(bundle: Path) -> Chart:
                 continue
             dice = part["lesion_images"]["dice"]
             missed = part["lesion_images_without_mask"]
-            tip = f"{name}, {missed['of']} lesions, {missed['count']} missed"
+            tip = f"{name}, {missed['of']} lesions, {missed['count']} given no mask"
             points.append(_range(len(rows), tip, dice["value"], dice["low"], dice["high"]))
             rows.append(f"{dataset}, all" if name == dataset else name)
         series.append(series_of(dataset, colours.get(dataset, 0), points))

@@ -30,7 +30,9 @@ def _by_network(networks: dict[str, Any], sets: dict[str, str]) -> Chart:
                 continue
             dice, missed = network[part]["dice"], network[part]["missed"]
             tip = f"{name}, {title}: Dice {dice['value']:.3f}, 95 % interval {dice['low']:.3f} to "
-            tip += f"{dice['high']:.3f}, {missed['count']:.3g} of {missed['of']} lesions missed"
+            tip += (
+                f"{dice['high']:.3f}, {missed['count']:.3g} of {missed['of']} lesions given no mask"
+            )
             points.append([dice["value"], row, tip, dice["low"], dice["high"]])
         series.append(series_of(title, colour, points))
     return ranges(

@@ -38,7 +38,8 @@ def _how_compared(metrics: dict[str, Any]) -> str:
     return (
         f"<p>Beside the paper: the {test['cases']} test images of its data set, {PAPERS}, read as "
         "it read its own, at the network's size and threshold 0.5. The paper splits at random, so "
-        "that near-duplicates may lie on both sides; here none do.</p>"
+        "that near-duplicates may lie on both sides; here those that a perceptual hash finds do "
+        "not.</p>"
     )
 
 
@@ -77,7 +78,7 @@ def _compared(name: str, here: dict[str, float], paper: float, better: str, mean
     ahead, behind = here["low"] > paper, here["high"] < paper
     if better == "lower":
         ahead, behind = behind, ahead
-    verdict = "as the paper, within chance"
+    verdict = "no clear difference from the paper"
     if ahead or behind:
         verdict = f"{'better' if ahead else 'worse'} than the paper"
     longest = max(here["value"], paper)
@@ -97,7 +98,8 @@ def _compared(name: str, here: dict[str, float], paper: float, better: str, mean
 
 def _mistakes(parts: dict[str, dict[str, Any]]) -> list[str]:
     kinds = (
-        ("lesion_images_without_mask", "Lesions missed", "Lesions given no mask"),
+        ("lesion_images_without_mask", "Lesions given no mask",
+         "Lesion images on which nothing was marked; a mask beside the lesion is not counted"),
         ("normal_images_with_mask", "Normal images given a mask",
          "Images without a lesion that were given one"),
     )  # fmt: skip

@@ -33,7 +33,10 @@ worker.onmessage = ({ data }) => {
   if (data.type === "done") done(data);
   else failed(new Error(data.message));
 };
-worker.onerror = (event) => say(`This browser could not start the network: ${event.message}`);
+worker.onerror = (event) => say(
+  `This browser could not start the network: ${event.message}. Reload the page, or use another one.`,
+  true,
+);
 
 const given = new Set(); // networks whose weights the worker has been given
 async function ask(type, network, content = {}) {
@@ -252,7 +255,9 @@ async function point({ id, frame, request, hints: given }) {
       confidence: null, warning: warningOf(found), network: identityOf(guide) });
   } catch (error) {
     ready("ready");
-    viewer.pointing.receive({ request, error: error.message });
+    const lost = error instanceof TypeError; // as fetch says it
+    viewer.pointing.receive({ request, error: lost ? "The network for pointing could not be loaded. "
+      + "Check the connection, then point again." : error.message });
   }
 }
 
@@ -284,7 +289,7 @@ async function choose(name) {
   } catch (error) {
     if (mine !== choices) return;
     find("#network").value = network.name;
-    say(`${name} could not be loaded (${error.message}). Check the connection, then choose it again.`,
+    say(`${name} could not be loaded (${error.message}). Check the connection, then reload the page.`,
       true);
   }
 }
@@ -380,8 +385,8 @@ async function many(files) {
       if (mine !== batch) return;
       const answer = answerOf(picture, prediction, by.rules.threshold);
       const [largest] = answer.regions;
-      const result = largest ? "lesion found" : answer.segmented.suggestion.length
-        ? "unsure: look at it" : "no lesion found";
+      const result = largest ? "region marked" : answer.segmented.suggestion.length
+        ? "unsure: open it and look" : "no lesion found";
       const stem = unused(file.name.replace(/\.[^.]*$/, "") || file.name, used);
       const made = filesOf(picture, prediction, answer, by);
       mine.files[`masks/${stem}.png`] = made.mask()[2];
@@ -436,6 +441,7 @@ for (const example of config.examples) {
   });
   find("#examples").append(button);
 }
+find("#viewer .empty").lastChild.textContent = "PNG, JPEG, BMP, WebP or uncompressed DICOM";
 for (const kind of ["report", "coco", "labelme", "all"]) { // these take the page with a server
   find(`#viewer [data-download=${kind}]`).hidden = true;
 }

@@ -54,6 +54,8 @@ def add(networks: Networks, held: Held, chooser: gr.Dropdown) -> None:
     def segment_files(paths: list[str], threshold: float | None = None):
         """Segment many breast ultrasounds: a row each, and a ZIP of masks, overlays and a table.
 
+        A research demonstration, not for diagnosis, screening or treatment decisions.
+
         Args:
             paths: Image or DICOM files; one that cannot be read becomes a row that says why.
             threshold: Probability from which a pixel counts as lesion, 0 to 1; the network's own
@@ -72,9 +74,13 @@ def add(networks: Networks, held: Held, chooser: gr.Dropdown) -> None:
         gr.File(label="Ultrasounds", file_count="multiple", height=180, elem_id="batch-files")
     )
     held.follow(files, "batch")
+    gr.Markdown(
+        f"At most {MAX_IMAGES} images. Each at the network's own threshold, of a clip its first "
+        'frame. "No lesion found" does not rule a lesion out.'
+    )
     with gr.Row():
         start = gr.Button("Segment all", variant="primary", elem_id="batch-start")
-        stop = gr.Button("Cancel", elem_id="batch-cancel")
+        stop = gr.Button("Stop", elem_id="batch-cancel")
     archive = gr.File(label="Masks, overlays and results.csv", elem_id="batch-zip")
     table = gr.Dataframe(
         headers=list(batch.DISPLAYED),

@@ -19,6 +19,7 @@ from unet.page.kept import Kept
 from unet.page.served import Networks
 from unet.page.tabs import NETWORK, PRIVATE, check_threshold, clip, read, threshold_input, told
 from unet.page.uploads import Held, name_of, named
+from unet.publishing.card import NOTICE
 
 SAVE = """watch("value", () => {
   if (!props.value) return;
@@ -32,6 +33,8 @@ SAVE = """watch("value", () => {
 SECOND = """watch("value", () => {
   if (props.value) document.querySelector("#viewer .viewer").viewer.two.receive(props.value);
 });"""
+
+GONE = "The page no longer keeps this picture (an hour at most). Choose it again."
 
 POINTED = SECOND.replace("two.receive", "pointing.receive")
 
@@ -107,7 +110,7 @@ def add(
     def download(event: gr.EventData):
         analysed = kept.get(event.id)
         if analysed is None:
-            raise gr.Error("There is nothing to download any more. Choose the image again.")
+            raise gr.Error(GONE)
         try:
             answer = analysed.answer(
                 float(event.threshold),
@@ -116,7 +119,7 @@ def add(
             )
         except (AttributeError, OverflowError, TypeError, ValueError) as error:
             raise gr.Error(
-                f"The page sent what cannot be meant: {error!s:.80}. Reload it."
+                f"The page sent a request that cannot be answered ({error!s:.80}). Reload the page."
             ) from None
         try:
             name, media_type, content = downloads.make(str(event.kind), analysed, answer)
@@ -128,7 +131,7 @@ def add(
         """Another network's map of the picture that is shown; what fails is said in words."""
         request, analysed = event.request, kept.get(event.id)
         if analysed is None:
-            return {"request": request, "error": "the picture is no longer kept, choose it again"}
+            return {"request": request, "error": GONE}
         if event.network not in list(networks.sources):
             return {"request": request, "error": "the page does not offer it any more"}
         try:
@@ -141,7 +144,7 @@ def add(
         """The answer where a person points at a lesion; what fails is said in words."""
         request, analysed = event.request, kept.get(event.id)
         if analysed is None:
-            return {"request": request, "error": "The picture is no longer kept: choose it again."}
+            return {"request": request, "error": GONE}
         try:
             hints = hints_of(event.hints, *analysed.prediction.p8.shape)
             analysed = analysis.pointed(networks.guide(), analysed, hints)
@@ -157,7 +160,7 @@ def add(
             upload = named(gr.File(label="Ultrasound image", height=160, elem_id="upload"))
             gallery = gr.Gallery(
                 [(example.picture.pixels, example.caption) for example in examples],
-                label="Examples" if local else "Examples (generated phantoms)",
+                label="Examples",
                 columns=2,
                 height=450,
                 allow_preview=False,
@@ -210,6 +213,8 @@ def add_endpoint(networks: Networks) -> None:
     ):
         """Segment a breast ultrasound: mask (PNG, the image's own size, 0 and 255) and findings.
 
+        A research demonstration, not for diagnosis, screening or treatment decisions.
+
         Args:
             path: The image file: PNG, JPEG, BMP, TIFF, WebP or DICOM.
             threshold: Probability from which a pixel counts as lesion, 0 to 1; the network's own
@@ -223,7 +228,8 @@ def add_endpoint(networks: Networks) -> None:
         if hints is not None:
             analysed = by_hints(analysed, hints)
         answer = analysed.answer(threshold)
-        return answer.mask.astype(np.uint8) * 255, exports.findings_of(analysed.prediction, answer)
+        found = exports.findings_of(analysed.prediction, answer) | {"notice": NOTICE}
+        return answer.mask.astype(np.uint8) * 255, found
 
     def by_hints(analysed: Analysed, hints: dict) -> Analysed:
         """The answer of the network that is shown what one points at."""

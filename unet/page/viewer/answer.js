@@ -27,12 +27,16 @@ function countOf(regions, spacing) {
 function notesOf(answer, scene) {
   const { regions, segmented, reason } = answer;
   const { rules, presence, peak } = scene.prediction;
-  const notes = scene.said ? ["Guided by what you point at."] : [];
+  const notes = scene.said
+    ? ["Guided by what you point at: it outlines a place that is pointed at, lesion or not."] : [];
   if (answer.own) {
     const own = answer.own.regions, unsure = answer.own.segmented.suggestion.length > 0;
     const said = own.length ? countOf(own, scene.spacing) : unsure ? "unsure" : "no lesion";
     notes.push(`The network: ${said}; Dice of the two ${answer.dice.toFixed(3)}.`);
     return notes;
+  }
+  if (!regions.length && !segmented.suggestion.length) {
+    notes.push("This does not rule a lesion out.");
   }
   if (segmented.suggestion.length) {
     notes.push("No lesion is marked, but the map shows something there.");
@@ -41,14 +45,17 @@ function notesOf(answer, scene) {
       + "image: look at the uncertainty map, and do not rely on the outline."
       : peak >= levelOf(0.5)
         ? "The map does show something: look at the heat map, and do not rely on this answer."
-        : "The network does not rule a lesion out: do not rely on this answer.");
+        : "Confidence is low: do not rely on this answer.");
   }
   if (reason === "presence") {
-    notes.push(`The probability that there is a lesion at all, ${presence.toFixed(3)}, stays `
-      + `under ${rules.min_presence}, below which this network reports nothing.`);
+    notes.push(`The network's own estimate that there is a lesion at all, ${presence.toFixed(3)}, `
+      + `stays under ${rules.min_presence}, below which it marks nothing.`);
   } else if (reason === "peak") {
     notes.push(`The highest probability, ${(peak / 255).toFixed(3)}, stays under `
-      + `${rules.min_peak}, below which this network reports nothing.`);
+      + `${rules.min_peak}, below which this network marks nothing.`);
+  } else if (reason === "threshold") {
+    notes.push(`The highest probability is ${(peak / 255).toFixed(2)}: a lower threshold marks `
+      + "something.");
   } else if (segmented.dropped) {
     const dropped = segmented.dropped === 1 ? "1 region" : `${segmented.dropped} regions`;
     notes.push(`${dropped} below ${(rules.min_area * 100).toFixed(2)} % of the image left out.`);
@@ -58,7 +65,10 @@ function notesOf(answer, scene) {
 }
 
 function showRegions(root, regions, spacing) {
-  const rows = regions.slice(0, 20).map((r, i) => [i + 1,
+  const most = 20;
+  root.querySelector(".regions summary").textContent = regions.length > most
+    ? `Regions, the ${most} largest of ${regions.length}` : "Regions, largest first";
+  const rows = regions.slice(0, most).map((r, i) => [i + 1,
     spacing ? `${r.area_mm2.toFixed(1)} mm²` : `${r.area_px} px`,
     spacing ? `${r.longest_mm.toFixed(1)} mm` : `${r.longest_px.toFixed(1)} px`,
     spacing ? `${r.perpendicular_mm.toFixed(1)} mm` : `${r.perpendicular_px.toFixed(1)} px`,
@@ -81,11 +91,16 @@ function showAgreement(root, scene, distance) {
   const far = distance === null ? "…" : distance === Infinity ? "—"
     : mm ? `${(distance * mm).toFixed(1)} mm` : `${distance.toFixed(1)} px`;
   const { dice, iou, precision, recall } = scene.agreement;
-  const entries = { Dice: number(dice), IoU: number(iou), Precision: number(precision),
-    Recall: number(recall), "Hausdorff 95": far };
+  const entries = [
+    ["Dice", number(dice), "Overlap of mask and ground truth: 0 none, 1 all"],
+    ["IoU", number(iou), "What both mark, of what either marks"],
+    ["Precision", number(precision), "Share of the mask that lies in the ground truth"],
+    ["Recall", number(recall), "Share of the ground truth that the mask finds"],
+    ["Hausdorff 95", far, "95 % of the outlines' points lie no farther than this from the other"],
+  ];
   scene.hausdorff = distance;
-  root.querySelector(".truth dl").replaceChildren(...Object.entries(entries).map(([name, text]) => {
-    const pair = document.createElement("div");
+  root.querySelector(".truth dl").replaceChildren(...entries.map(([name, text, title]) => {
+    const pair = Object.assign(document.createElement("div"), { title });
     pair.append(Object.assign(document.createElement("dt"), { textContent: name }),
       Object.assign(document.createElement("dd"), { textContent: text }));
     return pair;

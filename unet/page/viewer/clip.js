@@ -295,7 +295,7 @@ class Clip {
     progress.querySelector("progress").max = all;
     progress.querySelector("progress").value = done;
     progress.querySelector("span").textContent = [`${done} of ${all} frames segmented.`,
-      this.lost ? "The clip is not kept any longer: choose its file again." : "",
+      this.lost ? "The page no longer keeps this clip (an hour at most). Choose its file again." : "",
       failed.length ? `${failed.length} cannot be read: ${failed[0].failed}` : ""].join(" ").trim();
   }
 }

@@ -68,7 +68,7 @@ async function load(value = props.value) {
     await show(value);
   } catch (error) {
     clear();
-    find(".empty").textContent = "This browser could not draw the picture. Try a smaller image.";
+    tell("This browser could not draw the picture. Try a smaller image.");
   }
 }
 
@@ -80,8 +80,8 @@ async function show(value) {
   if (mine !== generation) return;
   if (!pixels) { // some privacy settings add noise
     clear();
-    find(".empty").textContent = "This browser alters pictures that a page reads, so the numbers "
-      + "would be wrong. Allow this page to read canvas data, or use another browser.";
+    tell("This browser alters pictures that a page reads, so the numbers would be wrong. Allow this "
+      + "page to read canvas data, or use another browser.");
     return;
   }
   if (work.picture !== value.picture) work = untouched(value.picture);
@@ -188,6 +188,10 @@ function update() {
   const threshold = Number(thresholdInput.value);
   find("[data-out=threshold]").textContent = threshold.toFixed(2);
   if (!scene) return;
+  const own = scene.prediction.rules.threshold;
+  if (levelOf(threshold) !== levelOf(own)) {
+    find("[data-out=threshold]").textContent += ` (the network's own: ${own.toFixed(2)})`;
+  }
   const started = performance.now();
   const { width, height } = scene;
   scene.spacing = work.calibrated || scene.own_spacing;

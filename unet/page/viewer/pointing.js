@@ -60,7 +60,8 @@ class Pointing {
       return tell(said.error);
     }
     if (this.isHeld || hand.stroke) {
-      return tell("The mask was edited before the answer came. Take the edits back to point again.");
+      return tell("The mask was edited before the answer came. Press Edit, then 'Undo all edits', to "
+        + "point again.");
     }
     pointed.said = said;
     await again();
@@ -172,7 +173,7 @@ class Pointing {
       button.setAttribute("aria-pressed", button.dataset.hint === this.hand.kind);
     }
     find(".pointing small").textContent = held
-      ? "The mask is edited by hand. Take the edits back to point."
+      ? "The mask is edited by hand. Press Edit, then 'Undo all edits', to point."
       : pointed.hints.length ? "Drag a hint to move it, or point again where the outline is wrong."
         : "Click a lesion, draw along it, or drag a box around it. Alt and click: not here.";
     stage.invalidate();

@@ -51,7 +51,7 @@ function restore() {
     work.pointed.set(scene.value.frame || 0, hints ? Pointed.of(hints) : new Pointed());
     return pointing.follow();
   }
-  if (!right) return tell("The session is damaged, and was not opened.");
+  if (!right) return tell("The session is damaged and was not opened. Save it anew below its picture.");
   const { editor } = scene;
   if (editor) editor.reset();
   thresholdInput.disabled = false;

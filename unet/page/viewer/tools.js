@@ -17,7 +17,7 @@ function startEditing() {
 function showEdited(edited) {
   const { editor } = stage.scene;
   thresholdInput.disabled = edited;
-  thresholdInput.title = edited ? "The mask is edited by hand. Take the edits back to move this." : "";
+  thresholdInput.title = edited ? "The mask is edited by hand. Press Edit, then 'Undo all edits', to move this." : "";
   find("[data-step=undo]").disabled = !editor || !editor.done;
   find("[data-step=redo]").disabled = !editor || editor.done === editor.steps.length;
   find("[data-step=reset]").disabled = !edited;
@@ -126,7 +126,12 @@ find(".calibration").addEventListener("submit", (event) => {
   const far = Math.hypot((bx - ax) * wide, (by - ay) * tall);
   const factor = Number(event.target.elements.mm.value) / far;
   const sides = [tall * factor, wide * factor];
-  if (sides.every((side) => side > 0 && side < 100)) calibrate(sides);
+  if (sides.every((side) => side > 0 && side < 100)) {
+    tell("");
+    calibrate(sides);
+  } else {
+    tell("No scale was set: the two ends lie too close, or the length is too large. Measure again.");
+  }
 });
 find("[data-tool=forget]").addEventListener("click", () => calibrate(null));
 

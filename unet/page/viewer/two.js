@@ -78,7 +78,7 @@ class Two {
       this.timer = setTimeout(() => {
         this.ask({ id: this.value.id, frame: this.value.frame || 0, network, request });
         this.timer = setTimeout(() => this.tell(`${network} has not answered yet. Wait, or check `
-          + "the connection and choose it again."), SLOW_MS);
+          + 'the connection and choose "nothing", then it again.'), SLOW_MS);
       }, wait);
     }
     this.update();
@@ -100,7 +100,7 @@ class Two {
       error = "this browser could not read its map";
     }
     if (!wanted()) return;
-    this.tell(error ? `${network} could not be compared: ${error}.` : "");
+    this.tell(error ? `${network} could not be compared: ${error.replace(/\.$/, "")}.` : "");
     if (error) {
       this.rearrange(() => { this.chosen = this.select.value = OFF; });
     } else {
