@@ -359,3 +359,31 @@ def test_a_dicom_picture_goes_back_as_dicom(page, tmp_path):
     assert found.PatientName == pydicom.dcmread(path).PatientName
     (tmp_path / "capture.dcm").write_bytes(download(page, "capture"))
     assert pydicom.dcmread(tmp_path / "capture.dcm").pixel_array.shape == (*SHAPE, 3)
+
+
+def test_edits_stay_with_the_network_that_they_are_of(page, scan, networks):
+    """Another network's answer is its own; back at the first, what was drawn is there again."""
+    first, second = list(networks.sources)[:2]
+    upload(page, scan)
+    start(page)
+    drag(page, (20, 20), (60, 30), (90, 20))
+    drawn = edited(page)
+    answer = page.locator("#viewer .answer strong")
+    expect(answer).to_contain_text("Edited by hand")
+
+    def choose(network: str) -> None:
+        page.locator("#network input").click()
+        page.locator(f"[role=option][aria-label^='{network}:']").click()
+        page.wait_for_function(
+            f"{VIEWER}.viewer.stage.scene.value.network.name === '{network}'", timeout=30_000
+        )
+
+    choose(second)
+    expect(answer).not_to_contain_text("Edited by hand")
+    expected = networks.get(second).segment(np.asarray(Image.open(scan)))
+    np.testing.assert_array_equal(edited(page), expected)
+    choose(first)
+    expect(answer).to_contain_text("Edited by hand")
+    np.testing.assert_array_equal(edited(page), drawn)
+    mask = np.asarray(Image.open(io.BytesIO(download(page, "mask"))))
+    np.testing.assert_array_equal(mask > 0, drawn)
