@@ -133,11 +133,16 @@ def paste(page: Page, path: Path) -> None:
 def test_on_a_phone_the_line_to_upload_says_so_and_then_which_file_it_holds(open_page, scan):
     page = open_page(390, 844)
 
-    def in_sight(part: str) -> bool:
-        box, inner = (page.locator(f"#upload{p}").bounding_box() for p in ("", f" {part}"))
-        top, bottom = inner["y"], inner["y"] + inner["height"]
-        return box["y"] <= top and bottom <= box["y"] + box["height"]
+    def wait_in_sight(part: str) -> None:
+        page.wait_for_function(
+            """(part) => {
+              const [box, inner] = ["#upload", `#upload ${part}`].map(
+                (place) => document.querySelector(place)?.getBoundingClientRect());
+              return inner && box.top <= inner.top && inner.bottom <= box.bottom;
+            }""",
+            arg=part,
+        )
 
-    assert in_sight(".upload-container")
+    wait_in_sight(".upload-container")
     upload(page, scan)
-    assert in_sight(".filename")
+    wait_in_sight(".filename")
