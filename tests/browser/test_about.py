@@ -9,7 +9,8 @@ from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.site import needs_npm
 from unet.page.about.charts import charts_of
-from unet.publishing.readme import metrics_of
+from unet.page.about.relatives import relatives_charts
+from unet.publishing.readme import comparison_in, metrics_of
 from unet.publishing.tables import by_dataset
 
 CHARTS = "#about .chart"
@@ -69,9 +70,12 @@ def test_the_numbers_stand_beside_the_papers_and_the_tables_are_folded(open_abou
 def test_every_chart_is_drawn_and_no_handler_or_style_stands_in_the_html(open_about, bundle):
     page = open_about()
     titles = page.locator("#about figcaption").all_text_contents()
-    assert titles == [chart["title"] for chart in charts_of(bundle)]
+    charts = charts_of(bundle) + relatives_charts(comparison_in(bundle.parent))
+    assert titles == [chart["title"] for chart in charts]
+    for summary in page.locator("#about summary").all():  # a folded chart is drawn when it unfolds
+        summary.click()
     for plot in page.locator(f"{CHARTS} .plot > svg").all():
-        assert plot.locator(".dot, .line").count() > 0
+        plot.locator(".dot, .line").first.wait_for()
     inside = page.locator("#about .about").evaluate("about => about.outerHTML")
     assert not re.search(r"<[^>]*\s(on\w+|style)=", inside.replace('class="tip" hidden', ""))
 
