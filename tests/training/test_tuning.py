@@ -56,7 +56,7 @@ def test_a_bundle_says_what_it_started_from(phantoms, tiny_bundle, tmp_path):
     fit([str(phantoms)], "unet", TINY, replace(ONCE, tune="shallow", epochs=1), **options)
     training = read_info(tmp_path / "out").training
     hashes = read_info(tiny_bundle).sha256
-    assert training["start"] == {"name": "tiny", "sha256": hashes[WEIGHTS]}
+    assert training["start"] == {"name": "tiny", "sha256": hashes[WEIGHTS], "seen": []}
     assert training["command"].endswith("--start weights/tiny")
 
 
