@@ -152,6 +152,7 @@ def test_fine_tuning_starts_from_the_other_data_set_and_leaves_layers_as_they_ar
     content = json.loads((tmp_path / "c.json").read_text())
     assert content["networks"]["unet"]["elsewhere"]["cases"] > 0
     text = comparison_section(content)
+    assert f"train.py compare --data {content['trained_on']} --data elsewhere --size 32" in text
     assert "\n| unet-tuned-shallow † | " in text.split("never seen")[1]
     assert "as many steps on elsewhere before, then its encoder alone" in text
     assert "* elsewhere, never seen: better" not in text  # only what never saw it is held to that

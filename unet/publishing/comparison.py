@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from unet.publishing.tables import interval
+from unet.publishing.tables import data_options, interval
 
 FILE = "comparison.json"
 """Its file's name, beside the bundles."""
@@ -71,8 +71,9 @@ def _intro(comparison: dict[str, Any]) -> str:
         else " and know nothing of what another training would give: with one training each, a "
         "difference is one between these trainings, not yet between the networks."
     )
-    command = f"--size {size} --epochs {comparison['epochs']} --seeds {seeds} --names {named}"
-    return f"{words} `train.py compare {command}` made this."
+    data = data_options([comparison["trained_on"], *comparison["elsewhere"]])
+    command = f"{data} --size {size} --epochs {comparison['epochs']} --seeds {seeds}"
+    return f"{words} `train.py compare {command} --names {named}` made this."
 
 
 def _table(title: str, part: str, networks: dict[str, Any]) -> str:
