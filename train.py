@@ -124,7 +124,7 @@ def _processes(arguments: argparse.Namespace) -> Processes | None:
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:
-    from unet.training.workflow import evaluate
+    from unet.training.finished import evaluate
 
     figures = arguments.figures or Path("runs") / arguments.weights.name / "figures"
     evaluate(arguments.weights, arguments.data, arguments.split, arguments.out, figures)
@@ -133,7 +133,7 @@ def _evaluate(arguments: argparse.Namespace) -> None:
 
 
 def _rules(arguments: argparse.Namespace) -> None:
-    from unet.training.workflow import choose_rules
+    from unet.training.finished import choose_rules
 
     figures = Path("runs") / arguments.weights.name / "figures"
     choose_rules(arguments.weights, arguments.data, figures)
@@ -141,7 +141,7 @@ def _rules(arguments: argparse.Namespace) -> None:
 
 
 def _export(arguments: argparse.Namespace) -> None:
-    from unet.training.workflow import export
+    from unet.training.finished import export
 
     export(arguments.weights)
 

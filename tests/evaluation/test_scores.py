@@ -19,7 +19,7 @@ from unet.evaluation.summary import dice_by_confidence, summarise
 from unet.inference.bundle import read_info
 from unet.inference.confidence import Confidence
 from unet.inference.postprocessing import PostProcessing, segment
-from unet.training.workflow import choose_rules, evaluate
+from unet.training.finished import choose_rules, evaluate
 
 
 def map_of(p8: np.ndarray, truth: np.ndarray) -> Map:

@@ -83,7 +83,7 @@ def older(folder: Path, **changes) -> None:
 def test_an_older_bundle_without_a_graph_gives_the_same_and_is_mended_by_export(
     copy, tiny_segmenter
 ):
-    from unet.training.workflow import export
+    from unet.training.finished import export
 
     older(copy)
     np.testing.assert_array_equal(

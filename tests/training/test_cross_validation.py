@@ -22,7 +22,8 @@ from unet.training import cross_validation
 from unet.training import examples as examples_module
 from unet.training.checkpoint import RunError
 from unet.training.recipe import same_recipe
-from unet.training.workflow import cross_validate, fit, keep_what_still_holds
+from unet.training.replaced import keep_what_still_holds
+from unet.training.workflow import cross_validate, fit
 
 LAST = replace(QUICK, keep="last", epochs=2)
 

@@ -12,8 +12,8 @@ from unet.inference.bundle import read_info
 from unet.inference.hub import HubError, push
 from unet.publishing.tables import interval, leave_out_table
 from unet.training import leave_out as module
+from unet.training.finished import evaluate
 from unet.training.leave_out import leave_out, split_without
-from unet.training.workflow import evaluate
 
 LAST = replace(QUICK, keep="last", epochs=1)
 

@@ -14,8 +14,11 @@ from tests.conftest import QUICK, TINY
 from unet.errors import UserError
 from unet.images.phantom import make_phantom
 from unet.inference.bundle import read_info
-from unet.training import workflow
-from unet.training.workflow import choose_rules, evaluate, fit, keep_what_still_holds
+from unet.training import finished
+from unet.training.finished import choose_rules, evaluate
+from unet.training.replaced import keep_what_still_holds
+from unet.training.start import seen_by
+from unet.training.workflow import fit
 
 
 @pytest.fixture
@@ -44,7 +47,7 @@ def test_rules_that_fail_leave_the_bundle_as_it_was(copy, phantoms, tmp_path, mo
     def fail(*_):
         raise OSError("no space left")
 
-    monkeypatch.setattr(workflow, "evaluate_splits", fail)
+    monkeypatch.setattr(finished, "evaluate_splits", fail)
     with pytest.raises(OSError, match="no space"):
         choose_rules(copy, [str(phantoms)], tmp_path / "figures")
     assert {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()} == before
@@ -85,7 +88,7 @@ def test_one_does_not_go_on_from_a_network_that_knows_the_test_cases(
     config = replace(config, test_fraction=0.2, validation_fraction=0.4)  # of eight cases
     fit([str(other)], "unet", TINY, config, **words)
     split = read_info(tiny_bundle).split
-    seen = workflow.seen_by(tmp_path / "abroad")
+    seen = seen_by(tmp_path / "abroad")
     assert {*split["train"], *split["validation"]} <= seen
     assert not seen & set(split["test"])
 

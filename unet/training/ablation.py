@@ -31,11 +31,11 @@ from unet.inference.prediction import Network
 from unet.inference.segmenter import Segmenter, graph_of
 from unet.publishing.card import write_card
 from unet.training.examples import train_on
+from unet.training.given import bundle_cases, fingerprint
 from unet.training.learnt import segmenter_without_rules
 from unet.training.leave_out import LEFT_OUT, gates_for, presence_auc, spelt, split_without
 from unet.training.recipe import read_train_config
 from unet.training.remote import finish
-from unet.training.workflow import bundle_cases, fingerprint
 
 SIZE, EPOCHS = 128, 6
 TRAININGS: dict[str, dict[str, Any]] = {

@@ -15,8 +15,9 @@ from unet.inference.segmenter import Segmenter
 from unet.provenance import git_commit
 from unet.publishing.card import write_card
 from unet.publishing.pointing import WITHOUT, picture_of
+from unet.training.given import data_folders
 from unet.training.leave_out import LEFT_OUT
-from unet.training.workflow import data_folders, seen_by
+from unet.training.start import seen_by
 
 CLICKS = "clicks.json"
 

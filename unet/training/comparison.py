@@ -38,9 +38,9 @@ from unet.provenance import library_versions
 from unet.publishing.comparison import FIRST
 from unet.training.checkpoint import Checkpoint
 from unet.training.examples import examples_of
+from unet.training.given import data_folders, fingerprint, split_of
 from unet.training.loop import Trained, train
 from unet.training.remote import finish
-from unet.training.workflow import data_folders, fingerprint, split_of
 
 WATERSHED = "watershed"
 RECIPE = TrainConfig(batch_size=16, warmup_epochs=1, loss="cross_entropy_dice", keep="last")

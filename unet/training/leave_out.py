@@ -24,17 +24,12 @@ from unet.inference.segmenter import Segmenter
 from unet.publishing.card import write_card
 from unet.training.checkpoint import Checkpoint
 from unet.training.examples import examples_of
+from unet.training.given import data_folders, fingerprint, split_of
 from unet.training.loop import train
 from unet.training.recipe import command_of
-from unet.training.workflow import (
-    check_results_fit,
-    data_folders,
-    fingerprint,
-    learnt_and_chosen,
-    seen_by,
-    split_of,
-    start_of,
-)
+from unet.training.replaced import check_results_fit
+from unet.training.start import seen_by, start_of
+from unet.training.workflow import learnt_and_chosen
 
 LEFT_OUT = "left_out"
 """Name, among a bundle's splits, of the cases that were left out and may be scored."""

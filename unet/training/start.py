@@ -1,0 +1,50 @@
+"""The bundle that a training starts from, and what a network has seen with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from unet.config import ModelConfig, to_dict
+from unet.errors import UserError
+from unet.inference.bundle import WEIGHTS, read_info, verify
+
+
+def start_of(start: Path, model_config: ModelConfig) -> dict[str, Any]:
+    """Name and weights' hash of the bundle that a network starts from; UserError if of another."""
+    info = verify(start)
+    if info.model.guided and not model_config.guided:
+        raise UserError(f"--start {start} takes hints: start --model guided-unet from it")
+    # What shapes no weights may differ.
+    free = {"name", "input_size", "flip_averaging", "dropout", "bottleneck_dropout", "guided"}
+    there, asked = to_dict(info.model), to_dict(model_config)
+    if any(there[name] != asked[name] for name in asked.keys() - free):
+        raise UserError(
+            f"--start {start} holds a network of another kind ({there}) than the one to be trained "
+            f"({asked}): give its --model"
+        )
+    return {"name": info.model.name, "sha256": info.sha256[WEIGHTS]}
+
+
+def seen_by(bundle: Path) -> set[str]:
+    """Ids of the cases that a network, or one that it started from, was trained or chosen on."""
+    info = read_info(bundle)
+    before = info.training.get("start", {}).get("seen", ())
+    return {*info.split["train"], *info.split["validation"], *before}
+
+
+def seen_besides(start: Path, split: dict[str, list[str]]) -> list[str]:
+    """Ids of what the bundle to start from has seen and the new split does not train or choose on.
+
+    Raises:
+        UserError: It has seen a test case, or was trained on a validation case.
+    """
+    seen, info = seen_by(start), read_info(start)
+    chosen_on = set(info.split["validation"])
+    for name, known in (("test", seen), ("validation", seen - chosen_on)):
+        if leaked := known & set(split[name]):
+            raise UserError(
+                f"--start {start} has learnt from {len(leaked)} of what would be {name} cases: "
+                "give the data sets and the split that it was trained with"
+            )
+    return sorted(seen - {*split["train"], *split["validation"]})
