@@ -106,7 +106,8 @@ def side_by_side(comparison: dict[str, Any], path: Path) -> None:
             for number, (name, network) in enumerate(networks.items()):
                 if not knows(network, part):
                     _point(axes, name, number, costs[number], network[part])
-            axes.set(title=title, xlabel=unit, ylabel="Dice, lesion images", xscale="log")
+            axes.set(title=title, xlabel=f"{unit} (equal ones side by side)", xscale="log")
+            axes.set(ylabel="Dice, lesion images")
             _clean(axes)
     figure.axes[1].legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     _save(figure, path)
