@@ -55,8 +55,8 @@ METHODS = {
 """Settings of a network's own recipe that are its method, and are kept."""
 SOURCE = "source"
 """The training on other data sets that fine-tuning starts from."""
-VIEWS = 20
-"""Images in a row whose median time is told."""
+TURNS, VIEWS = 5, 20
+"""How often each network has its turn, and images in a row then, whose median time is told."""
 PARTS = ("test", "elsewhere")
 """What is scored at the end."""
 
@@ -208,7 +208,7 @@ def compare(
         }
         if WATERSHED in names:
             results[WATERSHED] = [_of_watershed(field)]
-        milliseconds = {n: _milliseconds(build_network(c.model)) for n, c in chosen.items()}
+        milliseconds = _milliseconds(chosen)
         recipe = to_dict(replace(RECIPE, epochs=epochs, precision=precision))
         content = {
             "size": size,
@@ -335,20 +335,28 @@ def _train_on_cluster(address: str, runs: Runs, chosen: dict[str, Contender], se
             finish(address, runs, trainings)
 
 
-def _milliseconds(network: keras.Model) -> float:
-    """Median time of one image through the graph that is served, all cores.
+def _milliseconds(chosen: dict[str, Contender]) -> dict[str, float]:
+    """Median time of one image through the graph that is served, all cores, by network.
 
-    Taken of all networks at once, not beside their trainings: what is compared meets one machine.
+    Not beside the trainings, and in turns: what else the machine does meets all of them alike.
+    One graph at a time is loaded, since a graph's threads stay busy for a while after an image.
     """
-    graph = Graph(onnx_of(network, ()))
-    batch = np.random.default_rng(0).random((1, graph.size, graph.size, 1), np.float32)
-    seconds = []
-    for _ in range(VIEWS):
-        begun = time.perf_counter()
-        graph(batch)[PROBABILITY]
-        seconds.append(time.perf_counter() - begun)
-    keras.backend.clear_session()
-    return round(1000 * float(np.median(seconds)), 2)
+    graphs = {}
+    for name, contender in chosen.items():
+        graphs[name] = onnx_of(build_network(contender.model), ())
+        keras.backend.clear_session()
+    random = np.random.default_rng(0)
+    seconds: dict[str, list[float]] = {name: [] for name in graphs}
+    for _ in range(TURNS):
+        for name, content in graphs.items():
+            graph = Graph(content)
+            for _ in range(VIEWS):
+                batch = random.random((1, graph.size, graph.size, 1), np.float32)
+                begun = time.perf_counter()
+                graph(batch)[PROBABILITY]
+                seconds[name].append(time.perf_counter() - begun)
+            del graph
+    return {name: round(1000 * float(np.median(taken)), 2) for name, taken in seconds.items()}
 
 
 def _of_watershed(field: Field) -> dict[str, Any]:
