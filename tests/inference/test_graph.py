@@ -40,6 +40,9 @@ def test_an_operator_from_elsewhere_is_refused():
     foreign = helper.make_node("Run", ["image"], ["probability"], domain="elsewhere")
     with pytest.raises(GraphError, match=r"not ONNX' own \(elsewhere\)"):
         Graph(graph_of(foreign))
+    no_text = graph_of(foreign).replace(b"elsewhere", b"elsewher\xff")
+    with pytest.raises(GraphError, match=r"not ONNX' own \(b'elsewher"):
+        Graph(no_text)
 
 
 def test_an_operator_from_elsewhere_within_a_branch_is_refused():

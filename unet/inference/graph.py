@@ -169,9 +169,10 @@ def check(content: bytes) -> None:
         raise GraphError(f"{GRAPH} is not an ONNX file. Fetch the bundle again.") from None
     foreign = {node.domain for node in _nodes(model.graph)} - set(STANDARD)
     if foreign or model.functions:
+        names = ", ".join(sorted(map(str, foreign)))  # bytes, where a file's are not text
         raise GraphError(
-            f"{GRAPH} has operators that are not ONNX' own ({', '.join(sorted(foreign))}) and is "
-            "not run. Export the network again with train.py export."
+            f"{GRAPH} has operators that are not ONNX' own ({names}) and is not run. Export the "
+            "network again with train.py export."
         )
     if endless := {node.op_type for node in _nodes(model.graph)} & LOOPS:
         raise GraphError(f"{GRAPH} repeats itself ({', '.join(sorted(endless))}) and is not run.")
