@@ -174,8 +174,12 @@ def _load(bundle: Path, file: str, content: bytes) -> None:
         if file != "unet.json":
             _describe(bundle, file, content)
         if file == "model.weights.h5":
+            import keras
+
             from unet.inference.keras_network import load_network
 
+            # A process loads one network; of thousands Keras keeps something each.
+            keras.backend.clear_session()
             network = load_network(bundle, read_info(bundle))
             assert network.input_shape[1:] == (32, 32, 1)
             return
