@@ -11,6 +11,7 @@ from tests.training.test_remote import assert_same_trainings
 from unet.inference.bundle import read_info
 from unet.publishing import card
 from unet.training import ablation
+from unet.training.leave_out import leave_out
 from unet.training.workflow import fit
 
 CHANGES = {"the recipe": {}, "no augmentation": {"augment": False}}
@@ -95,3 +96,13 @@ def test_parts_are_scored_on_a_set_that_no_training_saw(phantoms, other, tmp_pat
     text = card.card_of(tmp_path / "tiny")
     assert "| elsewhere, never seen | Dice, lesion images |" in text
     assert "--leave-out elsewhere` made `ablation.json`" in text
+
+    # The recipe without that set is one training, whichever command asks for it.
+    run_dir = tmp_path / "run" / "0"
+    before = (run_dir / "history.csv").read_bytes()
+    recipe = replace(config, epochs=1, keep="last")
+    leave_out(
+        data, "unet", TINY, recipe, left_out="elsewhere",
+        out=tmp_path / "left out", run_dir=run_dir, resume=True,
+    )  # fmt: skip
+    assert (run_dir / "history.csv").read_bytes() == before

@@ -33,7 +33,14 @@ from unet.publishing.card import write_card
 from unet.training.examples import train_on
 from unet.training.given import bundle_cases, fingerprint
 from unet.training.learnt import segmenter_without_rules
-from unet.training.leave_out import LEFT_OUT, gates_for, presence_auc, spelt, split_without
+from unet.training.leave_out import (
+    LEFT_OUT,
+    fingerprint_without,
+    gates_for,
+    presence_auc,
+    spelt,
+    split_without,
+)
 from unet.training.recipe import read_train_config
 from unet.training.remote import finish
 
@@ -90,13 +97,12 @@ def ablate_training(
     cases = _cases_of(data, dataset, info)["validation"]
     place = {case.id: i for i, case in enumerate(dataset.cases)}
     chosen = {name: [place[case_id] for case_id in ids] for name, ids in info.split.items()}
-    data_fingerprint = fingerprint(dataset, chosen)
-    scored = "validation"
+    data_fingerprint, scored = fingerprint(dataset, chosen), "validation"
     if left_out:
         scored = LEFT_OUT
+        data_fingerprint = fingerprint_without(dataset, chosen, left_out)
         chosen = split_without(dataset, chosen, left_out)
         cases = [dataset.cases[i] for i in chosen[scored]]
-        data_fingerprint += f" without {left_out}"
     images, masks = (a[chosen[scored]] for a in (dataset.images, dataset.masks))
     lesion = masks.any(axis=(1, 2, 3))
     model = dataclasses.replace(info.model, input_size=size)

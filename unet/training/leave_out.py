@@ -88,7 +88,7 @@ def leave_out(
                 raise UserError(f"--start {start} has seen images of {left_out}, which is left out")
             started["start"]["seen"] = sorted(seen - {*ids["train"], *ids["validation"]})
         examples = examples_of(dataset, split["train"], config)
-        data_fingerprint = f"{fingerprint(dataset, whole)} without {_plain(left_out)}"
+        data_fingerprint = fingerprint_without(dataset, whole, left_out)
         trained = train(
             model_config,
             config,
@@ -141,6 +141,14 @@ def split_without(
     return {
         name: [i for i in split[name] if dataset.cases[i].group not in groups] for name in parts
     } | {LEFT_OUT: sorted(i for name in parts for i in split[name] if out[i])}
+
+
+def fingerprint_without(dataset: Dataset, split: dict[str, list[int]], left_out: str) -> str:
+    """Names the data of a training without a data set or scanner; `split` is the whole one.
+
+    One training serves leave-one-out and an ablation's first row: they name their data alike.
+    """
+    return f"{fingerprint(dataset, split)} without {_plain(left_out)}"
 
 
 def score_left_out(segmenter: Segmenter, cases: list[Case], left_out: str) -> dict[str, Any]:
