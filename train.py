@@ -136,7 +136,7 @@ def _rules(arguments: argparse.Namespace) -> None:
     from unet.training.finished import choose_rules
 
     figures = Path("runs") / arguments.weights.name / "figures"
-    choose_rules(arguments.weights, arguments.data, figures)
+    choose_rules(arguments.weights, arguments.data, figures, arguments.smaller_view)
     print(f"wrote {arguments.weights}; figures of cases in {figures}")
 
 

@@ -91,7 +91,8 @@ def test_the_graph_that_is_served_says_what_keras_says(bundle):
     run = runner_of(load_network(bundle, info), info.layers)
     keras = Segmenter(
         run, size, served.network, rules, flip=info.model.flip_averaging,
-        familiarity=info.familiarity, presence=info.presence, confidence=info.confidence,
+        smaller_view=info.model.smaller_view, familiarity=info.familiarity,
+        presence=info.presence, confidence=info.confidence,
         guided=info.model.guided,
     )  # fmt: skip
     cases = {case.id: case for case in find_cases(Path(os.environ["BUSI_DIR"]))[0]}

@@ -18,6 +18,8 @@ LOSSES = ("cross_entropy", "cross_entropy_dice")
 PRECISIONS = ("float32", "mixed_bfloat16")
 KEPT = ("best", "last")
 TUNED = ("all", "shallow", "deep")
+VIEWS = ("flip_averaging", "smaller_view")
+"""Settings of a model that shape neither its weights nor their training."""
 MAX_WEIGHTS = 50_000_000  # of one convolution in each block
 MAX_INPUT_SIZE, MAX_FILTERS, MAX_KERNEL, MAX_BLOCKS = 2048, 4096, 15, 10
 """Far above every network here; what is beyond them came from a damaged file."""
@@ -43,6 +45,9 @@ class ModelConfig:
         bottleneck_filters: Filters of the block between a plain encoder and the decoder.
         bottleneck_dropout: Dropout rate of that block.
         flip_averaging: Whether the outputs for an image and for its mirror image are averaged.
+        smaller_view: Where above 0, the output for the image at this share of the input's side, in
+            the middle of black, is averaged with the others: lesions of another hospital stand
+            larger or smaller on the picture than those trained on.
         kernel: Side of the plain blocks' kernels in pixels, odd.
         strided: Whether convolutions with stride 2 halve the size, in place of pooling.
         channels: Some of `CHANNELS`, "grey" first: what the network computes of the grey image
@@ -59,6 +64,7 @@ class ModelConfig:
     bottleneck_filters: int = 512
     bottleneck_dropout: float = 0.3
     flip_averaging: bool = False
+    smaller_view: float = 0.0
     kernel: int = 3
     strided: bool = False
     channels: tuple[str, ...] = ("grey",)
@@ -71,6 +77,11 @@ class ModelConfig:
                 f"Received: filters={self.filters}, dropout={self.dropout}"
             )
         self._check_numbers()
+        if self.smaller_view and not 0.5 <= self.smaller_view < 1:
+            raise ValueError(
+                "ModelConfig: smaller_view must be 0 for none, or at least 0.5 and below 1. "
+                f"Received: {self.smaller_view}"
+            )
         if self.encoder not in ENCODERS:
             raise ValueError(
                 f"ModelConfig: encoder must be one of {', '.join(ENCODERS)}. "
@@ -206,6 +217,7 @@ EFFICIENTNET_UNET = ModelConfig(
     bottleneck_filters=0,
     bottleneck_dropout=0.0,
     flip_averaging=True,
+    smaller_view=0.85,
 )
 EFFICIENTNET_TRAINING = TrainConfig(
     epochs=12,
@@ -261,7 +273,9 @@ RECIPES = {
     ),
     "efficientnet-unet": (EFFICIENTNET_UNET, EFFICIENTNET_TRAINING),
     "guided-unet": (
-        replace(EFFICIENTNET_UNET, name="guided-unet", guided=True, input_size=128),
+        replace(
+            EFFICIENTNET_UNET, name="guided-unet", guided=True, input_size=128, smaller_view=0.0
+        ),
         replace(EFFICIENTNET_TRAINING, epochs=8),
     ),
 }

@@ -116,6 +116,31 @@ def test_flip_averaging_treats_left_and_right_alike():
     assert found.u8.max() > 0
 
 
+def test_a_smaller_view_is_laid_back_over_the_image():
+    """A network that gives back what it sees: all views show the same place, of the same size."""
+    seen = []
+
+    def run(batch):
+        seen.append(batch)
+        return {"probability": batch[..., :1]}
+
+    segmenter = Segmenter(run, 40, Network("n"), PostProcessing(), flip=True, smaller_view=0.8)
+    image = np.zeros((40, 40), np.uint8)
+    image[10:18, 6:20] = 255
+    views = segmenter.views(image).probability
+    assert len(views) == 3
+    np.testing.assert_allclose(views[:2], np.stack([image / 255] * 2))
+    assert (views[2] >= 0.5).tolist() == (image > 0).tolist()
+    small = seen[-1][2, :, :, 0]
+    assert not small[:4].any()
+    assert not small[:, -4:].any()
+    rows, columns = np.nonzero(small >= 0.5)
+    middle = 4 + 0.8 * np.array([14, 13])  # of the rectangle, in the frame
+    assert [rows.mean() + 0.5, columns.mean() + 0.5] == pytest.approx(middle, abs=0.5)
+    assert len(rows) == pytest.approx(0.64 * 8 * 14, rel=0.2)
+    assert segmenter.examine(image).agreement > 0.8
+
+
 def test_a_network_of_one_view_has_no_confidence_whatever_its_bundle_says():
     def run(batch):
         return {"probability": batch}

@@ -7,13 +7,16 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
+import train
 from tests.conftest import QUICK, TINY
 from unet.errors import UserError
 from unet.images.phantom import make_phantom
 from unet.inference.bundle import read_info
+from unet.inference.segmenter import Segmenter
 from unet.training import finished
 from unet.training.finished import choose_rules, evaluate
 from unet.training.replaced import keep_what_still_holds
@@ -39,6 +42,33 @@ def test_new_rules_leave_no_scores_of_others(copy, phantoms, other, tmp_path):
     assert metrics_of(copy)["splits"]["test"]["cases"] == before["cases"]
     assert not (copy / "plots" / "threshold_sweep_elsewhere.png").exists()
     assert "| elsewhere, test split" not in (copy / "README.md").read_text()
+
+
+def test_other_views_leave_no_scores_of_the_views_before(phantoms, tmp_path):
+    data, out = [str(phantoms)], tmp_path / "flipped"
+    model = replace(TINY, name="flipped", flip_averaging=True)
+    config = replace(QUICK, epochs=1)
+    fit(data, "unet", model, config, out=out, run_dir=tmp_path / "run")
+    before = Segmenter.load(out)
+    (out / "leave_out.json").write_text("{}")
+    words = ["rules", "--weights", str(out), "--data", data[0]]
+    assert train.main([*words, "--smaller-view", "0.9"]) == 0
+    assert read_info(out).model == replace(model, smaller_view=0.9)
+    assert not (out / "leave_out.json").exists()
+    shown = "over the image, its mirror image, and the image at 90% of its size on black."
+    assert shown in (out / "README.md").read_text()
+    image = make_phantom(3, "benign", 90, 120).image
+    ours, theirs = (s.views(image).probability for s in (Segmenter.load(out), before))
+    assert (len(ours), len(theirs)) == (3, 2)
+    np.testing.assert_allclose(ours[:2], theirs, atol=1e-6)
+    assert train.main([*words, "--smaller-view", "1.5"]) == 1
+    assert read_info(out).model.smaller_view == 0.9
+
+    # The training was the same: it is continued, whatever is averaged of it.
+    places = {"out": tmp_path / "again", "run_dir": tmp_path / "run"}
+    fit(data, "unet", replace(model, smaller_view=0.8), config, resume=True, **places)
+    weights = [read_info(folder).sha256["model.weights.h5"] for folder in (out, places["out"])]
+    assert weights[0] == weights[1]
 
 
 def test_rules_that_fail_leave_the_bundle_as_it_was(copy, phantoms, tmp_path, monkeypatch):

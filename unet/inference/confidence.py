@@ -49,13 +49,13 @@ class Confidence:
 
 
 def agreement(views: np.ndarray) -> float:
-    """Soft Dice between the two views of an image: float32 `(2, S, S)` in [0, 1] → [0, 1].
+    """Soft Dice between the views of an image: float32 `(V, S, S)` in [0, 1] → [0, 1].
 
-    A thousandth of the image counts as agreed in any case, so that two views without a lesion
+    A thousandth of the image counts as agreed in any case, so that views without a lesion
     agree whatever little noise is in them.
     """
     agreed = 0.001 * views[0].size
-    shared = 2 * np.minimum(views[0], views[1]).sum()
+    shared = len(views) * views.min(axis=0).sum()
     return float((shared + agreed) / (views.sum() + agreed))
 
 

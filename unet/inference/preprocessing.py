@@ -64,6 +64,34 @@ def with_empty_maps(images: np.ndarray, channels: int) -> np.ndarray:
     return np.pad(images, [(0, 0)] * 3 + [(0, channels - images.shape[3])])
 
 
+def framed(image: np.ndarray, scale: float) -> np.ndarray:
+    """A picture made smaller in the middle of black: float32 `(S, S, C)` → the same shape.
+
+    Args:
+        image: Square.
+        scale: How much of the side it takes, in (0, 1]; to whole pixels, the same on each side.
+    """
+    size, edge = len(image), _edge(len(image), scale)
+    inner = size - 2 * edge
+    small = np.stack([_resized(image[:, :, c], inner) for c in range(image.shape[2])], axis=2)
+    return np.pad(small, [(edge, edge), (edge, edge), (0, 0)])
+
+
+def unframed(square: np.ndarray, scale: float) -> np.ndarray:
+    """What `framed` put in the middle, at the whole size again: float32 `(S, S)`."""
+    size, edge = len(square), _edge(len(square), scale)
+    return _resized(square[edge : size - edge, edge : size - edge], size)
+
+
+def _edge(size: int, scale: float) -> int:
+    return int(size * (1 - scale) / 2 + 0.5)
+
+
+def _resized(square: np.ndarray, size: int) -> np.ndarray:
+    image = Image.fromarray(np.ascontiguousarray(square, np.float32))
+    return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR))
+
+
 def mask_to_input(mask: np.ndarray, size: int) -> np.ndarray:
     """A truth mask at the network's size: bool `(H, W)` → bool `(size, size, 1)`, nearest pixel."""
     resized = Image.fromarray(mask).resize((size, size), Image.Resampling.NEAREST)

@@ -31,7 +31,14 @@ from unet.inference.hints import (
 )
 from unet.inference.postprocessing import PostProcessing, level, quantise
 from unet.inference.prediction import Network, Prediction
-from unet.inference.preprocessing import from_output, to_grey, to_input, with_empty_maps
+from unet.inference.preprocessing import (
+    framed,
+    from_output,
+    to_grey,
+    to_input,
+    unframed,
+    with_empty_maps,
+)
 from unet.inference.presence import Presence
 
 if TYPE_CHECKING:
@@ -43,10 +50,10 @@ Run = Callable[[np.ndarray], dict[str, np.ndarray]]
 
 @dataclass(frozen=True)
 class Views:
-    """The network's outputs for an image and, where that is averaged, for its mirror image.
+    """The network's outputs for an image and for the other views of it that are averaged.
 
     Attributes:
-        probability: float32 `(V, S, S)` in [0, 1], none of them mirrored.
+        probability: float32 `(V, S, S)` in [0, 1], none of them mirrored or smaller.
         familiar, presence: As in `unet.inference.prediction.Prediction`.
     """
 
@@ -76,6 +83,7 @@ class Segmenter:
         postprocessing: PostProcessing,
         *,
         flip: bool = False,
+        smaller_view: float = 0.0,
         familiarity: Familiarity | None = None,
         presence: Presence | None = None,
         confidence: Confidence | None = None,
@@ -83,7 +91,8 @@ class Segmenter:
     ):
         """Wrap what runs a network whose input is of that size, and run it once.
 
-        With `flip`, an image's probability is the mean of the outputs for it and its mirror image.
+        An image's probability is the mean of the outputs for it, with `flip` for its mirror image,
+        and with `smaller_view` for the image at that share of its size, in the middle of black.
         A `guided` network is shown hints beside the image.
 
         Raises:
@@ -92,10 +101,11 @@ class Segmenter:
         """
         self.network = network
         self.postprocessing = postprocessing
-        self._flip = flip
+        self._flip, self._smaller_view = flip, smaller_view
         self._familiarity = familiarity
         self.presence = presence
-        self.confidence = confidence if flip else None  # of one view there is no agreement
+        several = flip or smaller_view > 0
+        self.confidence = confidence if several else None  # of one view there is no agreement
         self.guided = guided
         self._size = size
         self._lock = threading.Lock()
@@ -125,6 +135,7 @@ class Segmenter:
                 Network(info.model.name, info.sha256[WEIGHTS], revision),
                 info.postprocessing,
                 flip=info.model.flip_averaging,
+                smaller_view=info.model.smaller_view,
                 familiarity=info.familiarity,
                 presence=info.presence,
                 confidence=info.confidence,
@@ -166,7 +177,7 @@ class Segmenter:
         return self.postprocessing.threshold
 
     def views(self, image: Image.Image | np.ndarray, hints: Hints | None = None) -> Views:
-        """Run the network on the image and, where that is averaged, on its mirror image.
+        """Run the network on the image and on the other views of it that are averaged.
 
         A picture of one grey, such as a clip's black first frame, shows nothing, whatever the
         network makes of it.
@@ -193,12 +204,18 @@ class Segmenter:
         batch = x[None]  # (1, S, S, C)
         if self.guided:
             batch = with_empty_maps(batch, CHANNELS_WITH_HINTS)
+        image = batch[0]
         if self._flip:
-            batch = np.concatenate([batch, batch[:, :, ::-1]])  # (2, S, S, C)
+            batch = np.concatenate([batch, image[None, :, ::-1]])
+        if self._smaller_view:
+            batch = np.concatenate([batch, framed(image, self._smaller_view)[None]])
         with self._lock:
             outputs = self._run(batch)
         probability = np.array(outputs[PROBABILITY][:, :, :, 0])  # (V, S, S)
-        probability[1:] = probability[1:, :, ::-1].copy()
+        if self._flip:
+            probability[1] = probability[1, :, ::-1].copy()
+        if self._smaller_view:
+            probability[-1] = unframed(probability[-1], self._smaller_view)
         familiar = presence = None
         if self._familiarity:
             familiar = self._familiarity.knows(outputs[self._familiarity.layer][0])

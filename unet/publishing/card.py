@@ -159,7 +159,9 @@ def _network(info: BundleInfo, *, pictures: bool) -> str:
     module = architecture(info.model)
     what, start = f"{sentence(info.model)} {size}", module.START
     if info.model.flip_averaging:
-        what += " The project averages it over the image and its mirror image."
+        share = info.model.smaller_view
+        smaller = f", and the image at {share:.0%} of its size on black" if share else ""
+        what += f" The project averages it over the image, its mirror image{smaller}."
     if t["config"].get("pretrained"):
         start = module.PRETRAINED
     if begun := t.get("start"):

@@ -85,6 +85,11 @@ def _rules(commands) -> None:
         "--data", required=True, action="append", metavar="DIR",
         help="the data it was trained on, and others",
     )  # fmt: skip
+    rules.add_argument(
+        "--smaller-view", type=float, metavar="SHARE",
+        help="also average the answer for the image at this share of its size (0 for none; "
+        "default: as before)",
+    )  # fmt: skip
 
 
 def _export(commands) -> None:

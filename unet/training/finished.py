@@ -78,7 +78,9 @@ def evaluate(weights: Path, data: list[str], split: str, out: Path | None, figur
         print(json.dumps({name: metrics["splits"][name]["final"]}, indent=1))
 
 
-def choose_rules(weights: Path, data: list[str], figures: Path) -> None:
+def choose_rules(
+    weights: Path, data: list[str], figures: Path, smaller_view: float | None = None
+) -> None:
     """Choose a bundle's rules anew on its validation cases and those of other data sets.
 
     The weights stay as they are. Then the bundle is evaluated, its files are written anew.
@@ -87,38 +89,47 @@ def choose_rules(weights: Path, data: list[str], figures: Path) -> None:
         weights: The bundle.
         data: Folders of data sets: the one it was trained on, and others.
         figures: Where figures that show the data's images go.
+        smaller_view: The model's from now on; as before if None.
 
     Raises:
         DatasetError: The cases that the bundle was trained from are not there.
+        UserError: `smaller_view` is none that a model may have.
     """
     from unet.training.learnt import choose_confidence
 
-    segmenter, info = Segmenter.load(weights), read_info(weights)
-    with data_folders(data) as folders:
-        dataset = load_datasets(folders, info.model.input_size)
-        own, others = _own_and_others(dataset, info, data, weights)
-        maps = probability_maps(segmenter, own["validation"] + others["validation"])
-    rules = choose_postprocessing(maps)
-    print(f"rules: {to_dict(rules)}, before: {to_dict(info.postprocessing)}")
-    chosen_on = " + ".join(dict.fromkeys(m.case.dataset for m in maps))
-    changed = replace(
-        info,
-        postprocessing=rules,
-        confidence=choose_confidence(maps, rules),
-        training=info.training | {"rules_chosen_on": chosen_on},
-    )
+    info = verify(weights)
+    share = info.model.smaller_view if smaller_view is None else smaller_view
+    try:
+        model = replace(info.model, smaller_view=share)
+    except ValueError as error:
+        raise UserError(error) from None
+    # What other rules gave does not stay, nor what other views gave.
+    old = ["metrics.json", "cases.csv", "calibration_*", "operating_*", "threshold_*"]
+    old += ["cross_validation.*", "leave_out.json"] if model != info.model else []
     with replacing(weights) as new:
-        # What other rules gave does not stay.
-        made_by_rules = ("metrics.json", "cases.csv", "calibration_*", "operating_*", "threshold_*")
-        shutil.copytree(
-            weights, new, ignore=shutil.ignore_patterns(*made_by_rules), dirs_exist_ok=True
+        shutil.copytree(weights, new, ignore=shutil.ignore_patterns(*old), dirs_exist_ok=True)
+        write_info(new, replace(info, model=model))
+        with data_folders(data) as folders:
+            dataset = load_datasets(folders, model.input_size)
+            own, others = _own_and_others(dataset, info, data, weights)
+            cases = own["validation"] + others["validation"]
+            maps = probability_maps(Segmenter.load(new), cases)
+        rules = choose_postprocessing(maps)
+        print(f"rules: {to_dict(rules)}, before: {to_dict(info.postprocessing)}")
+        chosen_on = " + ".join(dict.fromkeys(m.case.dataset for m in maps))
+        changed = replace(
+            info,
+            model=model,
+            postprocessing=rules,
+            confidence=choose_confidence(maps, rules),
+            training=info.training | {"rules_chosen_on": chosen_on},
         )
         write_info(new, changed)
         evaluate(new, data, "all", None, figures)
-    if rules != info.postprocessing:
+    if rules != info.postprocessing or model != info.model:
         for path in (weights / "ablation.json", weights / "clicks.json"):
             if path.exists():
-                print(f"{path} was measured with the rules before; train.py {path.stem} does again")
+                print(f"{path} was measured before this change; train.py {path.stem} does again")
 
 
 def export(weights: Path) -> None:

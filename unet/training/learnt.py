@@ -138,6 +138,7 @@ def segmenter_without_rules(
         Network(model_config.name),
         PostProcessing(),
         flip=model_config.flip_averaging,
+        smaller_view=model_config.smaller_view,
         presence=presence,
         guided=model_config.guided,
     )

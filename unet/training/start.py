@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from unet.config import ModelConfig, to_dict
+from unet.config import VIEWS, ModelConfig, to_dict
 from unet.errors import UserError
 from unet.inference.bundle import WEIGHTS, read_info, verify
 
@@ -16,7 +16,7 @@ def start_of(start: Path, model_config: ModelConfig) -> dict[str, Any]:
     if info.model.guided and not model_config.guided:
         raise UserError(f"--start {start} takes hints: start --model guided-unet from it")
     # What shapes no weights may differ.
-    free = {"name", "input_size", "flip_averaging", "dropout", "bottleneck_dropout", "guided"}
+    free = {"name", "input_size", "dropout", "bottleneck_dropout", "guided", *VIEWS}
     there, asked = to_dict(info.model), to_dict(model_config)
     if any(there[name] != asked[name] for name in asked.keys() - free):
         raise UserError(

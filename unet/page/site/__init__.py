@@ -299,6 +299,7 @@ def _network(bundle: Path, info: BundleInfo) -> dict[str, Any]:
         "sha256": info.sha256["model.weights.h5"],
         "size": info.model.input_size,
         "flip": info.model.flip_averaging,
+        "smallerView": info.model.smaller_view,
         "levels": [float(level) for level in levels],
         "rules": to_dict(info.postprocessing),
         "presence": info.presence and info.presence.to_dict(),

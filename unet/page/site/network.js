@@ -26,6 +26,28 @@ function mirrored(square, size) {
   return result;
 }
 
+const edgeOf = (size, scale) => Math.floor(size * (1 - scale) / 2 + 0.5);
+
+// A square picture made smaller in the middle of black, and what was put there at the whole size.
+function framed(square, size, scale) {
+  const edge = edgeOf(size, scale), inner = size - 2 * edge, result = new Float32Array(size * size);
+  const small = resize(square, size, size, inner, inner);
+  for (let y = 0; y < inner; y++) {
+    result.set(small.subarray(y * inner, (y + 1) * inner), (y + edge) * size + edge);
+  }
+  return result;
+}
+
+function unframed(square, size, scale) {
+  const edge = edgeOf(size, scale), inner = size - 2 * edge;
+  const middle = new Float32Array(inner * inner);
+  for (let y = 0; y < inner; y++) {
+    const start = (y + edge) * size + edge;
+    middle.set(square.subarray(start, start + inner), y * inner);
+  }
+  return resize(middle, inner, inner, size, size);
+}
+
 const float32 = (text) => new Float32Array(
   Uint8Array.from(atob(text), (c) => c.charCodeAt(0)).buffer);
 
@@ -59,48 +81,60 @@ function isFamiliar(outputs, familiarity, slack) {
   return Math.sqrt(Math.max(squared, 0)) <= slack * familiarity.limit;
 }
 
-// Soft Dice of two views, a thousandth of the image agreed in any case.
-function agreementOf(a, b) {
-  const agreed = 0.001 * a.length;
-  let shared = 0, sum = 0;
-  for (let i = 0; i < a.length; i++) {
-    shared += 2 * Math.min(a[i], b[i]);
-    sum += a[i] + b[i];
-  }
-  return (shared + agreed) / (sum + agreed);
+// Soft Dice of views by their mean and their least, a thousandth of the image agreed in any case.
+function agreementOf(mean, least, views) {
+  const agreed = 0.001 * mean.length, total = (map) => map.reduce((sum, v) => sum + v, 0);
+  return (views * total(least) + agreed) / (views * total(mean) + agreed);
 }
 
-// The network's outputs for a picture and, where that is averaged, for its mirror image. `maps` are
+// The network's outputs for a picture and for the other views of it that are averaged. `maps` are
 // those of hints, in the network's size.
-async function viewsOf(ort, session, { size, flip, levels }, { grey, width, height }, maps) {
-  const planes = [toInput(grey, width, height, size, levels), ...maps];
-  const views = flip ? [planes, planes.map((plane) => mirrored(plane, size))] : [planes];
-  const batch = new Float32Array(views.length * planes.length * size * size);
+async function viewsOf(ort, session, about, { grey, width, height }, maps) {
+  const { size, flip, smallerView: share, levels } = about, area = size * size;
+  const planes = [toInput(grey, width, height, size, levels), ...maps], same = (square) => square;
+  const views = [{ give: same, back: same }]; // how a plane is shown, and its answer laid back
+  const turned = (square) => mirrored(square, size);
+  if (flip) views.push({ give: turned, back: turned });
+  if (share) {
+    views.push({ give: (square) => framed(square, size, share),
+      back: (square) => unframed(square, size, share) });
+  }
+  const batch = new Float32Array(views.length * planes.length * area);
   let at = 0;
-  for (const view of views) {
-    for (let i = 0; i < size * size; i++) for (const plane of view) batch[at++] = plane[i];
+  for (const { give } of views) {
+    const shown = planes.map(give);
+    for (let i = 0; i < area; i++) for (const plane of shown) batch[at++] = plane[i];
   }
   const tensor = new ort.Tensor("float32", batch, [views.length, size, size, planes.length]);
   const outputs = await session.run({ [session.inputNames[0]]: tensor });
   const empty = grey.every((value) => value === grey[0]); // a picture of one grey shows nothing
   if (empty) outputs.probability.data.fill(0);
-  const { data } = outputs.probability, area = size * size;
-  const first = data.slice(0, area), second = flip ? mirrored(data.slice(area), size) : null;
-  const mean = second ? first.map((v, i) => Math.fround(v + second[i]) / 2) : first;
-  const apart = second && first.map((v, i) => Math.max(v, second[i]) - Math.min(v, second[i]));
-  return { outputs, first, second, mean, apart, empty, views: views.length };
+  const { data } = outputs.probability;
+  const found = views.map(({ back }, k) => back(data.slice(k * area, (k + 1) * area)));
+  const mean = new Float32Array(area), least = found[0].slice(), most = found[0].slice();
+  for (let i = 0; i < area; i++) {
+    for (const map of found) {
+      mean[i] += map[i];
+      least[i] = Math.min(least[i], map[i]);
+      most[i] = Math.max(most[i], map[i]);
+    }
+    mean[i] /= views.length;
+  }
+  const apart = views.length > 1 ? most.map((value, i) => value - least[i]) : null;
+  return { outputs, mean, apart, empty, views: views.length,
+    agreement: apart && agreementOf(mean, least, views.length) };
 }
 
 // The word of the answer at the network's own threshold needs the mask, so the page adds it.
 export async function predict(ort, session, about, grey, width, height) {
   const started = performance.now();
   const { size } = about;
-  const { outputs, first, second, mean, apart, empty, views } = await viewsOf(ort, session, about,
+  const { outputs, mean, apart, agreement, empty, views } = await viewsOf(ort, session, about,
     { grey, width, height }, []);
   const found = {
     p8: quantise(fromOutput(mean, size, width, height)),
     u8: apart && quantise(fromOutput(apart, size, width, height)),
-    agreement: second && agreementOf(first, second),
+    agreement,
     presence: presenceOf(outputs, about.presence, views),
     familiar: !empty && isFamiliar(outputs, about.familiarity, about.slack),
   };
