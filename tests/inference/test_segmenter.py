@@ -9,6 +9,7 @@ from PIL import Image
 from unet.inference.confidence import Confidence
 from unet.inference.postprocessing import PostProcessing, quantise
 from unet.inference.prediction import Network
+from unet.inference.presence import Presence
 from unet.inference.segmenter import Segmenter
 
 
@@ -139,6 +140,19 @@ def test_a_smaller_view_is_laid_back_over_the_image():
     assert [rows.mean() + 0.5, columns.mean() + 0.5] == pytest.approx(middle, abs=0.5)
     assert len(rows) == pytest.approx(0.64 * 8 * 14, rel=0.2)
     assert segmenter.examine(image).agreement > 0.8
+
+
+def test_presence_is_asked_of_the_views_at_full_size():
+    def run(batch):
+        brightest = batch.max(axis=(1, 2))  # (V, 1)
+        brightest[2:] = np.nan
+        return {"probability": batch[..., :1], "deep": brightest}
+
+    presence = Presence(("deep",), np.ones(1, np.float32), 0.0)
+    segmenter = Segmenter(run, 40, Network("n"), PostProcessing(), flip=True, smaller_view=0.8,
+                          presence=presence)  # fmt: skip
+    found = segmenter.examine(np.eye(40, dtype=np.uint8) * 255)
+    assert found.presence == pytest.approx(1 / (1 + np.exp(-1)))
 
 
 def test_a_network_of_one_view_has_no_confidence_whatever_its_bundle_says():

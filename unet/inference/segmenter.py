@@ -221,7 +221,9 @@ class Segmenter:
             familiar = self._familiarity.knows(outputs[self._familiarity.layer][0])
         if self.presence:
             features = np.concatenate([outputs[name] for name in self.presence.layers], axis=1)
-            presence = self.presence.probability(features)  # (V, D)
+            # A smaller view tells less of it (out of fold, and with either data set left out).
+            full_size = features[: 1 + self._flip]
+            presence = self.presence.probability(full_size)
         return Views(probability, familiar, presence)
 
     def network_output(self, image: Image.Image | np.ndarray) -> np.ndarray:

@@ -51,7 +51,7 @@ function unframed(square, size, scale) {
 const float32 = (text) => new Float32Array(
   Uint8Array.from(atob(text), (c) => c.charCodeAt(0)).buffer);
 
-// Logistic regression on the features of each view, averaged.
+// Logistic regression on the features of each view at full size, averaged.
 function presenceOf(outputs, presence, views) {
   if (!presence) return null;
   const weights = float32(presence.weights);
@@ -121,21 +121,21 @@ async function viewsOf(ort, session, about, { grey, width, height }, maps) {
     mean[i] /= views.length;
   }
   const apart = views.length > 1 ? most.map((value, i) => value - least[i]) : null;
-  return { outputs, mean, apart, empty, views: views.length,
-    agreement: apart && agreementOf(mean, least, views.length) };
+  const agreement = apart && agreementOf(mean, least, views.length);
+  return { outputs, mean, apart, empty, agreement };
 }
 
 // The word of the answer at the network's own threshold needs the mask, so the page adds it.
 export async function predict(ort, session, about, grey, width, height) {
   const started = performance.now();
   const { size } = about;
-  const { outputs, mean, apart, agreement, empty, views } = await viewsOf(ort, session, about,
+  const { outputs, mean, apart, agreement, empty } = await viewsOf(ort, session, about,
     { grey, width, height }, []);
   const found = {
     p8: quantise(fromOutput(mean, size, width, height)),
     u8: apart && quantise(fromOutput(apart, size, width, height)),
     agreement,
-    presence: presenceOf(outputs, about.presence, views),
+    presence: presenceOf(outputs, about.presence, about.flip ? 2 : 1),
     familiar: !empty && isFamiliar(outputs, about.familiarity, about.slack),
   };
   return { ...found, seconds: (performance.now() - started) / 1000 };
