@@ -55,7 +55,7 @@ def test_other_views_leave_no_scores_of_the_views_before(phantoms, tmp_path):
     assert train.main([*words, "--smaller-view", "0.9"]) == 0
     assert read_info(out).model == replace(model, smaller_view=0.9)
     assert not (out / "leave_out.json").exists()
-    shown = "over the image, its mirror image, and the image at 90% of its size on black."
+    shown = "over the image, its mirror image and the image at 90% of its size on black."
     assert shown in (out / "README.md").read_text()
     image = make_phantom(3, "benign", 90, 120).image
     ours, theirs = (s.views(image).probability for s in (Segmenter.load(out), before))

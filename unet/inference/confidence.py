@@ -1,8 +1,8 @@
 """How sure a network is of an image, in a word.
 
-Of a mask, from how well the views it averages agree: where the outlines for an image and for its
-mirror image differ, at most one is right. Of no mask, from how little there is in the map, and from
-how unlikely a lesion at all is.
+Of a mask, from how well the views it averages agree: where the outlines for an image and for
+another view of it differ, at most one is right. Of no mask, from how little there is in the map,
+and from how unlikely a lesion at all is.
 """
 
 from __future__ import annotations

@@ -10,9 +10,14 @@ from huggingface_hub import EvalResult, ModelCardData
 
 from unet.files import write_whole
 from unet.inference.bundle import BundleInfo, read_info
-from unet.inference.postprocessing import PostProcessing
-from unet.networks import architecture, sentence
 from unet.publishing.pointing import pointing_section
+from unet.publishing.sections import (
+    PHANTOM,
+    data_section,
+    network_section,
+    rules_in_words,
+    use_section,
+)
 from unet.publishing.tables import (
     ablation_tables,
     by_dataset,
@@ -29,15 +34,6 @@ NOTICE = (
     "A research demonstration, not a medical device. It must not be used for diagnosis, "
     "screening or treatment decisions."
 )
-CITATION = (
-    "Al-Dhabyani W, Gomaa M, Khaled H, Fahmy A. Dataset of breast ultrasound images. "
-    "Data in Brief 28 (2020) 104863."
-)
-BUSI = {"name": "BUSI", "citation": CITATION, "licence": "terms of its own, for research"}
-"""What a bundle was trained on that does not name its sources."""
-PHANTOM = "phantom"
-PUBLISHED = {"BUS-BRA": 1875}
-"""Images of a published data set of which a folder may hold a part."""
 ELSEWHERE = "test split, a data set it was not trained on"
 
 
@@ -50,7 +46,7 @@ def description_of(bundle: Path) -> str:
     """What the card says of a network, without metadata, pictures and notes on use."""
     info, numbers = read_info(bundle), _numbers(bundle)
     if numbers["metrics"] is None:
-        return _network(info, pictures=False)
+        return network_section(info, pictures=False)
     return "\n\n".join(_description(info, **numbers, pictures=False))
 
 
@@ -91,7 +87,7 @@ def model_card(
         f"---\n{_metadata(info, metrics)}\n---",
         f"# {info.model.name}: lesion segmentation in breast ultrasound\n\n**{NOTICE}**",
         *_description(info, metrics, cross_validation, leave_out, ablation, clicks, pictures=True),
-        _use(info),
+        use_section(info),
     ]
     return "\n\n".join(sections) + "\n"
 
@@ -107,11 +103,11 @@ def _description(
     pictures: bool,
 ) -> list[str]:
     return [
-        _network(info, pictures=pictures),
+        network_section(info, pictures=pictures),
         *([] if clicks is None else [pointing_section(info.model.name, clicks, pictures=pictures)]),
         _results(info, metrics, pictures=pictures),
         *_validation_of_the_recipe(info, cross_validation, leave_out, ablation),
-        _data(info),
+        data_section(info),
     ]
 
 
@@ -152,61 +148,6 @@ def _headline(split: dict[str, Any]) -> dict[str, dict[str, float]]:
     return values
 
 
-def _network(info: BundleInfo, *, pictures: bool) -> str:
-    t = info.training
-    size = f"Input: {info.model.input_size}×{info.model.input_size} grey in [0, 1]; output: the "
-    size += "lesion probability of each pixel."
-    module = architecture(info.model)
-    what, start = f"{sentence(info.model)} {size}", module.START
-    if info.model.flip_averaging:
-        share = info.model.smaller_view
-        smaller = f", and the image at {share:.0%} of its size on black" if share else ""
-        what += f" The project averages it over the image, its mirror image{smaller}."
-    if t["config"].get("pretrained"):
-        start = module.PRETRAINED
-    if begun := t.get("start"):
-        start = f"Started from the weights of {begun['name']} (sha256 `{begun['sha256'][:12]}…`)."
-    paragraphs = [
-        "## The network",
-        f"{what} {start} {_recipe(t)}",
-        f"```\n{t['command']}\n```",
-        f"Trained from commit `{info.commit}`; "
-        + ", ".join(f"{name} {version}" for name, version in info.versions.items())
-        + ".",
-    ]
-    if pictures:
-        paragraphs.append("![Learning curves](plots/learning_curves.png)")
-    return "\n\n".join(paragraphs)
-
-
-def _recipe(training: dict[str, Any]) -> str:
-    config = training["config"]
-    decay = config.get("weight_decay")  # absent in networks trained before there was the choice
-    optimizer = f"AdamW (weight decay {decay})" if decay else "Adam"
-    epochs = f"{training['epochs_run']} of at most {config['epochs']} epochs, of which epoch "
-    epochs += f"{training['best_epoch']} (best mean Dice on validation) was kept"
-    if config.get("keep") == "last":
-        epochs = f"{training['epochs_run']} epochs, of which the last was kept"
-    changes = "no augmentation"
-    if config["augment"]:
-        changes = "flips, small warps and grey-value changes"
-    if config.get("strong"):
-        changes = "flips, wide warps, gain, gamma, contrast, speckle and loss of resolution"
-    if config.get("annotations"):  # of networks trained when there was that choice
-        changes += ", calipers and text drawn over half of the images"
-    if config.get("pieces"):
-        changes += "; beside whole images pieces with and without the lesion, and images with the "
-        changes += "lesion painted over; the Dice loss counts where there is a lesion alone"
-    # Networks trained before there was a choice of loss do not name it.
-    loss = "Binary cross-entropy"
-    if config.get("loss") == "cross_entropy_dice":
-        loss += " plus soft Dice loss"
-    return (
-        f"{loss}; {optimizer} with linear warm-up and cosine decay from {config['learning_rate']}, "
-        f"batch {config['batch_size']}, {epochs}; {changes}; computed in {config['precision']}."
-    )
-
-
 def _results(info: BundleInfo, metrics: dict[str, Any], *, pictures: bool) -> str:
     rules = info.postprocessing
     how = "Chosen on validation, on the mean Dice of all images"
@@ -223,7 +164,7 @@ def _results(info: BundleInfo, metrics: dict[str, Any], *, pictures: bool) -> st
     if "test" in metrics["splits"]:
         parts.append(paper_table({info.model.name: metrics}))
     parts.append(
-        f"{how}: {_rules(rules)}. "
+        f"{how}: {rules_in_words(rules)}. "
         "Scores are at each image's own size. Two empty masks count as 1. Brackets: 95 % intervals "
         "by bootstrap over near-duplicate groups."
     )
@@ -301,94 +242,3 @@ def trained_alike(found: dict[str, Any], info: BundleInfo) -> str:
     if (size, epochs) == (info.model.input_size, info.training["config"]["epochs"]):
         return "with the same recipe"
     return f"with the same recipe but smaller (at {size}×{size}, {epochs} epochs)"
-
-
-def _rules(rules: PostProcessing) -> str:
-    words = [f"threshold {rules.threshold}"]
-    if rules.min_area:
-        words.append(f"regions below {rules.min_area:.2%} of the image dropped")
-    if rules.min_peak:
-        words.append(f"no mask where the peak probability stays under {rules.min_peak}")
-    if rules.min_presence:
-        words.append(f"no mask where a lesion at all is less likely than {rules.min_presence}")
-        words.append(f"but from {rules.unsure_presence} on called unsure and outlined dashed")
-    return ", ".join(words)
-
-
-def _data(info: BundleInfo) -> str:
-    sizes = ", ".join(f"{len(ids)} {name}" for name, ids in info.split.items())
-    if info.training["data"] == PHANTOM:
-        return (
-            "## Data and limits\n\nTrained on generated phantoms to try the commands out. "
-            f"It knows no real ultrasound. Images: {sizes}."
-        )
-    sources = info.training.get("sources") or [BUSI]
-    listed = "\n".join(
-        f"* {s['name']}: {s['citation']} Licence: {s['licence']}."
-        + (f" Here: {part}." if (part := part_of_published(s["name"], info)) else "")
-        for s in sources
-    )
-    parts = ["## Data and limits", f"{listed}\n\nImages: {sizes}."]
-    if any(source["name"] == BUSI["name"] for source in sources):
-        parts.append(
-            "BUSI holds many images more than once (Pawłowska et al., PMC10293973) and some with "
-            "contradicting labels (benign (433) is malignant (145); benign (437) is normal (34)), "
-            "and names no patients: images of one patient that look different may lie on two sides "
-            "of the split. About half of them carry calipers or text."
-        )
-    parts.append(
-        "Images of one patient, where patients are known, and near-duplicates by perceptual hash "
-        f"stay on one side of the split. {_hospitals(len(sources))}: expect worse elsewhere."
-    )
-    return "\n\n".join(parts)
-
-
-def part_of_published(dataset: str, info: BundleInfo) -> str:
-    """How many images of a published data set a bundle knows, where that is not all of them."""
-    known = sum(name.startswith(f"{dataset}/") for ids in info.split.values() for name in ids)
-    published = PUBLISHED.get(dataset, known)
-    return f"{known:,} of its {published:,} images" if known != published else ""
-
-
-def _hospitals(count: int) -> str:
-    return "One hospital" if count == 1 else f"{count} hospitals"
-
-
-def _use(info: BundleInfo) -> str:
-    name, size = info.model.name, info.model.input_size
-    pointing, channels = "", 1
-    page = "`UNET_REPO=USER/NAME python app.py`"
-    if info.model.guided:
-        channels = 3
-        page = "keep it in `weights/` beside another network, which answers where nobody points"
-        pointing = """
-from unet.inference.hints import Hints
-
-click = Hints(inside=(((210.0, 130.0),),))  # x and y in pixels of the image
-mask = segmenter.examine(Image.open("ultrasound.png"), click).answer().mask
-"""
-    return f"""## Use
-
-With this project, from its folder:
-
-```python
-from PIL import Image
-from unet import Segmenter
-
-segmenter = Segmenter.load("weights/{name}")
-mask = segmenter.segment(Image.open("ultrasound.png"))  # bool (H, W), the image's own size
-{pointing}```
-
-From the Hub, with this project or with Keras alone (`USER/NAME` is this repository):
-
-```python
-segmenter = Segmenter.from_hub("USER/NAME")
-
-import keras
-
-network = keras.saving.load_model("hf://USER/NAME")
-probability = network(batch)  # float32 (B, {size}, {size}, {channels}) to (B, {size}, {size}, 1)
-```
-
-As a page, with this project: {page}.
-"""

@@ -11,12 +11,12 @@ from unet.files import write_whole
 from unet.inference.bundle import BundleInfo, bundles_in, guide_in, read_info
 from unet.publishing.card import (
     never_seen,
-    part_of_published,
     pointing_of,
     trained_alike,
     write_card,
 )
 from unet.publishing.comparison import FILE, HEADING, comparison_section
+from unet.publishing.sections import part_of_published
 from unet.publishing.tables import by_dataset, held_out, interval, paper_table, split_table
 
 

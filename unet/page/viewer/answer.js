@@ -41,8 +41,8 @@ function notesOf(answer, scene) {
   if (segmented.suggestion.length) {
     notes.push("No lesion is marked, but the map shows something there.");
   } else if (answer.confidence === "low" && !scene.warning) {
-    notes.push(regions.length ? "The network answers differently for this image and its mirror "
-      + "image: look at the uncertainty map, and do not rely on the outline."
+    notes.push(regions.length ? "The network answers differently for this image and for other "
+      + "views of it, mirrored or smaller: look at the uncertainty map, and do not rely on the outline."
       : peak >= levelOf(0.5)
         ? "The map does show something: look at the heat map, and do not rely on this answer."
         : "Confidence is low: do not rely on this answer.");
