@@ -62,6 +62,11 @@ def test_the_threshold_that_parts_lesion_from_surroundings_is_chosen():
     assert (rules.min_area, rules.min_peak) == (0, 0)  # they do nothing here
 
 
+def test_of_thresholds_that_are_as_good_the_middle_one_is_chosen():
+    """One at the edge may lose lesions elsewhere; of the two in the middle the lower loses fewer."""
+    assert choose_postprocessing([lesion_map(200, 100)]).threshold == 0.55  # of 0.4 to 0.75
+
+
 def test_small_false_masks_are_dropped_by_area_when_brightness_cannot():
     maps = [lesion_map(150, 0), normal_map(255)]
     rules = choose_postprocessing(maps)
