@@ -63,7 +63,7 @@ def test_the_threshold_that_parts_lesion_from_surroundings_is_chosen():
 
 
 def test_of_thresholds_that_are_as_good_the_middle_one_is_chosen():
-    """One at the edge may lose lesions elsewhere; of the two in the middle the lower loses fewer."""
+    """One at the edge may lose lesions elsewhere; of two in the middle the lower loses fewer."""
     assert choose_postprocessing([lesion_map(200, 100)]).threshold == 0.55  # of 0.4 to 0.75
 
 
