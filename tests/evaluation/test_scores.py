@@ -67,6 +67,10 @@ def test_of_thresholds_that_are_as_good_the_middle_one_is_chosen():
     assert choose_postprocessing([lesion_map(200, 100)]).threshold == 0.55  # of 0.4 to 0.75
 
 
+def test_no_threshold_is_so_low_that_it_would_be_one_hospitals_alone():
+    assert choose_postprocessing([lesion_map(50, 0)]).threshold >= 0.25
+
+
 def test_small_false_masks_are_dropped_by_area_when_brightness_cannot():
     maps = [lesion_map(150, 0), normal_map(255)]
     rules = choose_postprocessing(maps)
