@@ -19,8 +19,8 @@ MIN_PEAKS = (0.0, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98)
 """Only for networks that do not learn presence: a peak does not tell normal from lesion abroad."""
 MIN_PRESENCES = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 LEAST_THRESHOLD = 0.25
-"""Lower ones are the best for one hospital at most: with BUS-BRA left out, 0.1 was on BUSI, and took
-a gate of 0.3 that answers 258 of BUS-BRA's 1,009 lesions with none (94 before)."""
+"""Lower ones are the best for one hospital at most: with BUS-BRA left out, 0.1 was on BUSI, and
+took a gate of 0.3 that answers 258 of BUS-BRA's 1,009 lesions with none (94 before)."""
 TOLERANCE = 0.002
 MAX_MISSED = 0.03
 """Share of a data set's lesions that rules may leave without a mask."""
