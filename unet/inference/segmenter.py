@@ -221,7 +221,7 @@ class Segmenter:
             familiar = self._familiarity.knows(outputs[self._familiarity.layer][0])
         if self.presence:
             features = np.concatenate([outputs[name] for name in self.presence.layers], axis=1)
-            # A smaller view tells less of it (out of fold, and with either data set left out).
+            # A smaller view adds nothing to it, out of fold or with BUSI left out of the training.
             full_size = features[: 1 + self._flip]
             presence = self.presence.probability(full_size)
         return Views(probability, familiar, presence)
