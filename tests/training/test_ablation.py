@@ -3,6 +3,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import train
@@ -53,6 +54,24 @@ def test_the_whole_is_scored_as_the_evaluation_scores_it(found, tiny_bundle):
     for part, name in (("all", "all_images"), ("lesion", "lesion_images")):
         expected = metrics["final"][name]["dice"]["value"]
         assert whole[f"dice_{part}"]["value"] == pytest.approx(expected, abs=1e-6)
+
+
+def test_each_averaged_view_is_left_out(phantoms, tmp_path, monkeypatch):
+    model = replace(TINY, name="views", flip_averaging=True, smaller_view=0.8)
+    places = {"out": tmp_path / "views", "run_dir": tmp_path / "run"}
+    fit([str(phantoms)], "unet", model, replace(QUICK, epochs=1), **places)
+    averaged = []
+
+    def spy(segmenter, cases):
+        averaged.append(len(segmenter.views(np.eye(40, dtype=np.uint8)).probability))
+        return probability_maps(segmenter, cases)
+
+    probability_maps = ablation.probability_maps
+    monkeypatch.setattr(ablation, "probability_maps", spy)
+    rows = ablation.ablate_rules([phantoms], places["out"], read_info(places["out"]))
+    names = [row["what"] for row in rows]
+    assert names[:3] == ["the shipped network", "one view alone", "no smaller view"]
+    assert averaged == [3, 1, 2]
 
 
 def test_differences_are_to_the_whole(found):

@@ -144,24 +144,28 @@ def ablate_training(
 def ablate_rules(data: list[Path], folder: Path, info: BundleInfo) -> list[dict[str, Any]]:
     """The shipped network with parts of what comes after it left out; a row each.
 
-    At the images' own size. Where flip averaging or the presence gate is left out, the rules are
-    chosen anew, as they would have been without it; where a rule is, the others stay.
+    At the images' own size. Where views or the presence gate are left out, the rules are chosen
+    anew, as they would have been without them; where a rule is, the others stay.
     """
     cases = _cases_of(data, load_datasets(data, info.model.input_size), info)["validation"]
     rules = info.postprocessing
     whole = probability_maps(Segmenter.load(folder), cases)
-    single = Segmenter(
-        graph_of(folder, info), info.model.input_size, Network(info.model.name), rules,
-        presence=info.presence,
-    )  # fmt: skip
-    one_view = probability_maps(single, cases)
+    graph = graph_of(folder, info)
+
+    def with_views(**views: Any) -> tuple[list[Map], PostProcessing]:
+        network = Network(info.model.name)
+        segmenter = Segmenter(graph, graph.size, network, rules, presence=info.presence, **views)
+        maps = probability_maps(segmenter, cases)
+        return maps, choose_postprocessing(maps)
+
     no_presence = [
         dataclasses.replace(m, prediction=dataclasses.replace(m.prediction, presence=None))
         for m in whole
     ]
-    variants = {
-        "the shipped network": (whole, rules),
-        "no flip averaging": (one_view, choose_postprocessing(one_view)),
+    variants = {"the shipped network": (whole, rules), "one view alone": with_views()}
+    if info.model.smaller_view:
+        variants["no smaller view"] = with_views(flip=info.model.flip_averaging)
+    variants |= {
         "no presence gate": (no_presence, choose_postprocessing(no_presence)),
         "threshold 0.5, no post-processing": (whole, PostProcessing()),
     }
