@@ -16,6 +16,7 @@ from tests.conftest import QUICK, TINY
 from unet.errors import UserError
 from unet.images.phantom import make_phantom
 from unet.inference.bundle import read_info
+from unet.inference.postprocessing import PostProcessing
 from unet.inference.segmenter import Segmenter
 from unet.training import finished
 from unet.training.finished import choose_rules, evaluate
@@ -44,17 +45,23 @@ def test_new_rules_leave_no_scores_of_others(copy, phantoms, other, tmp_path):
     assert "| elsewhere, test split" not in (copy / "README.md").read_text()
 
 
-def test_other_views_leave_no_scores_of_the_views_before(phantoms, tmp_path):
+def test_other_views_leave_no_scores_of_the_views_before(phantoms, tmp_path, capsys):
     data, out = [str(phantoms)], tmp_path / "flipped"
     model = replace(TINY, name="flipped", flip_averaging=True)
     config = replace(QUICK, epochs=1)
     fit(data, "unet", model, config, out=out, run_dir=tmp_path / "run")
     before = Segmenter.load(out)
     (out / "leave_out.json").write_text("{}")
+    guided = tmp_path / "guided" / "clicks.json"  # whose answer without a click is this network's
+    guided.parent.mkdir()
+    guided.write_text(json.dumps({"test": {"beside": {"sha256": before.network.sha256}}}))
     words = ["rules", "--weights", str(out), "--data", data[0]]
     assert train.main([*words, "--smaller-view", "0.9"]) == 0
     assert read_info(out).model == replace(model, smaller_view=0.9)
     assert not (out / "leave_out.json").exists()
+    said = capsys.readouterr().out
+    assert f"{out / 'leave_out.json'} is of other views and is left out" in said
+    assert f"{guided} was measured before this change; train.py clicks does again" in said
     shown = "over the image, its mirror image and the image at 90% of its size on black."
     assert shown in (out / "README.md").read_text()
     image = make_phantom(3, "benign", 90, 120).image
@@ -136,4 +143,7 @@ def test_what_was_measured_of_the_same_weights_is_kept(copy, tmp_path, capsys):
     other.mkdir()
     keep_what_still_holds(copy, other, replace(info, sha256={"model.weights.h5": "another"}))
     assert not (other / "clicks.json").exists()
-    assert "is of other weights and is left out; train.py clicks" in capsys.readouterr().out
+    assert "is left out; train.py clicks" in capsys.readouterr().out
+    keep_what_still_holds(copy, other, replace(info, postprocessing=PostProcessing(0.71)))
+    assert not (other / "clicks.json").exists()
+    assert "is left out; train.py clicks" in capsys.readouterr().out

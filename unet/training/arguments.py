@@ -88,7 +88,7 @@ def _rules(commands) -> None:
     rules.add_argument(
         "--smaller-view", type=float, metavar="SHARE",
         help="also average the answer for the image at this share of its size (0 for none; "
-        "default: as before)",
+        "default: as before); folds and leave-one-out are made of the recipe's share alone",
     )  # fmt: skip
 
 

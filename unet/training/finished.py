@@ -16,7 +16,14 @@ from unet.errors import UserError
 from unet.evaluation.report import evaluate_splits
 from unet.evaluation.rules import choose_postprocessing
 from unet.evaluation.scores import probability_maps
-from unet.inference.bundle import BundleInfo, read_info, replacing, verify, write_info
+from unet.inference.bundle import (
+    WEIGHTS,
+    BundleInfo,
+    read_info,
+    replacing,
+    verify,
+    write_info,
+)
 from unet.inference.graph import GRAPH
 from unet.inference.segmenter import Segmenter
 from unet.publishing.card import write_card
@@ -96,6 +103,7 @@ def choose_rules(
         UserError: `smaller_view` is none that a model may have.
     """
     from unet.training.learnt import choose_confidence
+    from unet.training.workflow import draw_phantoms
 
     info = verify(weights)
     share = info.model.smaller_view if smaller_view is None else smaller_view
@@ -105,7 +113,11 @@ def choose_rules(
         raise UserError(error) from None
     # What other rules gave does not stay, nor what other views gave.
     old = ["metrics.json", "cases.csv", "calibration_*", "operating_*", "threshold_*"]
-    old += ["cross_validation.*", "leave_out.json"] if model != info.model else []
+    if model != info.model:
+        for name in ("cross_validation", "leave_out"):
+            old.append(f"{name}.*")
+            if (path := weights / f"{name}.json").exists():
+                print(f"{path} is of other views and is left out")
     with replacing(weights) as new:
         shutil.copytree(weights, new, ignore=shutil.ignore_patterns(*old), dirs_exist_ok=True)
         write_info(new, replace(info, model=model))
@@ -125,11 +137,14 @@ def choose_rules(
             training=info.training | {"rules_chosen_on": chosen_on},
         )
         write_info(new, changed)
+        draw_phantoms(new, Segmenter.load(new))
         evaluate(new, data, "all", None, figures)
     if rules != info.postprocessing or model != info.model:
-        for path in (weights / "ablation.json", weights / "clicks.json"):
-            if path.exists():
-                print(f"{path} was measured before this change; train.py {path.stem} does again")
+        clicks = weights.absolute().parent.glob("*/clicks.json")  # of a network beside as well
+        stale = [path for path in clicks if info.sha256[WEIGHTS] in path.read_text()]
+        stale += [path for path in [weights / "ablation.json"] if path.exists()]
+        for path in stale:
+            print(f"{path} was measured before this change; train.py {path.stem} does again")
 
 
 def export(weights: Path) -> None:

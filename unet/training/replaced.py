@@ -41,7 +41,7 @@ def check_results_fit(out: Path, about: dict[str, Any]) -> None:
 
 
 def keep_what_still_holds(old: Path, new: Path, info: BundleInfo) -> None:
-    """Copy what was scored of the same recipe, and what was measured of the same weights."""
+    """Copy what was scored of the same recipe, and what was measured of the same network."""
     for what in ("cross_validation", "leave_out"):
         path = old / f"{what}.json"
         if not path.exists():
@@ -52,13 +52,19 @@ def keep_what_still_holds(old: Path, new: Path, info: BundleInfo) -> None:
         else:
             print(f"{path} is of another recipe and is left out")
     before = read_info(old) if (old / "unet.json").exists() else None
-    same_weights = before is not None and before.sha256[WEIGHTS] == info.sha256[WEIGHTS]
+    same = before is not None and (
+        (before.sha256[WEIGHTS], before.model, before.postprocessing)
+        == (info.sha256[WEIGHTS], info.model, info.postprocessing)
+    )
     for what in ("ablation", "clicks"):
         path = old / f"{what}.json"
         if not path.exists():
             continue
-        if same_weights:
+        if same:
             for kept in (path, *old.glob(f"plots/{what}_*.png")):
                 shutil.copy(kept, new / kept.relative_to(old))
         else:
-            print(f"{path} is of other weights and is left out; train.py {what} makes it anew")
+            print(
+                f"{path} is of other weights, views or rules and is left out; train.py {what} "
+                "makes it anew"
+            )

@@ -162,6 +162,11 @@ def write_bundle_figures(
     """The figures a bundle carries that need neither data set nor evaluation."""
     (folder / "history.csv").write_text(rows_to_csv(history))
     plots.learning_curves(history, folder / "plots" / "learning_curves.png", kept_epoch)
+    draw_phantoms(folder, segmenter)
+
+
+def draw_phantoms(folder: Path, segmenter: Segmenter) -> None:
+    """The bundle's figure of what the network makes of generated phantoms."""
     examples = []
     for kind in KINDS:
         for seed in (1, 2):
