@@ -29,10 +29,12 @@ def pointing_section(name: str, clicks: dict[str, Any], *, pictures: bool) -> st
         else:
             cases, alone, how = f"of the {of} split", measured["beside"]["name"], ""
             command += f" --split {of} --weights weights/{name}"
+        views = measured["beside"].get("views")
+        averaged = f" (mean of {views} views)" if views else ""
         parts.append(
             f"Simulated people, {measured['people']} at each lesion {cases}, click it "
             "off-centre, then where the answer is wrong most. Without a click the answer is that "
-            f"of {alone}; region growing is from the first click on its map. "
+            f"of {alone}{averaged}; region growing is from the first click on its map. "
             f"{how}`{command}`.\n\n{_table(measured['datasets'])}"
         )
         if pictures:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from unet.config import VIEWS, to_dict
 from unet.data.sets import load_datasets
 from unet.errors import UserError
 from unet.evaluation import plots
@@ -73,7 +74,12 @@ def measure_clicks(
     of = WITHOUT + info.training["left_out"] if split == LEFT_OUT else split
     content[of] = {
         "commit": git_commit(), "sha256": info.sha256[WEIGHTS], "people": people,
-        "beside": {"name": alone.name, "sha256": alone.network.sha256}, "datasets": found,
+        "beside": {
+            "name": alone.name, "sha256": alone.network.sha256,
+            "views": 1 + sum(bool(getattr(read_info(beside).model, view)) for view in VIEWS),
+            "rules": to_dict(alone.postprocessing),
+        },
+        "datasets": found,
     }  # fmt: skip
     write_whole(path, json.dumps(content, indent=1))
     (out / "plots").mkdir(exist_ok=True)
