@@ -26,13 +26,15 @@ def peers(weights: Path, rounds: int) -> None:
     from unet import Segmenter
     from unet.inference.bundle import read_info
     from unet.inference.keras_network import load_network, with_features
-    from unet.inference.preprocessing import to_input
+    from unet.inference.preprocessing import framed, to_input
 
     info = read_info(weights)
     size, flip = info.model.input_size, info.model.flip_averaging
     image = np.random.default_rng(0).integers(0, 256, (size, size), np.uint8)
     x = to_input(image, size)[None]
     batch = np.concatenate([x, x[:, :, ::-1]]) if flip else x
+    if share := info.model.smaller_view:
+        batch = np.concatenate([batch, framed(x[0], share)[None]])
     network = with_features(load_network(weights, info), info.layers)
     graph = tf.function(
         lambda x: network(x, training=False),

@@ -230,9 +230,25 @@ def never_seen(leave_out: dict[str, Any], info: BundleInfo) -> str:
         "On what was never seen\n\nA data set or scanner is left out, a network trained "
         f"{trained_alike(leave_out, info)} on the others' training cases, its rules chosen on "
         "their validation cases, and what was left out (but for its test cases) is scored.\n\n"
-        f"{leave_out_table(leave_out)}\n\n"
+        f"{leave_out_table(leave_out)}\n\n{_no_gate(leave_out)}"
         f"`{leave_out['command']} --run-dir runs/left-out-NAME` made `leave_out.json`, from which "
         "this comes."
+    )
+
+
+def _no_gate(leave_out: dict[str, Any]) -> str:
+    """Why all normal images get masks where no gate was chosen; empty where one was."""
+    names = [
+        name
+        for name, found in leave_out["left_out"].items()
+        if "normal_images_with_mask" in found["final"]
+        and not found["rules"]["min_presence"] + found["rules"]["min_peak"]
+    ]
+    if not names:
+        return ""
+    return (
+        f"Without {' and without '.join(names)} no gate was chosen (none can be where there are no "
+        "normal images): every answer there is a mask.\n\n"
     )
 
 

@@ -78,7 +78,7 @@ def contenders(size: int, epochs: int, precision: str) -> dict[str, Contender]:
         if model.guided:
             continue  # which is shown more than the image
         own = {setting: getattr(recipe, setting) for setting in METHODS.get(name, ())}
-        shape = replace(model, input_size=size, flip_averaging=False)
+        shape = replace(model, input_size=size, flip_averaging=False, smaller_view=0.0)
         found[name] = Contender(shape, replace(base, **own))
     first = found[FIRST].model
     for part in TUNED:
