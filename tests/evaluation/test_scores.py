@@ -111,6 +111,15 @@ def test_a_gate_that_would_miss_more_than_3_percent_of_any_sets_lesions_is_not_c
     assert choose_postprocessing(home + few).min_presence == 0.04
 
 
+def test_a_gate_that_still_shows_what_it_takes_goes_before_a_smallest_region():
+    home = many(100, "home", 0.9) + many(50, "home", 0.03, normal=True)
+    tiny = np.zeros_like(home[0].prediction.p8)
+    tiny[0, 0] = 200  # 0.04 % of the image: a smallest region would do as well
+    small = [replace(m, prediction=replace(m.prediction, p8=tiny)) for m in home[100:]]
+    rules = choose_postprocessing(home[:100] + small)
+    assert (rules.min_presence, rules.min_area) == (0.04, 0.0)
+
+
 def test_no_gate_is_higher_than_what_holds_elsewhere():
     home = many(100, "home", 0.9) + many(50, "home", 0.3, normal=True)
     assert choose_postprocessing(home).min_presence == 0.0

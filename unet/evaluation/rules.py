@@ -71,9 +71,10 @@ def choose_postprocessing(maps: list[Map]) -> PostProcessing:
     missed, masked = shares(PostProcessing(threshold))
     allowed = np.maximum(missed, MAX_MISSED)
     tried = [(masked, PostProcessing(threshold))]
-    # In the order of how much they do: the area first, which changes masks least.
-    for gates in itertools.product(MIN_PRESENCES, peaks, MIN_AREAS):
-        min_presence, min_peak, min_area = gates
+    # In the order of how much they hide: what a gate on presence takes is still shown, as unsure,
+    # a small region is gone, and a gate on the peak takes the whole mask.
+    for gates in itertools.product(peaks, MIN_AREAS, MIN_PRESENCES):
+        min_peak, min_area, min_presence = gates
         rules = PostProcessing(threshold, min_area, min_peak, min_presence)
         missed, masked = shares(rules)
         if (missed <= allowed).all():
