@@ -9,6 +9,7 @@ import pytest
 import train
 from tests.conftest import QUICK, TINY
 from tests.training.test_remote import assert_same_trainings
+from unet.config import RECIPES
 from unet.inference.bundle import read_info
 from unet.publishing import card
 from unet.training import ablation
@@ -91,6 +92,17 @@ def test_the_card_shows_every_row(found, tiny_bundle):
     text = card.model_card(read_info(tiny_bundle), metrics, ablation=found)
     for row in (*found["after_the_network"], *found["training"]):
         assert f"\n| {row['what']} | " in text
+
+
+def test_a_training_that_would_be_the_recipes_own_is_not_done():
+    recipe = RECIPES["efficientnet-unet"][1]
+    every = ablation.recipes_without(recipe, all_lesions=False)
+    assert list(every) == list(ablation.TRAININGS)
+    assert every["the recipe"] == recipe
+    lesions = ablation.recipes_without(recipe, all_lesions=True)
+    assert set(every) - set(lesions) == {"normals as often as lesions"}
+    without = ablation.recipes_without(replace(recipe, pieces=False), all_lesions=False)
+    assert set(every) - set(without) == {"no pieces"}
 
 
 def test_parts_are_scored_on_a_set_that_no_training_saw(phantoms, other, tmp_path, monkeypatch):

@@ -17,7 +17,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from unet.config import to_dict
+from unet.config import TrainConfig, to_dict
 from unet.data.cases import Case, Dataset, DatasetError
 from unet.data.sets import load_datasets
 from unet.errors import UserError
@@ -78,6 +78,22 @@ def scores(maps: list[Map], rules: PostProcessing) -> np.ndarray:
     return np.array([Confusion.of(m.mask(rules), m.truth).dice for m in maps])
 
 
+def recipes_without(recipe: TrainConfig, all_lesions: bool) -> dict[str, TrainConfig]:
+    """The recipe and those without a part of it, by name; none that would train the same.
+
+    Args:
+        recipe: Of the network.
+        all_lesions: Whether it trains on lesion images alone, of which none is shown more often.
+    """
+    found = {}
+    for name, changes in TRAININGS.items():
+        changed = dataclasses.replace(recipe, **changes)
+        same = changed == recipe or (all_lesions and "normals" in changes)
+        if not changes or not same:
+            found[name] = changed
+    return found
+
+
 def ablate_training(
     data: list[Path],
     info: BundleInfo,
@@ -105,17 +121,17 @@ def ablate_training(
         cases = [dataset.cases[i] for i in chosen[scored]]
     images, masks = (a[chosen[scored]] for a in (dataset.images, dataset.masks))
     lesion = masks.any(axis=(1, 2, 3))
+    all_lesions = dataset.masks[chosen["train"]].any(axis=(1, 2, 3)).all()
     model = dataclasses.replace(info.model, input_size=size)
     trainings = {}
-    for number, (name, changes) in enumerate(TRAININGS.items()):
-        if changes and dataclasses.replace(recipe, **changes) == recipe:
-            continue  # this network is trained without that part
+    recipe = dataclasses.replace(recipe, epochs=epochs, keep="last")
+    for name, config in recipes_without(recipe, all_lesions).items():
         trainings[name] = partial(
             train_on,
             indices=chosen["train"],
             model_config=model,
-            config=dataclasses.replace(recipe, epochs=epochs, keep="last", **changes),
-            run_dir=run_dir / str(number),
+            config=config,
+            run_dir=run_dir / str(list(TRAININGS).index(name)),
             data_fingerprint=data_fingerprint,
             resume=True,
         )
