@@ -237,7 +237,7 @@ def never_seen(leave_out: dict[str, Any], info: BundleInfo) -> str:
 
 
 def _no_gate(leave_out: dict[str, Any]) -> str:
-    """Why all normal images get masks where no gate was chosen; empty where one was."""
+    """Without which sets no gate was chosen, so that normal images get masks; else empty."""
     names = [
         name
         for name, found in leave_out["left_out"].items()
@@ -248,7 +248,7 @@ def _no_gate(leave_out: dict[str, Any]) -> str:
         return ""
     return (
         f"Without {' and without '.join(names)} no gate was chosen (none can be where there are no "
-        "normal images): every answer there is a mask.\n\n"
+        "normal images).\n\n"
     )
 
 
