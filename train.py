@@ -77,14 +77,17 @@ def _fit(arguments: argparse.Namespace) -> None:
     if arguments.ray and arguments.folds is None:
         raise UserError("--ray trains folds side by side: give --folds too, or leave it out")
     among = _processes(arguments)
-    if scored and among:
-        raise UserError(f"--backend jax trains one network to keep: leave it out, or {scored[0]}")
+    if scored and among and (among.coordinator or arguments.ray):
+        raise UserError(
+            f"{scored[0]} trains on this machine, or on a cluster: leave out "
+            f"{'--backend jax' if arguments.ray else '--coordinator and --rank'}"
+        )
     if arguments.push_to:
         from unet.inference.hub import check_name
 
         check_name(arguments.push_to)
     run_dir = arguments.run_dir or Path("runs") / out.name
-    options = {"out": out, "run_dir": run_dir, "resume": arguments.resume}
+    options = {"out": out, "run_dir": run_dir, "resume": arguments.resume, "among": among}
     if arguments.folds is not None:
         options |= {"folds": arguments.folds, "ray": arguments.ray}
         cross_validate(arguments.data, arguments.model, model, config, **options)
@@ -102,7 +105,6 @@ def _fit(arguments: argparse.Namespace) -> None:
         config,
         start=arguments.start,
         tensorboard=arguments.tensorboard,
-        among=among,
         **options,
     )
     if arguments.push_to and (among is None or among.writes):

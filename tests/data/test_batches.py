@@ -1,16 +1,46 @@
+import importlib.util
 import itertools
 
 import numpy as np
 import pytest
 
-from unet.data.batches import (
-    STRONG,
-    augmented,
-    evaluation_batches,
-    training_batches,
-)
+from unet.data import batches
+from unet.data.augmentation import MILD, STRONG
 
 N, S = 7, 16
+needs_jax = pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="JAX is optional")
+
+
+@pytest.fixture(params=["tensorflow", pytest.param("jax", marks=needs_jax)])
+def made_by(request):
+    """The module that makes the batches, and its change of one image by (seed, number)."""
+    if request.param == "tensorflow":
+        return batches, lambda x, y, key, how=MILD: batches.augmented(x, y, np.array(key), how)
+    import jax
+
+    from unet.data import batches_jax
+
+    change = jax.jit(batches_jax.augmented, static_argnames="how")
+
+    def augmented(x, y, key, how=MILD):
+        return change(x, y, jax.random.fold_in(jax.random.key(key[0]), key[1]), how=how)
+
+    return batches_jax, augmented
+
+
+@pytest.fixture
+def training_batches(made_by):
+    return made_by[0].training_batches
+
+
+@pytest.fixture
+def evaluation_batches(made_by):
+    return made_by[0].evaluation_batches
+
+
+@pytest.fixture
+def augmented(made_by):
+    return made_by[1]
 
 
 @pytest.fixture(scope="module")
@@ -22,21 +52,21 @@ def data() -> tuple[np.ndarray, np.ndarray]:
 
 
 def epoch_of(batches, count=3):
-    return [(x.numpy(), y.numpy()) for x, y in itertools.islice(batches, count)]
+    return [(np.asarray(x), np.asarray(y)) for x, y in itertools.islice(batches, count)]
 
 
 def tags(epoch) -> list[int]:
     return [round(float(v) * 10) for x, _ in epoch for v in x[:, 0, 0, 0]]
 
 
-def test_an_epoch_shows_every_case_once_and_keeps_the_last_batch(data):
+def test_an_epoch_shows_every_case_once_and_keeps_the_last_batch(data, training_batches):
     batches = training_batches(*data, batch_size=3, seed=0, augmentation=None)
     epoch = epoch_of(batches)
     assert [len(x) for x, _ in epoch] == [3, 3, 1]
     assert sorted(tags(epoch)) == list(range(N))
 
 
-def test_each_epoch_has_its_own_order_and_images_keep_their_masks(data):
+def test_each_epoch_has_its_own_order_and_images_keep_their_masks(data, training_batches):
     images, masks = data
     batches = iter(training_batches(*data, batch_size=3, seed=0, augmentation=None))
     first, second = epoch_of(batches), epoch_of(batches)
@@ -49,7 +79,7 @@ def test_each_epoch_has_its_own_order_and_images_keep_their_masks(data):
 
 
 @pytest.mark.parametrize("more", [{}, {"augmentation": STRONG}])
-def test_a_run_that_starts_later_sees_what_the_whole_run_saw(data, more):
+def test_a_run_that_starts_later_sees_what_the_whole_run_saw(data, more, training_batches):
     whole = iter(training_batches(*data, batch_size=3, seed=5, **more))
     epoch_of(whole)
     resumed = training_batches(*data, batch_size=3, seed=5, first_epoch=1, **more)
@@ -58,7 +88,7 @@ def test_a_run_that_starts_later_sees_what_the_whole_run_saw(data, more):
         np.testing.assert_array_equal(y, y_resumed)
 
 
-def test_augmentation_differs_between_epochs_and_stays_in_range(data):
+def test_augmentation_differs_between_epochs_and_stays_in_range(data, training_batches):
     batches = iter(training_batches(*data, batch_size=N, seed=0))
     (x1, y1), (x2, _) = epoch_of(batches, 1)[0], epoch_of(batches, 1)[0]
     assert np.abs(x1.mean() - x2.mean()) > 1e-4
@@ -66,40 +96,40 @@ def test_augmentation_differs_between_epochs_and_stays_in_range(data):
     assert set(np.unique(y1)) == {0, 1}
 
 
-def test_strong_augmentation_moves_the_mask_with_the_image_and_stays_in_range():
+def test_strong_augmentation_moves_the_mask_with_the_image_and_stays_in_range(augmented):
     square = np.zeros((64, 64, 1), np.float32)
     square[10:30, 35:55] = 1
     agreeing = []
     for number in range(40):
-        image, mask = augmented(square, square, np.array([0, number]), STRONG)
+        image, mask = map(np.asarray, augmented(square, square, (0, number), STRONG))
         assert set(np.unique(mask)) <= {0, 1}
-        assert 0 <= image.numpy().min() <= image.numpy().max() <= 1
-        agreeing.append(((image.numpy() > 0.4) == (mask.numpy() > 0.5)).mean())
+        assert 0 <= image.min() <= image.max() <= 1
+        agreeing.append(((image > 0.4) == (mask > 0.5)).mean())
     assert min(agreeing) > 0.95
 
 
-def test_augmentation_moves_the_mask_with_the_image():
+def test_augmentation_moves_the_mask_with_the_image(augmented):
     square = np.zeros((64, 64, 1), np.float32)
     square[10:30, 35:55] = 1
     for number in range(20):
-        image, mask = augmented(square, square, np.array([0, number]))
-        overlap = ((image.numpy() > 0.4) == (mask.numpy() > 0.5)).mean()
+        image, mask = map(np.asarray, augmented(square, square, (0, number)))
+        overlap = ((image > 0.4) == (mask > 0.5)).mean()
         assert overlap > 0.97
 
 
-def test_some_images_are_flipped_left_to_right_and_none_upside_down():
+def test_some_images_are_flipped_left_to_right_and_none_upside_down(augmented):
     corner = np.zeros((64, 64, 1), np.float32)
     corner[8:24, 8:24] = 1
     centres = []
     for number in range(40):
-        rows, columns, _ = np.nonzero(augmented(corner, corner, np.array([1, number]))[1].numpy())
+        rows, columns, _ = np.nonzero(np.asarray(augmented(corner, corner, (1, number))[1]))
         centres.append((rows.mean(), columns.mean()))
     rows, columns = np.array(centres).T
     assert (rows < 32).all()
     assert 10 < (columns > 32).sum() < 30
 
 
-def test_validation_keeps_order_and_the_last_batch(data):
+def test_validation_keeps_order_and_the_last_batch(data, evaluation_batches):
     images, masks = data
     batches = list(evaluation_batches(images, masks, 3))
     assert [len(x) for x, _ in batches] == [3, 3, 1]
@@ -107,7 +137,9 @@ def test_validation_keeps_order_and_the_last_batch(data):
     np.testing.assert_array_equal(np.concatenate([y for _, y in batches]), masks)
 
 
-def test_cases_are_shown_as_often_as_asked_and_say_if_there_is_a_lesion(data):
+def test_cases_are_shown_as_often_as_asked_and_say_if_there_is_a_lesion(
+    data, training_batches, evaluation_batches
+):
     images, masks = data
     masks = masks.copy()
     masks[2] = False
@@ -115,7 +147,7 @@ def test_cases_are_shown_as_often_as_asked_and_say_if_there_is_a_lesion(data):
     batches = training_batches(
         images, masks, batch_size=4, seed=0, augmentation=None, repeats=repeats, presence=True
     )
-    epoch = [(x.numpy(), {k: v.numpy() for k, v in y.items()})
+    epoch = [(np.asarray(x), {k: np.asarray(v) for k, v in y.items()})
              for x, y in itertools.islice(batches, 3)]  # fmt: skip
     shown = tags(epoch)
     assert [shown.count(case) for case in range(N)] == list(repeats)
@@ -123,5 +155,32 @@ def test_cases_are_shown_as_often_as_asked_and_say_if_there_is_a_lesion(data):
     assert present.shape == (repeats.sum(), 1)
     assert [bool(p) for p in present[:, 0]] == [case != 2 for case in shown]
     x, y = next(iter(evaluation_batches(images, masks, 7, presence=True)))
-    assert list(y["presence"][:, 0].numpy() > 0) == [case != 2 for case in range(N)]
+    assert list(np.asarray(y["presence"])[:, 0] > 0) == [case != 2 for case in range(N)]
     np.testing.assert_array_equal(x, images)
+
+
+@needs_jax
+def test_both_change_an_image_alike_where_they_draw_the_same(monkeypatch):
+    import jax
+    import tensorflow as tf
+
+    from unet.data import batches_jax
+
+    random = np.random.default_rng(0)
+    image = random.random((64, 64, 1), np.float32)
+    drawn = np.array([0.5, -0.3, 0.7, -0.2, 0.4, -0.6, 0.8], np.float32)
+    monkeypatch.setattr(jax.random, "uniform", lambda *a, **_: jax.numpy.asarray(drawn))
+    monkeypatch.setattr(tf.random, "stateless_uniform", lambda *a, **_: tf.constant(drawn))
+    places = batches_jax._moved_places(jax.random.key(0), 64, STRONG)
+    transform = batches._random_affine(tf.constant([0, 1]), 64, STRONG)
+    for order, name in ((1, "BILINEAR"), (0, "NEAREST")):
+        moved = batches_jax.map_coordinates(image[:, :, 0], places, order=order)
+        expected = batches._warp(tf.constant(image), transform, name)[:, :, 0]
+        np.testing.assert_allclose(moved, expected, atol=1e-4)
+    there_and_back = batches_jax._to_and_from(jax.numpy.float32(23), 64)
+    small = tf.image.resize(image, [23, 23], antialias=True)
+    np.testing.assert_allclose(
+        there_and_back @ image[:, :, 0] @ there_and_back.T,
+        tf.image.resize(small, [64, 64])[:, :, 0],
+        atol=1e-4,
+    )

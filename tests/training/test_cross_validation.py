@@ -148,7 +148,7 @@ def test_results_outlive_a_training_anew_of_the_same_recipe_only(validated, tiny
     shutil.rmtree(other)
     other.mkdir()
     keep_what_still_holds(old, other, replace(recipe, model=replace(TINY, filters=(4, 4))))
-    assert [path.name for path in other.iterdir()] == ["ablation.json"]
+    assert not any(other.iterdir())
 
 
 def test_results_of_smaller_networks_are_of_the_recipe_and_the_card_says_so(validated, tiny_bundle):

@@ -107,7 +107,11 @@ def test_without_jax_it_is_said_what_installs_it(monkeypatch, tmp_path, capsys):
         (["--backend", "jax", "--rank", "0"], "give both, or none"),
         (["--backend", "jax", "--coordinator", "here", "--rank", "0"], "must be HOST:PORT"),
         (["--backend", "jax", "--coordinator", "a:1", "--rank", "1"], "between 0 and 0"),
-        (["--backend", "jax", "--folds", "2", "--keep", "last"], "leave it out, or --folds"),
+        (["--backend", "jax", "--folds", "2", "--ray", "local"], "leave out --backend jax"),
+        (
+            ["--backend", "jax", "--folds", "2", "--coordinator", "a:1", "--rank", "0"],
+            "leave out --coordinator and --rank",
+        ),
     ],
 )
 def test_processes_that_cannot_be_are_refused_in_words(words, said, capsys):

@@ -5,60 +5,10 @@ So a run that is killed and resumed sees the same images in the same order as on
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-
 import numpy as np
 import tensorflow as tf
 
-
-@dataclass(frozen=True)
-class Augmentation:
-    """How far training images are changed; the changes are uniform up to these, either way.
-
-    Attributes:
-        rotation: In radians.
-        larger, smaller: Logarithms of how far the picture grows and shrinks (on black).
-        aspect: Logarithm of how far it is stretched.
-        shear, shift: As shares of the picture.
-        gamma, contrast: Logarithms.
-        brightness: As a share.
-        gain: Of grey values over depth, as a share.
-        speckle: Deviation of multiplicative grain of two pixels' size.
-        noise: Deviation of multiplicative noise by pixel.
-        coarse: Share of the images that lose resolution, down to 0.3 of it.
-    """
-
-    rotation: float = math.radians(12)
-    larger: float = 0.15
-    smaller: float = 0.15
-    aspect: float = 0.0
-    shear: float = 0.08
-    shift: float = 0.08
-    gamma: float = 0.35
-    contrast: float = 0.0
-    brightness: float = 0.08
-    gain: float = 0.0
-    speckle: float = 0.0
-    noise: float = 0.03
-    coarse: float = 0.0
-
-
-MILD = Augmentation()
-STRONG = Augmentation(
-    rotation=math.radians(15),
-    larger=0.3,
-    smaller=0.3,
-    aspect=0.15,
-    shear=0.1,
-    shift=0.12,
-    gamma=0.5,
-    contrast=0.3,
-    gain=0.35,
-    speckle=0.15,
-    coarse=0.3,
-)
-"""As widely as scanners and their settings differ."""
+from unet.data.augmentation import MILD, Augmentation
 
 
 def training_batches(
@@ -142,9 +92,6 @@ def augmented(
     how: Augmentation = MILD,
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Warp an image with its mask and change the image's grey values.
-
-    Geometry first, then gamma, gain over depth, speckle, brightness, contrast, loss of resolution,
-    noise. Horizontal flip only: ultrasound has a top. Grey values stay in [0, 1].
 
     Args:
         image: float32 `(S, S, 1)` in [0, 1].

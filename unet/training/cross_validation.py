@@ -20,6 +20,7 @@ from unet.files import rows_to_csv, write_whole
 from unet.training.checkpoint import refuse_run
 from unet.training.examples import train_on
 from unet.training.learnt import segmenter_without_rules
+from unet.training.processes import Processes
 from unet.training.remote import finish
 
 
@@ -33,6 +34,7 @@ def cross_validate(
     data_fingerprint: str,
     resume: bool,
     ray: str | None = None,
+    among: Processes | None = None,
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Train a network for each fold on all other folds, and score the fold with it.
 
@@ -47,6 +49,7 @@ def cross_validate(
         data_fingerprint: Names the data; a run is not resumed on other data.
         resume: Continue the runs in `run_dir`.
         ray: Address of a Ray cluster to train all folds on; one after the other here if None.
+        among: Processes of this machine that train each on JAX together; TensorFlow if None.
 
     Returns:
         The summary of all cases, and a row a case with its fold in column "split".
@@ -66,6 +69,7 @@ def cross_validate(
             run_dir=run_dir / f"fold-{number}",
             data_fingerprint=f"{data_fingerprint}, fold {number} of {folds}",
             resume=resume or ray is not None,
+            among=among,
         )
     if ray:
         if not resume:

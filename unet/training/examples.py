@@ -11,6 +11,7 @@ from unet.data.cases import Dataset, read_grey, read_mask
 from unet.data.pieces import painted_pair, piece_of_normal, piece_pair
 from unet.inference.preprocessing import mask_to_input, to_input
 from unet.training.loop import Examples, Trained, train
+from unet.training.processes import Processes
 
 WHOLE = 2
 """How often a whole image is shown while a piece of it is shown once: people bring whole ones."""
@@ -38,6 +39,7 @@ def train_on(
     *,
     data_fingerprint: str,
     resume: bool,
+    among: Processes | None = None,
 ) -> tuple[Trained, Examples]:
     """Train on the cases with these indices, without validation; see `unet.training.loop.train`.
 
@@ -45,7 +47,7 @@ def train_on(
         What the training gave, and what it was shown.
     """
     examples = examples_of(dataset, indices, config)
-    options = {"data_fingerprint": data_fingerprint, "resume": resume}
+    options = {"data_fingerprint": data_fingerprint, "resume": resume, "among": among}
     return train(model_config, config, examples, None, run_dir, **options), examples
 
 

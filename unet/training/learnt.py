@@ -11,7 +11,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from unet.config import ModelConfig
-from unet.data.batches import STRONG, augmented
+from unet.data.augmentation import STRONG
+from unet.data.batches import augmented
 from unet.evaluation.scores import Map
 from unet.inference.confidence import Confidence
 from unet.inference.familiarity import Familiarity

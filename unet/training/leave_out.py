@@ -26,6 +26,7 @@ from unet.training.checkpoint import Checkpoint
 from unet.training.examples import examples_of
 from unet.training.given import data_folders, fingerprint, split_of
 from unet.training.loop import train
+from unet.training.processes import Processes
 from unet.training.recipe import command_of
 from unet.training.replaced import check_results_fit
 from unet.training.start import seen_by, start_of
@@ -46,6 +47,7 @@ def leave_out(
     run_dir: Path,
     start: Path | None = None,
     resume: bool = False,
+    among: Processes | None = None,
 ) -> None:
     """Train without one data set or scanner and score it; adds to leave_out.json.
 
@@ -56,6 +58,7 @@ def leave_out(
         left_out: Name of the data set or scanner; case, spaces and hyphens do not matter.
         out: As in `workflow.cross_validate`.
         start: A bundle to start from, which has not seen what is left out either.
+        among: As in `workflow.cross_validate`.
         data, recipe, model_config, config, run_dir, resume: As in `workflow.fit`.
 
     Raises:
@@ -75,7 +78,8 @@ def leave_out(
             "data": " + ".join(names),
             "model": to_dict(model_config),
             "config": to_dict(config),
-            "command": f"{command}{' --start DIR' if start else ''} --leave-out NAME",
+            "command": f"{command}{' --start DIR' if start else ''} --leave-out NAME"
+            + (" --backend jax" if among else ""),
         }
         check_results_fit(out, about)
         _kept(out, about)
@@ -98,6 +102,7 @@ def leave_out(
             data_fingerprint=data_fingerprint,
             start=start and start / WEIGHTS,
             resume=resume,
+            among=among,
         )
         with replacing(run_dir / "bundle") as new:
             write_bundle(

@@ -21,7 +21,7 @@ import keras
 import numpy as np
 
 from unet.config import ModelConfig, TrainConfig, to_dict
-from unet.data.batches import MILD, STRONG, evaluation_batches, training_batches
+from unet.data.augmentation import MILD, STRONG
 from unet.errors import UserError
 from unet.inference.graph import PROBABILITY
 from unet.inference.preprocessing import with_empty_maps
@@ -277,6 +277,10 @@ def _fit(model, config, examples, validation, checkpoint, history, tensorboard, 
     if tensorboard:
         callbacks.append(keras.callbacks.TensorBoard(checkpoint.run_dir / "tensorboard"))
     how = (STRONG if config.strong else MILD) if config.augment else None
+    if _on_jax():
+        from unet.data.batches_jax import evaluation_batches, training_batches
+    else:
+        from unet.data.batches import evaluation_batches, training_batches
     batches = training_batches(
         examples.images,
         examples.masks,

@@ -28,6 +28,7 @@ HEARTBEAT_SECONDS = 20
 """After which a machine that is not heard of is given up; a process that ends is told at once."""
 KEPT = "The last whole epoch is kept: go on with --resume."
 ENVIRONMENT = {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
+"""Of the processes; JAX_PLATFORMS=cuda, set by the person, has them train on a GPU."""
 
 Training = Callable[[bool], None]
 """Trains in a process that is joined to the others; told whether it is the one that writes."""

@@ -196,6 +196,7 @@ def cross_validate(
     run_dir: Path,
     resume: bool = False,
     ray: str | None = None,
+    among: Processes | None = None,
 ) -> None:
     """Cross-validate a recipe; writes cross_validation.json and .csv, and no bundle.
 
@@ -205,6 +206,7 @@ def cross_validate(
             folder without a bundle.
         data, recipe, model_config, config, run_dir, resume: As in `fit`.
         ray: Address of a Ray cluster to train all folds on; one after the other here if None.
+        among: Processes of this machine that train each on JAX together; TensorFlow if None.
 
     Raises:
         DatasetError: `config.keep` is "best", or `out` holds a network of another recipe.
@@ -222,7 +224,8 @@ def cross_validate(
             "data": " + ".join(names),
             "model": to_dict(model_config),
             "config": to_dict(config),
-            "command": f"{command_of(names, recipe, model_config, config)} --folds {folds}",
+            "command": f"{command_of(names, recipe, model_config, config)} --folds {folds}"
+            + (" --backend jax" if among else ""),
         }
         check_results_fit(out, about)
         summary, rows = cross_validation.cross_validate(
@@ -234,6 +237,7 @@ def cross_validate(
             data_fingerprint=fingerprint(dataset, {"all": list(range(len(dataset.cases)))}),
             resume=resume,
             ray=ray,
+            among=among,
         )
     cross_validation.write_cross_validation(out, about | summary, rows)
     if (out / "metrics.json").exists():
