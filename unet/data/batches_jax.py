@@ -28,7 +28,10 @@ def training_batches(
     repeats: np.ndarray | None = None,
     presence: bool = False,
 ) -> Iterator[tuple]:
-    """Endless batches, as `unet.data.batches.training_batches` gives them, of JAX arrays."""
+    """Endless batches, as `unet.data.batches.training_batches` gives them, of JAX arrays.
+
+    An epoch's last batch is filled up with its first cases: each other size is compiled anew.
+    """
     once = np.ones(len(images), int) if repeats is None else repeats
     shown = np.repeat(np.arange(len(images)), once)
     images, masks = jnp.asarray(images), jnp.asarray(masks)
@@ -45,7 +48,7 @@ def training_batches(
         order, change = jax.random.split(jax.random.fold_in(jax.random.key(seed), epoch))
         places = np.asarray(jax.random.permutation(order, len(shown)))
         for start in range(0, len(shown), batch_size):
-            some = places[start : start + batch_size]
+            some = places[np.arange(start, start + batch_size) % len(shown)]
             yield batch_of(images, masks, shown[some], some, change)
 
 

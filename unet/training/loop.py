@@ -231,13 +231,17 @@ def _copy_weights(source: keras.Model, target: keras.Model) -> None:
 
 
 def _to_train(model_config: ModelConfig, config: TrainConfig) -> keras.Model:
-    """The network with a faster normalisation and, where that is learnt, its head for presence.
+    """The network with faster layers and, where that is learnt, its head for presence.
 
     Of a network that is tuned in part, the other layers are frozen, their normalisation too. The
     head is a logistic regression on the deepest features' means over the image: the form in which
     `unet.inference.presence` asks it.
     """
     network = build_network(model_config, FusedBatchNormalization)
+    if _on_jax():
+        from unet.networks.shifted_depthwise import with_shifted_depthwise
+
+        network = with_shifted_depthwise(network)
     for layer in network.layers:
         if config.tune != "all" and layer.name.startswith(SHALLOW) != (config.tune == "shallow"):
             layer.trainable = False
