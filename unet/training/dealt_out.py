@@ -7,13 +7,18 @@ weights, as one would. Every process makes the batches whole: a share need not b
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import itertools
+from collections.abc import Iterable, Iterator
 
 import jax
 import keras
 import numpy as np
 
 from unet.training.epochs import run_epochs
+
+STEPS_A_CALL = 16
+"""On a GPU, which takes less time for a small batch than a call for its thousand variables. On a
+processor it is one: XLA computes what is in a loop there on one core."""
 
 
 class DealtOut(keras.distribution.DataParallel):
@@ -54,35 +59,52 @@ def fit(
             values,
         )
 
-    def run(step, variables, batches) -> dict[str, float]:
+    at_once = 1 if jax.default_backend() == "cpu" else STEPS_A_CALL
+
+    def steps_of(step):
+        def several(state, batches, count):
+            def one(k, state):
+                return step(state, jax.tree.map(lambda x: x[k], batches))[1]
+
+            return one(0, state) if at_once == 1 else jax.lax.fori_loop(0, count, one, state)
+
+        return jax.jit(several, out_shardings=everywhere)
+
+    def run(several, variables, batches) -> dict[str, float]:
         """The metrics after these batches; the variables are changed."""
         model.reset_metrics()
         state = whole(tuple([v.value for v in of] for of in variables))
         with dealt_out.scope():
-            for batch in batches:
-                logs, state = step(state, whole(batch))
+            for some, count in _stacked(batches, at_once):
+                state = several(state, whole(some), count)
         for of, values in zip(variables, state, strict=True):
             for variable, value in zip(of, values, strict=True):
                 variable.assign(np.asarray(value))
-        return {name: float(value) for name, value in logs.items()}
+        return {name: float(value) for name, value in model.get_metrics_result().items()}
 
     batches = iter(batches)
     _make_metrics(model)
     weights = (model.trainable_variables, model.non_trainable_variables)
     trained = (*weights, model.optimizer.variables, model.metrics_variables)
     tested = (*weights, model.metrics_variables)
-    train_step, test_step = (
-        jax.jit(step, out_shardings=everywhere) for step in (model.train_step, model.test_step)
-    )
+    train, test = steps_of(model.train_step), steps_of(model.test_step)
     run_epochs(
         model,
-        lambda _: run(train_step, trained, (next(batches) for _ in range(steps))),
-        None if held_out is None else lambda: run(test_step, tested, held_out),
+        lambda _: run(train, trained, itertools.islice(batches, steps)),
+        None if held_out is None else lambda: run(test, tested, held_out),
         first_epoch=first_epoch,
         epochs=epochs,
         callback=callback,
         tell=jax.process_index() == 0,
     )
+
+
+def _stacked(batches: Iterable[tuple], at_once: int) -> Iterator[tuple[tuple, int]]:
+    """Batches of one size stacked, always as many, and how many of them count: others fill up."""
+    for _, alike in itertools.groupby(batches, lambda batch: len(batch[0])):
+        while some := list(itertools.islice(alike, at_once)):
+            filled = some + some[-1:] * (at_once - len(some))
+            yield jax.tree.map(lambda *x: np.stack(x), *filled), len(some)
 
 
 def freeze_redundant(model: keras.Model) -> None:
