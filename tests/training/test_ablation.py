@@ -10,9 +10,11 @@ import train
 from tests.conftest import QUICK, TINY
 from tests.training.test_remote import assert_same_trainings
 from unet.config import RECIPES
+from unet.data.sets import load_datasets
 from unet.inference.bundle import read_info
 from unet.publishing import card
 from unet.training import ablation
+from unet.training.examples import examples_of
 from unet.training.leave_out import leave_out
 from unet.training.workflow import fit
 
@@ -137,3 +139,16 @@ def test_parts_are_scored_on_a_set_that_no_training_saw(phantoms, other, tmp_pat
         out=tmp_path / "left out", run_dir=run_dir, resume=True,
     )  # fmt: skip
     assert (run_dir / "history.csv").read_bytes() == before
+
+
+def test_all_trainings_are_shown_as_many_pictures(phantoms):
+    dataset = load_datasets([phantoms], 32)
+    indices = list(range(len(dataset.cases)))
+    recipe = replace(QUICK, epochs=6, pieces=True)
+    recipes = {"the recipe": recipe, "no pieces": replace(recipe, pieces=False)}
+    found = ablation.shown_as_many_pictures(dataset, indices, recipes)
+    assert found["the recipe"] == recipe
+    assert found["no pieces"].epochs > 2 * recipe.epochs
+    shown = {name: len(examples_of(dataset, indices, r)) for name, r in recipes.items()}
+    with_pieces, without = (found[name].epochs * shown[name] for name in recipes)
+    assert abs(with_pieces - without) < shown["no pieces"]

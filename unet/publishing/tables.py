@@ -216,6 +216,8 @@ def ablation_tables(ablation: dict[str, Any]) -> str:
 def _trainings(ablation: dict[str, Any]) -> list[str]:
     left_out = ablation.get("left_out")
     about = f"{ablation['size']}×{ablation['size']} for {ablation['epochs']} epochs"
+    if any("epochs" in row for row in ablation["training"]):
+        about += " or as many pictures"
     if not left_out:
         return [
             f"Trainings with one part left out, all at {about}:",

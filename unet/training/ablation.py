@@ -30,7 +30,7 @@ from unet.inference.postprocessing import PostProcessing
 from unet.inference.prediction import Network
 from unet.inference.segmenter import Segmenter, graph_of
 from unet.publishing.card import write_card
-from unet.training.examples import train_on
+from unet.training.examples import examples_of, train_on
 from unet.training.given import bundle_cases, fingerprint
 from unet.training.learnt import segmenter_without_rules
 from unet.training.leave_out import (
@@ -94,6 +94,19 @@ def recipes_without(recipe: TrainConfig, all_lesions: bool) -> dict[str, TrainCo
     return found
 
 
+def shown_as_many_pictures(
+    dataset: Dataset, indices: list[int], recipes: dict[str, TrainConfig]
+) -> dict[str, TrainConfig]:
+    """The recipes with such epochs that each is shown about as many pictures as the first."""
+    shown = {n: len(examples_of(dataset, indices, recipe)) for n, recipe in recipes.items()}
+    first = next(iter(recipes))
+    pictures = recipes[first].epochs * shown[first]
+    return {
+        name: dataclasses.replace(recipe, epochs=round(pictures / shown[name]))
+        for name, recipe in recipes.items()
+    }
+
+
 def ablate_training(
     data: list[Path],
     info: BundleInfo,
@@ -104,6 +117,8 @@ def ablate_training(
     ray: str | None = None,
 ) -> list[dict[str, Any]]:
     """Train with each part left out and score on validation; a row a training.
+
+    All are shown as many pictures: without pieces an epoch is a third as long.
 
     With `left_out` all train without that data set or scanner and are scored on it, at the
     threshold 0.5 without rules: those would be chosen on what nobody is to see.
@@ -125,7 +140,9 @@ def ablate_training(
     model = dataclasses.replace(info.model, input_size=size)
     trainings = {}
     recipe = dataclasses.replace(recipe, epochs=epochs, keep="last")
-    for name, config in recipes_without(recipe, all_lesions).items():
+    recipes = recipes_without(recipe, all_lesions)
+    recipes = shown_as_many_pictures(dataset, chosen["train"], recipes)
+    for name, config in recipes.items():
         trainings[name] = partial(
             train_on,
             indices=chosen["train"],
@@ -147,7 +164,8 @@ def ablate_training(
         dice = scores(maps, rules)
         given = sum(bool(m.mask(rules).any()) for m in maps if not m.truth.any())
         rows.append(
-            {"what": name, "changes": TRAININGS[name], "normal_with_mask": given}
+            {"what": name, "changes": TRAININGS[name], "epochs": recipes[name].epochs}
+            | {"normal_with_mask": given}
             | {"normal": int((~lesion).sum()), "auc": presence_auc(maps)}
             | {"gates": gates_for(maps, rules.threshold) if left_out else None}
             | summary(cases, lesion, dice, base)
