@@ -215,21 +215,26 @@ def ablation_tables(ablation: dict[str, Any]) -> str:
 
 def _trainings(ablation: dict[str, Any]) -> list[str]:
     left_out = ablation.get("left_out")
-    about = f"{ablation['size']}×{ablation['size']} for {ablation['epochs']} epochs"
-    if any("epochs" in row for row in ablation["training"]):
-        about += " or as many pictures"
+    about = f"{ablation['size']}×{ablation['size']}, each shown about as many pictures as in "
+    about += f"{ablation['epochs']} epochs of the recipe"
+    intervals = [
+        "",
+        "The intervals are of the cases: with one training each, they know nothing of what another "
+        "training would give.",
+    ]
     if not left_out:
         return [
-            f"Trainings with one part left out, all at {about}:",
+            f"Trainings with one part left out, at {about}:",
             "",
             "| validation split | Dice, all images | difference | Dice, lesion images "
             "| difference |",
             "|---|---|---|---|---|",
             *(f"| {r['what']} | {' | '.join(_with_difference(r))} |" for r in ablation["training"]),
+            *intervals,
         ]
     lines = [
-        f"Trainings with one part left out, all without {left_out}, at {about}, scored on it at "
-        "the threshold 0.5 without rules:",
+        f"Trainings with one part left out, all without {left_out}, at {about}, and scored on it "
+        "at the threshold 0.5 without rules:",
         "",
         f"| {left_out}, never seen | Dice, lesion images | difference | presence, AUC "
         "| normals masked where a gate may lose 3 % of lesions |",
@@ -238,7 +243,7 @@ def _trainings(ablation: dict[str, Any]) -> list[str]:
     for row in ablation["training"]:
         cells = [row["what"], *_with_difference(row)[2:], *_presence(row["auc"], row["gates"])]
         lines.append(f"| {' | '.join(cells)} |")
-    return lines
+    return lines + intervals
 
 
 def _presence(auc: float | None, gates: dict[str, Any] | None) -> tuple[str, str]:

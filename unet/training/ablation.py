@@ -1,7 +1,7 @@
 """What each part of a network's recipe gives.
 
 Parts of the training are left out one at a time, in trainings of their own that are smaller than
-the shipped network's (`SIZE`, `EPOCHS`) and may be stopped and continued; they are scored on the
+the shipped network's (`SIZE`, pictures of `EPOCHS`) and may be stopped and continued; they are scored on the
 validation split, or on a data set that none of them saw. Parts of what happens after the network
 are left out of the shipped bundle, on the validation split.
 """
@@ -97,14 +97,20 @@ def recipes_without(recipe: TrainConfig, all_lesions: bool) -> dict[str, TrainCo
 def shown_as_many_pictures(
     dataset: Dataset, indices: list[int], recipes: dict[str, TrainConfig]
 ) -> dict[str, TrainConfig]:
-    """The recipes with such epochs that each is shown about as many pictures as the first."""
-    shown = {n: len(examples_of(dataset, indices, recipe)) for n, recipe in recipes.items()}
-    first = next(iter(recipes))
-    pictures = recipes[first].epochs * shown[first]
-    return {
-        name: dataclasses.replace(recipe, epochs=round(pictures / shown[name]))
-        for name, recipe in recipes.items()
-    }
+    """The recipes, with such epochs that each is shown about as many pictures as the first."""
+    counts: dict[tuple[bool, int], int] = {}
+    found = {}
+    for name, recipe in recipes.items():
+        kind = recipe.pieces, recipe.normals
+        if kind not in counts:
+            counts[kind] = len(examples_of(dataset, indices, recipe))
+        as_many = next(iter(counts.values())) / counts[kind]
+        found[name] = dataclasses.replace(
+            recipe,
+            epochs=round(recipe.epochs * as_many),
+            warmup_epochs=round(recipe.warmup_epochs * as_many),
+        )
+    return found
 
 
 def ablate_training(
@@ -118,7 +124,7 @@ def ablate_training(
 ) -> list[dict[str, Any]]:
     """Train with each part left out and score on validation; a row a training.
 
-    All are shown as many pictures: without pieces an epoch is a third as long.
+    All are shown about as many pictures: without pieces an epoch is a third as long.
 
     With `left_out` all train without that data set or scanner and are scored on it, at the
     threshold 0.5 without rules: those would be chosen on what nobody is to see.
