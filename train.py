@@ -77,10 +77,11 @@ def _fit(arguments: argparse.Namespace) -> None:
     if arguments.ray and arguments.folds is None:
         raise UserError("--ray trains folds side by side: give --folds too, or leave it out")
     among = _processes(arguments)
-    if scored and among and (among.coordinator or arguments.ray):
+    if among and arguments.ray:
+        raise UserError("a cluster trains on TensorFlow: leave out --backend jax, or --ray")
+    if scored and among and among.coordinator:
         raise UserError(
-            f"{scored[0]} trains on this machine, or on a cluster: leave out "
-            f"{'--backend jax' if arguments.ray else '--coordinator and --rank'}"
+            f"{scored[0]} trains on this machine alone: leave out --coordinator and --rank"
         )
     if arguments.push_to:
         from unet.inference.hub import check_name

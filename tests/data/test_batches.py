@@ -64,12 +64,12 @@ def tags(epoch) -> list[int]:
     return [round(float(v) * 10) for x, _ in epoch for v in x[:, 0, 0, 0]]
 
 
-def test_an_epoch_shows_every_case_once_and_keeps_the_last_batch(data, made_by, training_batches):
+def test_an_epoch_shows_every_case_once_and_the_last_batch_too(data, made_by, training_batches):
     batches = training_batches(*data, batch_size=3, seed=0, augmentation=None)
     epoch = epoch_of(batches)
     if filled_up(made_by):
         assert [len(x) for x, _ in epoch] == [3, 3, 3]
-        assert tags(epoch)[N:] == tags(epoch)[: 9 - N]
+        assert tags(epoch)[N:] == tags(epoch)[: 9 - N]  # filled up with the first
     else:
         assert [len(x) for x, _ in epoch] == [3, 3, 1]
     assert sorted(tags(epoch)[:N]) == list(range(N))
@@ -169,27 +169,31 @@ def test_cases_are_shown_as_often_as_asked_and_say_if_there_is_a_lesion(
 
 
 @needs_jax
-def test_both_change_an_image_alike_where_they_draw_the_same(monkeypatch):
+@pytest.mark.parametrize("how", [MILD, STRONG])
+def test_both_change_an_image_alike_where_they_draw_the_same(how, monkeypatch):
     import jax
     import tensorflow as tf
 
     from unet.data import batches_jax
 
     random = np.random.default_rng(0)
-    image = random.random((64, 64, 1), np.float32)
-    drawn = np.array([0.5, -0.3, 0.7, -0.2, 0.4, -0.6, 0.8], np.float32)
-    monkeypatch.setattr(jax.random, "uniform", lambda *a, **_: jax.numpy.asarray(drawn))
-    monkeypatch.setattr(tf.random, "stateless_uniform", lambda *a, **_: tf.constant(drawn))
-    places = batches_jax._moved_places(jax.random.key(0), 64, STRONG)
-    transform = batches._random_affine(tf.constant([0, 1]), 64, STRONG)
-    for order, name in ((1, "BILINEAR"), (0, "NEAREST")):
-        moved = batches_jax.map_coordinates(image[:, :, 0], places, order=order)
-        expected = batches._warp(tf.constant(image), transform, name)[:, :, 0]
-        np.testing.assert_allclose(moved, expected, atol=1e-4)
-    there_and_back = batches_jax._to_and_from(jax.numpy.float32(23), 64)
-    small = tf.image.resize(image, [23, 23], antialias=True)
-    np.testing.assert_allclose(
-        there_and_back @ image[:, :, 0] @ there_and_back.T,
-        tf.image.resize(small, [64, 64])[:, :, 0],
-        atol=1e-4,
+    image = random.random((64, 64, 1)).astype(np.float32)
+    uniform = {n: random.uniform(-1, 1, n).astype(np.float32) for n in (7, 5)}
+    uniform[2] = np.array([0.1, 0.4], np.float32)  # the first: resolution is lost
+    normal = {n: random.normal(size=(n, n, 1)).astype(np.float32) for n in (32, 64)}
+    monkeypatch.setattr(
+        jax.random, "uniform", lambda _, shape, **__: jax.numpy.asarray(uniform[shape])
     )
+    monkeypatch.setattr(jax.random, "normal", lambda _, shape: jax.numpy.asarray(normal[shape[0]]))
+    monkeypatch.setattr(
+        tf.random, "stateless_uniform", lambda shape, *_: tf.constant(uniform[shape[0]])
+    )
+    monkeypatch.setattr(
+        tf.random, "stateless_normal", lambda shape, *_: tf.constant(normal[shape[0]])
+    )
+    mask = (image > 0.5).astype(np.float32)
+    found = batches_jax.augmented(image, mask, jax.random.key(0), how)
+    expected = batches.augmented(image, mask, np.array([0, 1]), how)
+    for mine, theirs in zip(found, expected, strict=True):
+        np.testing.assert_allclose(mine, theirs, atol=1e-4)
+    assert np.abs(expected[0] - image).mean() > 0.05

@@ -37,10 +37,10 @@ def training_batches(
     images, masks = jnp.asarray(images), jnp.asarray(masks)
 
     @jax.jit
-    def batch_of(images, masks, indices, places, key):
+    def batch_of(images, masks, indices, at, key):
         x, y = images[indices], masks[indices].astype(jnp.float32)  # (B, S, S, 1)
         if augmentation is not None:
-            keys = jax.vmap(partial(jax.random.fold_in, key))(places)
+            keys = jax.vmap(partial(jax.random.fold_in, key))(at)
             x, y = jax.vmap(partial(augmented, how=augmentation))(x, y, keys)
         return x, _answers(y) if presence else y
 
@@ -48,8 +48,8 @@ def training_batches(
         order, change = jax.random.split(jax.random.fold_in(jax.random.key(seed), epoch))
         places = np.asarray(jax.random.permutation(order, len(shown)))
         for start in range(0, len(shown), batch_size):
-            some = places[np.arange(start, start + batch_size) % len(shown)]
-            yield batch_of(images, masks, shown[some], some, change)
+            at = np.arange(start, start + batch_size)
+            yield batch_of(images, masks, shown[places[at % len(shown)]], at, change)
 
 
 def evaluation_batches(

@@ -19,10 +19,19 @@ def with_shifted_depthwise(network: keras.Model) -> keras.Model:
     """The same network, untrained, whose depthwise convolutions are computed so."""
 
     def same(layer: keras.Layer) -> keras.Layer:
-        of = DepthwiseConv2D if type(layer) is keras.layers.DepthwiseConv2D else type(layer)
+        of = DepthwiseConv2D if _can_be_shifted(layer) else type(layer)
         return of.from_config(layer.get_config())
 
     return keras.models.clone_model(network, clone_function=same)
+
+
+def _can_be_shifted(layer: keras.Layer) -> bool:
+    """Whether it is a depthwise convolution of the kind that `depthwise` computes."""
+    return type(layer) is keras.layers.DepthwiseConv2D and (
+        (layer.padding, layer.depth_multiplier, len(set(layer.strides)), set(layer.dilation_rate))
+        == ("same", 1, 1, {1})
+        and layer.activation is keras.activations.linear
+    )
 
 
 class DepthwiseConv2D(keras.layers.DepthwiseConv2D):
@@ -69,6 +78,7 @@ depthwise.defvjp(_forward, _backward)
 
 
 def _outputs(x, stride: int) -> tuple[int, int]:
+    """Height and width of the output."""
     return -(-x.shape[1] // stride), -(-x.shape[2] // stride)
 
 
@@ -79,18 +89,20 @@ def _padding(size: int, side: int, stride: int) -> tuple[int, int]:
 
 
 def _padded(x, kernel, stride: int):
+    """`(B, H, W, C)` with what "same" adds."""
     sides = [_padding(size, len(kernel), stride) for size in x.shape[1:3]]
     return jnp.pad(x, [(0, 0), *sides, (0, 0)])
 
 
 def _shifted(padded, i: int, j: int, outputs: tuple[int, int], stride: int):
-    """What the kernel's place (i, j) sees for each output pixel."""
+    """What the kernel's place (i, j) sees for each output pixel: `(B, H', W', C)`."""
     ends = i + (outputs[0] - 1) * stride + 1, j + (outputs[1] - 1) * stride + 1
     batch, _, _, channels = padded.shape
     return lax.slice(padded, (0, i, j, 0), (batch, *ends, channels), (1, stride, stride, 1))
 
 
 def _sum_of_shifted(padded, kernel, outputs: tuple[int, int], stride: int):
+    """The convolution of a picture that is padded: `(B, H', W', C)`."""
     return sum(
         _shifted(padded, i, j, outputs, stride) * kernel[i, j]
         for i in range(len(kernel))

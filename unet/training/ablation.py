@@ -1,9 +1,9 @@
 """What each part of a network's recipe gives.
 
 Parts of the training are left out one at a time, in trainings of their own that are smaller than
-the shipped network's (`SIZE`, pictures of `EPOCHS`) and may be stopped and continued; they are scored on the
-validation split, or on a data set that none of them saw. Parts of what happens after the network
-are left out of the shipped bundle, on the validation split.
+the shipped network's (`SIZE`, as many pictures as in `EPOCHS`) and may be stopped and continued;
+they are scored on the validation split, or on a data set that none of them saw. Parts of what
+happens after the network are left out of the shipped bundle, on the validation split.
 """
 
 from __future__ import annotations

@@ -16,16 +16,20 @@ import numpy as np
 
 from unet.training.epochs import run_epochs
 
-STEPS_A_CALL = 16
-"""On a GPU, which takes less time for a small batch than a call for its thousand variables. On a
-processor it is one: XLA computes what is in a loop there on one core."""
-
 
 class DealtOut(keras.distribution.DataParallel):
     """Deals each layer's output out by image; Keras' own takes only batches that divide evenly."""
 
     def get_tensor_layout(self, path: str) -> keras.distribution.TensorLayout:
         return keras.distribution.TensorLayout([self.batch_dim_name], self.device_mesh)
+
+
+def steps_a_call() -> int:
+    """Many on a GPU, which takes less time for a small batch than a call for its variables.
+
+    One on a processor: XLA computes what is in a loop there on one core.
+    """
+    return 1 if jax.default_backend() == "cpu" else 16
 
 
 def fit(
@@ -44,7 +48,7 @@ def fit(
 
     Args:
         model: With the same weights in all processes.
-        batches: As `unet.data.batches.training_batches` gives them; the same in all processes.
+        batches: As `unet.data.batches_jax.training_batches` gives them; the same in all processes.
         held_out: Batches of validation cases, the same in all processes; None for none.
         steps: Batches an epoch.
         first_epoch, epochs, callback: As in `run_epochs`.
@@ -59,7 +63,7 @@ def fit(
             values,
         )
 
-    at_once = 1 if jax.default_backend() == "cpu" else STEPS_A_CALL
+    at_once = steps_a_call()
 
     def steps_of(step):
         def several(state, batches, count):

@@ -71,7 +71,7 @@ class Examples:
     repeats: np.ndarray | None = None
 
     def __len__(self) -> int:
-        """How many are shown an epoch."""
+        """How many are shown an epoch; on JAX the last batch is filled up beyond them."""
         return len(self.images) if self.repeats is None else int(self.repeats.sum())
 
 
