@@ -20,13 +20,25 @@ def test_cases_are_found_with_their_class_and_masks(phantoms):
     cases, problems = find_cases(phantoms)
     assert problems == []
     assert Counter(c.label for c in cases) == {"benign": 10, "malignant": 5, "normal": 3}
-    assert cases[0].id == "benign/benign (1)"
+    assert cases[0].id == f"{phantoms.name}/benign/benign (1)"  # they are not BUSI's
     assert cases[0].masks[0].name == "benign (1)_mask.png"
 
 
 def test_the_data_set_is_found_in_its_published_folder(phantoms, tmp_path):
     copy_tree(phantoms, tmp_path / "Dataset_BUSI_with_GT")
-    assert len(find_cases(tmp_path)[0]) == 18
+    cases, _ = find_cases(tmp_path)
+    assert len(cases) == 18
+    assert (cases[0].id, cases[0].dataset) == ("benign/benign (1)", "BUSI")
+
+
+def test_two_data_sets_in_one_folder_are_refused_by_both_their_names(phantoms, tmp_path):
+    copy_tree(phantoms, tmp_path / "Dataset_BUSI_with_GT")
+    for name in ("images", "masks"):
+        (tmp_path / "mine" / name).mkdir(parents=True)
+    cases, (problem,) = find_cases(tmp_path)
+    assert cases == []
+    assert f"BUSI in {tmp_path / 'Dataset_BUSI_with_GT'}" in problem
+    assert f"folder in {tmp_path / 'mine'}" in problem
 
 
 def test_a_second_mask_is_merged_not_dropped(tmp_path):
@@ -99,7 +111,8 @@ def test_an_image_and_its_copy_share_a_group(phantoms, tmp_path):
     bright.save(root / "normal" / "normal (9).png")
     Image.new("1", bright.size).save(root / "normal" / "normal (9)_mask.png")
     groups = {case.id: case.group for case in load_datasets([root], 32).cases}
-    assert groups["normal/normal (9)"] == groups["benign/benign (3)"]
+    name = root.name
+    assert groups[f"{name}/normal/normal (9)"] == groups[f"{name}/benign/benign (3)"]
     assert Counter(groups.values()).most_common()[0][1] == 2
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from unet.data.busi import CLASSES
 from unet.data.cases import Case, DatasetError
-from unet.data.splits import SPLITS, fold_cases, split_cases
+from unet.data.splits import SPLITS, fixed_split, fold_cases, split_cases
 
 
 def cases_of(groups: dict[str, list[int]]) -> list[Case]:
@@ -43,6 +43,33 @@ def test_a_split_has_the_asked_shares_of_every_class():
     for label, total in (("benign", 437), ("malignant", 210), ("normal", 133)):
         tested = sum(cases[i].label == label for i in split["test"])
         assert tested == pytest.approx(total / 10, abs=1)
+
+
+def test_a_near_duplicate_in_another_data_set_moves_no_other_group():
+    cases = cases_of({label: list(range(k, k + 200)) for k, label in zip((0, 200, 400), CLASSES)})
+    alone = split_cases(cases, test=0.1, validation=0.2, seed=7)
+    other = [
+        Case(f"other/{i}", "lesion", Path(f"{i}.png"), (), 0 if i == 0 else 600 + i, "other")
+        for i in range(50)
+    ]
+    for together in (cases + other, other + cases):
+        split = split_cases(together, test=0.1, validation=0.2, seed=7)
+        for name in SPLITS:
+            ids = {together[i].id for i in split[name] if together[i].group < 600}
+            assert {cases[i].id for i in alone[name]} - {"benign/0"} == ids - {
+                "benign/0",
+                "other/0",
+            }
+
+
+def test_the_published_cases_stay_where_they_are_whatever_is_at_hand():
+    fixed = fixed_split()
+    ids = [i for i in fixed if not i.startswith("BUS-BRA/")]
+    counts = Counter(fixed[i] for i in ids)
+    assert (len(ids), counts["test"], counts["validation"]) == (780, 78, 142)
+    cases = [Case(i, "benign", Path("x.png"), (), number) for number, i in enumerate(ids[::3])]
+    split = split_cases(cases, test=0.1, validation=0.2, seed=0)
+    assert all(fixed[cases[i].id] == name for name in SPLITS for i in split[name])
 
 
 def test_the_seed_decides_the_split():

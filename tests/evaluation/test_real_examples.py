@@ -24,7 +24,7 @@ def test_test_cases_alone_are_taken_with_their_truth(tiny_bundle, phantoms, tmp_
     assert len(found) == len(chosen)
     assert all(example.truth is not None and example.source for example in found)
     assert not any(example.shared or example.generated for example in found)
-    labels = {name.split("/")[0] for name in read_info(tiny_bundle).split["test"]}
+    labels = {name.split("/")[-2] for name in read_info(tiny_bundle).split["test"]}
     assert {example.caption.split(",")[0] for example in found} == labels
 
 

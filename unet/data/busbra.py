@@ -18,12 +18,12 @@ CITATION = (
 )
 LICENCE = "use, change and publication with citation"
 SHARED = True
-FOLDER, TABLE = "BUS-BRA", "bus_data.csv"
+TABLE = "bus_data.csv"
 
 
 def is_at(root: Path) -> bool:
-    """Whether `root` is, or holds, a folder in BUS-BRA's layout."""
-    return (root / TABLE).is_file() or (root / FOLDER / TABLE).is_file()
+    """Return True for a folder in BUS-BRA's layout."""
+    return (root / TABLE).is_file()
 
 
 def find_cases(root: str | Path) -> tuple[list[Case], list[str]]:
@@ -33,7 +33,6 @@ def find_cases(root: str | Path) -> tuple[list[Case], list[str]]:
     list is a problem, since its patient is unknown.
     """
     root = Path(root)
-    root = root if (root / TABLE).is_file() else root / FOLDER
     with open(root / TABLE, newline="") as file:
         rows = {row["ID"]: row for row in csv.DictReader(file)}
     cases: list[Case] = []

@@ -20,7 +20,7 @@ CITATION = (
 )
 LICENCE = "terms of its own, for research"
 CASES = 780
-"""A folder in this layout with another number of images is not called BUSI."""
+"""Images of the whole data set. A part of it is recognised by its folder's name alone."""
 CLASSES = ("benign", "malignant", "normal")
 FOLDER = "Dataset_BUSI_with_GT"
 CURATED = "mapping_curated_BUSI.csv"
@@ -29,15 +29,17 @@ _MASK = re.compile(r"^(?P<stem>.+)_mask(_\d+)?$")
 
 
 def is_at(root: Path) -> bool:
-    """Whether `root` is, or holds, a folder in BUSI's layout."""
-    return (root / FOLDER).is_dir() or any((root / label).is_dir() for label in CLASSES)
+    """Return True for a folder in BUSI's layout."""
+    return any((root / label).is_dir() for label in CLASSES)
 
 
 def find_cases(root: str | Path) -> tuple[list[Case], list[str]]:
-    """The cases below `root` by file name, and what is wrong with the folder's files."""
+    """The cases in `root` by file name, and what is wrong with the folder's files.
+
+    BUSI's cases have the ids `"benign/benign (1)"`. The name of any other folder in this layout
+    stands before its ids, so that its cases are never taken for BUSI's.
+    """
     root = Path(root)
-    if (root / FOLDER).is_dir():
-        root = root / FOLDER
     cases: list[Case] = []
     problems: list[str] = []
     for label in CLASSES:
@@ -60,8 +62,9 @@ def find_cases(root: str | Path) -> tuple[list[Case], list[str]]:
                 problems.append(f"{path}: image without a mask (expected {stem}_mask.png)")
         for stem in sorted(set(masks) - set(images)):
             problems.append(f"{masks[stem][0]}: mask without an image (expected {stem}.png)")
-    name = NAME if len(cases) == CASES else root.name
-    return [replace(case, dataset=name) for case in cases], problems
+    if len(cases) == CASES or root.name in (FOLDER, NAME):
+        return [replace(case, dataset=NAME) for case in cases], problems
+    return [replace(c, id=f"{root.name}/{c.id}", dataset=root.name) for c in cases], problems
 
 
 def curated_ids(root: str | Path) -> set[str]:

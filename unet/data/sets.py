@@ -11,21 +11,31 @@ from unet.data import busbra, busi, folder
 from unet.data.cases import Case, Dataset, load_cases
 
 READERS: tuple[ModuleType, ...] = (busi, busbra, folder)
-"""Tried in this order."""
+"""Each reads one layout; a folder must fit exactly one of them."""
 
 
 def find_cases(root: str | Path) -> tuple[list[Case], list[str]]:
-    """The cases below `root` by file name, and what is wrong with the folder's files."""
+    """Read the one data set that is at `root` or in a folder of it.
+
+    Returns:
+        The cases by file name, and a line for each problem with the files. Two data sets in one
+        folder are a problem: neither is read in silence.
+    """
     root = Path(root)
     if not root.is_dir():
         return [], [f"{root}: expected a folder, found none"]
-    for reader in READERS:
-        if reader.is_at(root):
-            return reader.find_cases(root)
-    return [], [
-        f"{root}: no data set that is known. Expected BUSI's {', '.join(busi.CLASSES)}, BUS-BRA's "
-        f"{busbra.TABLE}, or images/ and masks/"
-    ]
+    folders = [root, *sorted(path for path in root.iterdir() if path.is_dir())]
+    found = [(reader, folder) for folder in folders for reader in READERS if reader.is_at(folder)]
+    if len(found) > 1:
+        names = " and ".join(f"{reader.NAME} in {folder}" for reader, folder in found)
+        return [], [f"{root}: expected one data set, found {names}. Give --data for each of them"]
+    if not found:
+        return [], [
+            f"{root}: no known data set. Expected BUSI's {', '.join(busi.CLASSES)}, BUS-BRA's "
+            f"{busbra.TABLE}, or images/ and masks/"
+        ]
+    reader, folder = found[0]
+    return reader.find_cases(folder)
 
 
 def load_datasets(roots: Sequence[str | Path], size: int) -> Dataset:

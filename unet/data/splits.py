@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import csv
+import hashlib
 import warnings
 from collections import Counter
+from pathlib import Path
 
-import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold
 
 from unet.data.cases import Case, DatasetError
 
 SPLITS = ("train", "validation", "test")
 CLASSES = ("benign", "malignant", "normal", "lesion")
+FIXED_SPLITS = Path(__file__).with_name("fixed_splits.csv")
+FIXED_SETTINGS = (0.1, 0.2, 0)
+"""Test and validation fraction and seed of the fixed splits."""
 
 
 def split_cases(
     cases: list[Case], *, test: float, validation: float, seed: int
 ) -> dict[str, list[int]]:
-    """Split whole groups, each data set for itself, stratified by class.
+    """Split each data set into whole groups, stratified by class.
 
-    So a data set's split does not depend on which others are there. A group that lies in two data
-    sets goes where the first of them put it.
+    A group's place follows from a hash of its own key and the seed, and from its own data set
+    alone: another data set at hand moves nothing, unless the two share a group, which then lies
+    where the first of them puts it. The splits of BUSI and of the part of BUS-BRA that the shipped
+    networks were trained on are a fixed list.
 
     Args:
         cases: Cases with groups.
@@ -35,44 +42,55 @@ def split_cases(
     Raises:
         DatasetError: A split would hold no case.
     """
-    split: dict[str, list[int]] = {name: [] for name in SPLITS}
+    fixed = fixed_split() if (test, validation, seed) == FIXED_SETTINGS else {}
     place: dict[int, str] = {}  # of a group
+    for case in cases:
+        if case.id in fixed:  # a group with a test case is for testing, whoever else joins it
+            names = (place.get(case.group, "train"), fixed[case.id])
+            place[case.group] = max(names, key=SPLITS.index)
     for dataset in dict.fromkeys(case.dataset for case in cases):
         own = [i for i, case in enumerate(cases) if case.dataset == dataset]
-        for i in own:
-            if cases[i].group in place:
-                split[place[cases[i].group]].append(i)
-        free = [i for i in own if cases[i].group not in place]
-        for name, indices in _split_one(cases, free, test, validation, seed).items():
-            split[name] += indices
-            place |= {cases[i].group: name for i in indices}
+        for group, name in _split_one(cases, own, test, validation, seed).items():
+            place.setdefault(group, name)
+    names = [fixed.get(case.id, place[case.group]) for case in cases]
+    split = {name: [i for i, own in enumerate(names) if own == name] for name in SPLITS}
     empty = [name for name in SPLITS if not split[name]]
     if empty:
         raise DatasetError(
             f"{len(cases)} cases are too few: no case is left for {', '.join(empty)}. "
             "Use more cases or larger fractions."
         )
-    return {name: sorted(indices) for name, indices in split.items()}
+    return split
+
+
+def fixed_split() -> dict[str, str]:
+    """The split of each case of BUSI and BUS-BRA in the fixed list, by id."""
+    with open(FIXED_SPLITS, newline="") as file:
+        return {row["id"]: row["split"] for row in csv.DictReader(file)}
 
 
 def _split_one(
     cases: list[Case], own: list[int], test: float, validation: float, seed: int
-) -> dict[str, list[int]]:
-    """The split of one data set's cases, given by their indices."""
-    split: dict[str, list[int]] = {name: [] for name in SPLITS}
-    random = np.random.default_rng(seed)
+) -> dict[int, str]:
+    """The split of each group of one data set, whose cases are given by their indices."""
+    place: dict[int, str] = {}
     for groups in _groups_by_class(cases, own).values():
         total = sum(map(len, groups))
         wanted = {"test": total * test, "validation": total * (1 - test) * validation}
-        order = [groups[i] for i in random.permutation(len(groups))]
+        order = sorted(groups, key=lambda indices: _hash(cases, indices, seed))
         for name, share in wanted.items():
             taken = 0
             while order and taken + len(order[-1]) / 2 <= share:
                 taken += len(order[-1])
-                split[name] += order.pop()
-        for indices in order:
-            split["train"] += indices
-    return split
+                place[cases[order.pop()[0]].group] = name
+        place |= {cases[indices[0]].group: "train" for indices in order}
+    return place
+
+
+def _hash(cases: list[Case], indices: list[int], seed: int) -> str:
+    """A group's place in the order: a hash of the seed and of its first case's id."""
+    key = min(cases[i].id for i in indices)
+    return hashlib.sha256(f"{seed} {key}".encode()).hexdigest()
 
 
 def fold_cases(cases: list[Case], folds: int, seed: int) -> list[list[int]]:
