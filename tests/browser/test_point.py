@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
 from playwright.sync_api import Page, expect
 
 from tests.browser.site import needs_npm
@@ -16,6 +18,8 @@ from tests.browser.test_edit import drag, on_screen
 from tests.browser.test_files import download
 from tests.browser.test_site import give
 from unet import Segmenter
+from unet.config import to_dict
+from unet.images.phantom import make_phantom
 from unet.inference.hints import Hints, hints_of
 
 SHAPE = (400, 500)  # of the scan
@@ -242,6 +246,32 @@ def test_the_page_without_a_server_answers_as_python_does(open_site, scan, guide
     here = np.array(site.evaluate(f"Array.from({VIEWER}.viewer.stage.scene.p8)")).reshape(SHAPE)
     python = guide.examine(pixels(scan), hints_of(site.evaluate(HINTS), *SHAPE)).p8
     assert np.abs(here - python.astype(int)).max() <= 1
+
+
+@needs_npm
+def test_prompts_that_only_exclude_keep_the_gate_on_both_pages(
+    open_site, tmp_path, guide, segmenter
+):
+    """They do not say that there is a lesion: the lesion classifier and the rules still decide."""
+    image = make_phantom(4, "normal", *SHAPE).image
+    Image.fromarray(image).save(tmp_path / "normal.png")
+    site = open_site()
+    give(site, tmp_path / "normal.png")
+    start(site)
+    site.locator("#viewer [data-hint=outside]").click()
+    click(site, (40, 350))
+    answered(site)
+    expected = guide.examine(image, hints_of(site.evaluate(HINTS), *SHAPE))
+    expected = replace(expected, familiar=segmenter.examine(image).familiar)  # as on the server
+    said = site.evaluate(
+        f"(({{ rules, presence, confidence }}) => ({{ rules, presence, confidence }}))"
+        f"({VIEWER}.viewer.stage.scene.said)"
+    )
+    assert said["rules"] == to_dict(expected.rules)
+    assert said["rules"]["min_presence"] > 0
+    assert said["presence"] == pytest.approx(expected.presence, abs=1e-4)
+    assert said["confidence"] == expected.answer().confidence
+    np.testing.assert_array_equal(painted_mask(site, SHAPE), expected.answer().mask)
 
 
 def drop(page: Page, name: str, text: str) -> None:

@@ -244,15 +244,16 @@ async function point({ id, frame, request, hints: given }) {
     const { picture } = await ofFrame(of, frame);
     const { grey, width, height } = picture;
     const hints = within(given, width, height);
-    const rules = { ...guide.rules, min_area: 0, min_peak: 0, min_presence: 0 };
-    const found = { ...await ask("run", guide, { grey, width, height, hints }), width, height, rules,
-      confidence: null, agreement: null, hints, familiar: of.prediction.familiar };
+    const found = { ...await ask("run", guide, { grey, width, height, hints }), width, height, hints,
+      familiar: of.prediction.familiar };
+    const open = hints.inside.length || hints.boxes.length; // a lesion is pointed at
+    found.confidence = open ? null : wordOf(found, guide.confidence);
     ready("ready");
     const name = `${id} pointed ${request}`;
     pointedAnswers.set(name, found);
-    const { p8, u8, seconds } = found;
-    viewer.pointing.receive({ request, id: name, pixels: { p8, u8 }, rules, presence: null, seconds,
-      confidence: null, warning: warningOf(found), network: identityOf(guide) });
+    const { p8, u8, rules, presence, seconds, confidence } = found;
+    viewer.pointing.receive({ request, id: name, pixels: { p8, u8 }, rules, presence, seconds,
+      confidence, warning: warningOf(found), network: identityOf(guide) });
   } catch (error) {
     ready("ready");
     const lost = error instanceof TypeError; // as fetch says it

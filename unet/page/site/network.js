@@ -141,14 +141,14 @@ export async function predict(ort, session, about, grey, width, height) {
   return { ...found, seconds: (performance.now() - started) / 1000 };
 }
 
-// The same by a network that is shown hints; whether there is a lesion at all is not asked of one who
-// points at it. As Segmenter.examine.
+// The same by a network that is shown hints. A prompt on a lesion disables the presence gate and the
+// rules; prompts that only exclude places do not. As Segmenter.examine.
 export async function predictPointed(ort, session, about, grey, width, height, hints) {
   const started = performance.now();
   const { size } = about, picture = { grey, width, height };
   const see = (part, said) => viewsOf(ort, session, about, part,
     drawHints(said, part.height, part.width, size));
-  const whole = await see(picture, hints);
+  const { outputs, agreement, ...whole } = await see(picture, hints);
   let map = fromOutput(whole.mean, size, width, height);
   let apart = whole.apart && fromOutput(whole.apart, size, width, height);
   const window = closerLook(hints, height, width);
@@ -161,9 +161,14 @@ export async function predictPointed(ort, session, about, grey, width, height, h
   }
   const least = Math.max(1, Math.floor(about.rules.threshold * 255 + 0.5));
   const shown = hints.inside.length || hints.boxes.length;
-  const p8 = shown ? onlyPointedAt(quantise(map), width, height, hints, least) : quantise(map);
-  return { p8, u8: apart && quantise(apart), presence: null,
-    seconds: (performance.now() - started) / 1000 };
+  const found = { u8: apart && quantise(apart), seconds: (performance.now() - started) / 1000 };
+  if (!shown) {
+    return { ...found, p8: quantise(map), rules: about.rules, agreement,
+      presence: presenceOf(outputs, about.presence, about.flip ? 2 : 1) };
+  }
+  const rules = { ...about.rules, min_area: 0, min_peak: 0, min_presence: 0 };
+  return { ...found, p8: onlyPointedAt(quantise(map), width, height, hints, least), rules,
+    agreement: null, presence: null };
 }
 
 function cut({ grey, width }, [left, top, right, bottom]) {
