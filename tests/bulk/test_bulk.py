@@ -111,6 +111,31 @@ def test_what_is_finished_is_not_done_again_and_what_is_new_or_changed_is(
     assert after["clinic/x.png/001.png"]["seconds"] in {row["seconds"] for row in before}
 
 
+def test_rows_and_masks_of_files_that_are_gone_are_removed(tiny_bundle, tmp_path):
+    data, out = tmp_path / "data", tmp_path / "out"
+    write_images(data, 3)
+    assert segment(data, out, tiny_bundle, "--workers", "1") == 0
+    (data / "001.png").unlink()
+    assert segment(data, out, tiny_bundle, "--workers", "1") == 0
+    assert [row["path"] for row in results(out)] == ["000.png", "002.png"]
+    assert {path.name for path in (out / "masks").rglob("*.png")} == {
+        "000.png.0.png",
+        "002.png.0.png",
+    }
+    assert json.loads((out / "run.json").read_text())["files"] == 2
+
+
+def test_two_manifests_in_one_folder_do_not_share_results(tiny_bundle, tmp_path, capsys):
+    write_images(tmp_path, 2)
+    for number in range(2):
+        (tmp_path / f"{number}.txt").write_text(f"{number:03d}.png\n")
+    out = tmp_path / "out"
+    assert segment(tmp_path / "0.txt", out, tiny_bundle, "--workers", "1") == 0
+    assert segment(tmp_path / "1.txt", out, tiny_bundle, "--workers", "1") == 1
+    assert "holds results of another run" in capsys.readouterr().err
+    assert [row["path"] for row in results(out)] == ["000.png"]
+
+
 def test_an_error_of_the_moment_is_not_kept(tmp_path):
     item = Item("a.png", 10, 1)
     with Ledger(tmp_path, {}) as ledger:

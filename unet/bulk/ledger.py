@@ -10,7 +10,7 @@ import csv
 import hashlib
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,7 @@ class Ledger:
             raise self._told(error) from error
         try:
             self._database.execute("PRAGMA locking_mode = EXCLUSIVE")
+            self._database.execute("CREATE TEMP TABLE listed (path PRIMARY KEY) WITHOUT ROWID")
             self._database.execute("BEGIN IMMEDIATE")
             self._create()
             self._check(settings)
@@ -95,6 +96,23 @@ class Ledger:
         self._database.execute(
             "DELETE FROM files WHERE path IN (SELECT path FROM rows WHERE error IS NOT NULL)"
         )
+
+    def list(self, item: Item) -> None:
+        """Note that this run's data holds a file."""
+        self._database.execute("INSERT OR IGNORE INTO listed VALUES (?)", (item.shown,))
+
+    def forget_unlisted(self) -> Sequence[str]:
+        """Delete the rows of files that this run's data does not hold.
+
+        Returns:
+            Their masks, as paths in the out folder.
+        """
+        gone = "path NOT IN (SELECT path FROM listed)"
+        found = self._database.execute(f"SELECT mask FROM rows WHERE {gone} AND mask IS NOT NULL")
+        masks = [mask for (mask,) in found]
+        for table in ("rows", "files"):
+            self._database.execute(f"DELETE FROM {table} WHERE {gone}")
+        return masks
 
     def close(self) -> None:
         """Let go of it."""

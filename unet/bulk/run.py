@@ -34,7 +34,7 @@ def segment_all(
 
     Writes `out/results.csv` and `results.parquet` (a row a frame, see `unet.bulk.rows.COLUMNS`),
     `out/masks/` and `out/run.json`. Stopped or killed, the same command goes on; files that gave
-    an error are tried again.
+    an error are tried again, and rows and masks of files that are no longer listed are removed.
 
     Args:
         data, out: See `unet.bulk.listing.items_of`.
@@ -61,7 +61,7 @@ def segment_all(
     sha256 = info.sha256[WEIGHTS]
     rules = rules_sha256(weights)
     settings = {
-        "data": str(root), "network": f"{info.model.name} {sha256}", "rules": rules,
+        "data": str(data.absolute()), "network": f"{info.model.name} {sha256}", "rules": rules,
     }  # fmt: skip
     with Ledger(out, settings) as ledger:
         ledger.forget_errors()
@@ -75,6 +75,8 @@ def segment_all(
             batches = by_processes(job, todo, count)
         _write_down(batches, ledger)
         shutil.rmtree(out / WRITING, ignore_errors=True)
+        for mask in ledger.forget_unlisted():
+            (out / mask).unlink(missing_ok=True)
         written = ledger.write_results()
         counts = ledger.counts()
         about = {
@@ -101,7 +103,10 @@ def rules_sha256(weights: Path) -> str:
 
 def _unfinished(items: Iterator[Item], ledger: Ledger) -> Iterator[Item]:
     """The items that the ledger does not have; asked as late as can be."""
-    return (item for item in items if not ledger.has(item))
+    for item in items:
+        ledger.list(item)
+        if not ledger.has(item):
+            yield item
 
 
 def _write_down(batches: Iterator[Finished], ledger: Ledger) -> None:
