@@ -78,6 +78,19 @@ def test_what_is_pushed_is_fetched_bit_for_bit(
     assert "README.md" not in asked
 
 
+@pytest.mark.parametrize("name", ["model.onnx", "unet.json"])
+def test_a_damaged_download_is_fetched_again(environment, tiny_bundle, tmp_path, name):
+    commit = pushed(environment, tiny_bundle)
+    assert fetch(environment, tmp_path / "out.npy").returncode == 0
+    (cached,) = Path(environment["HF_HOME"]).rglob(f"snapshots/*/{name}")
+    whole = cached.read_bytes()
+    for revision in ("", commit):
+        cached.write_bytes(whole[:-9] + b"x" * 9)
+        done = fetch(environment, tmp_path / "out.npy", revision)
+        assert done.stdout.strip() == commit, done.stdout
+        assert cached.read_bytes() == whole
+
+
 def test_keras_alone_loads_it_from_the_hub(environment, tiny_bundle, tiny_segmenter, tmp_path):
     pushed(environment, tiny_bundle)
     program = f"""

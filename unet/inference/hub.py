@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import re
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -34,7 +35,7 @@ from huggingface_hub.errors import (
 from huggingface_hub.utils import validate_repo_id
 
 from unet.errors import UserError
-from unet.inference.bundle import WEIGHTS, read_info, verify
+from unet.inference.bundle import WEIGHTS, BundleError, read_info, verify
 from unet.inference.graph import GRAPH
 
 T = TypeVar("T")
@@ -122,7 +123,7 @@ def fetch(
     """Download a bundle and verify it.
 
     A full commit hash that is in the cache already needs no network. Sizes are checked before a
-    file is read, hashes after.
+    file is read, hashes after. What is damaged in the cache is downloaded once more.
 
     Args:
         repo: "USER/NAME".
@@ -137,23 +138,31 @@ def fetch(
         BundleError: What came is not a whole bundle.
     """
     check_name(repo)
-    if revision is not None and _COMMIT.fullmatch(revision):
-        cached = _cached(repo, revision)
-        if cached is not None:
-            return _verified(cached), revision
+    ends = time.monotonic() + deadline
 
-    def download() -> tuple[Path, str]:
+    def download(force: bool) -> tuple[Path, str]:
         commit = HfApi().model_info(repo, revision=revision, timeout=ANSWER_TIMEOUT_S).sha
-        folder = Path(_needed(repo, "unet.json", commit)).parent
+        folder = Path(_needed(repo, "unet.json", commit, force)).parent
         for name in read_info(folder).served:
-            _needed(repo, name, commit)
+            _needed(repo, name, commit, force)
         for name in OPTIONAL_FILES:
             with suppress(RemoteEntryNotFoundError):
-                _download(repo, name, commit)
+                _download(repo, name, commit, force)
         return folder, commit
 
-    folder, commit = explained(repo, lambda: _within(deadline, download))
-    return _verified(folder), commit
+    def attempt(force: bool) -> tuple[Path, str]:
+        if not force and revision is not None and _COMMIT.fullmatch(revision):
+            cached = _cached(repo, revision)
+            if cached is not None:
+                return _verified(cached), revision
+        left = max(0.0, ends - time.monotonic())
+        folder, commit = explained(repo, lambda: _within(left, lambda: download(force)))
+        return _verified(folder), commit
+
+    try:
+        return attempt(force=False)
+    except BundleError:  # a file in the cache is damaged: it must not be taken from there again
+        return attempt(force=True)
 
 
 def _cached(repo: str, commit: str) -> Path | None:
@@ -174,7 +183,7 @@ def _verified(folder: Path) -> Path:
     return folder
 
 
-def _download(repo: str, name: str, commit: str) -> str:
+def _download(repo: str, name: str, commit: str, force: bool) -> str:
     """The path of one file in the cache, its size checked before it is read."""
     size = get_hf_file_metadata(
         hf_hub_url(repo, name, revision=commit), timeout=ANSWER_TIMEOUT_S
@@ -185,12 +194,14 @@ def _download(repo: str, name: str, commit: str) -> str:
             f"{repo}: {name} is said to have {size} bytes; at most {most} are read. "
             "Check the repository's name."
         )
-    return hf_hub_download(repo, name, revision=commit, etag_timeout=ANSWER_TIMEOUT_S)
+    return hf_hub_download(
+        repo, name, revision=commit, etag_timeout=ANSWER_TIMEOUT_S, force_download=force
+    )
 
 
-def _needed(repo: str, name: str, commit: str) -> str:
+def _needed(repo: str, name: str, commit: str, force: bool) -> str:
     try:
-        return _download(repo, name, commit)
+        return _download(repo, name, commit, force)
     except RemoteEntryNotFoundError:
         raise HubError(
             f"{repo} is not a bundle of this project: a file is missing ({name})."
