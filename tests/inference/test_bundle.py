@@ -1,5 +1,6 @@
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from tests.conftest import TINY
 from tests.inference.test_graph import graph_of
 from unet import Segmenter
 from unet.config import to_dict
+from unet.inference import bundle
 from unet.inference.bundle import BundleError, bundles_in, read_info, replacing, verify
 from unet.inference.presence import Presence
 
@@ -294,6 +296,28 @@ def test_a_kill_between_the_two_renames_leaves_the_old_bundle(copy):
     )
     assert done.returncode == -9
     assert not copy.exists()
+    (aside,) = bundles_in(copy.parent)
+    assert (aside / "unet.json").read_text() == before
+    verify(aside)
+    with pytest.raises(KeyError), replacing(copy):  # the next save puts it back first
+        raise KeyError
     assert bundles_in(copy.parent) == [copy]
     assert (copy / "unet.json").read_text() == before
-    verify(copy)
+
+
+def test_listing_bundles_during_a_save_changes_nothing(copy):
+    """A reader that runs between the two renames must not undo the save."""
+    rename, listed = os.replace, []
+
+    def replace_and_list(source, target):
+        rename(source, target)
+        listed.append(bundles_in(copy.parent))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bundle.os, "replace", replace_and_list)
+        with replacing(copy) as new:
+            shutil.copytree(copy, new, dirs_exist_ok=True)
+            (new / "new").touch()
+    assert len(listed) == 2
+    assert (copy / "new").exists()
+    assert bundles_in(copy.parent) == [copy]

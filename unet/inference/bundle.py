@@ -36,6 +36,8 @@ SCHEMA = 1
 WEIGHTS = "model.weights.h5"
 MAX_INFO_BYTES = 50_000_000
 """Of `unet.json`: a hundred times what names every case of several data sets."""
+ASIDE = ".replaced"
+"""Ending of the hidden folder that holds a bundle while another takes its place."""
 KERAS_FILES = ("config.json", "metadata.json", WEIGHTS)
 
 
@@ -118,7 +120,7 @@ def recover(folder: Path) -> None:
 
 
 def _aside(folder: Path) -> Path:
-    return folder.with_name(f".{folder.name}.replaced")
+    return folder.with_name(f".{folder.name}{ASIDE}")
 
 
 def guide_in(folder: Path) -> Path | None:
@@ -133,11 +135,15 @@ def guide_in(folder: Path) -> Path | None:
 
 
 def bundles_in(folder: Path) -> list[Path]:
-    """The bundles in a folder such as `weights/`, by name."""
-    for aside in folder.glob(".*.replaced"):
-        recover(folder / aside.name[1:].removesuffix(".replaced"))
-    found = (path.parent for path in folder.glob("*/unet.json"))
-    return sorted(path for path in found if not path.name.startswith("."))
+    """List the bundles in a folder such as `weights/` by name; nothing is written.
+
+    Where a save was killed between its two renames, the old bundle still lies aside: it is listed
+    there, until the next save puts it back.
+    """
+    found = {path.parent.name: path.parent for path in folder.glob("[!.]*/unet.json")}
+    for path in folder.glob(f".*{ASIDE}/unet.json"):
+        found.setdefault(path.parent.name[1:].removesuffix(ASIDE), path.parent)
+    return [found[name] for name in sorted(found)]
 
 
 def write_info(folder: Path, info: BundleInfo) -> None:
