@@ -18,7 +18,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
 
-from unet.page import limits, stacks, uploads, watch
+from unet.page import gradio_patches, limits, stacks, uploads, watch
 from unet.page.served import Networks
 
 SOURCES = {
@@ -59,6 +59,8 @@ def launch(
         prevent_thread_lock: Whether to return while the page runs.
         settings: As `gr.Blocks.launch` takes them.
     """
+    gradio_patches.convert_lists_of_files()
+    gradio_patches.split_tool_outputs()
     uploads.rename_what_arrives()
     stacks.leave_messages_out()
     limits.bound_queue(page)

@@ -58,8 +58,7 @@ def add(networks: Networks, held: Held, chooser: gr.Dropdown) -> None:
 
         Args:
             paths: Image or DICOM files; one that cannot be read becomes a row that says why.
-            threshold: Probability from which a pixel counts as lesion, 0 to 1; the network's own
-                if left out.
+            threshold: Pixels from this probability on are lesion, 0 to 1; default: the network's.
         """
         check_threshold(threshold)
         _check_count(paths)
@@ -103,11 +102,19 @@ def add(networks: Networks, held: Held, chooser: gr.Dropdown) -> None:
 
     with gr.Row(visible=False):
         paths = named(gr.File(label="images", file_count="multiple"))
+        schema = files_schema()
+        paths.api_info = lambda: schema
         threshold = threshold_input()
         rows, result = gr.JSON(label="rows"), gr.File(label="archive")
         gr.Button().click(
             segment_files, [paths, threshold], [rows, result], api_name="batch", **BATCH
         )
+
+
+def files_schema() -> dict:
+    """JSON schema of a list of files, each written out: a client of MCP follows no reference."""
+    one = dict(gr.File(render=False).api_info())
+    return {"type": "array", "$defs": one.pop("$defs"), "items": one}
 
 
 def _check_count(paths: list[str] | None) -> None:

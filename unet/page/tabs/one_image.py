@@ -205,6 +205,25 @@ def add(
     view.point(point, None, pointed, trigger_mode="multiple", **NETWORK, **quiet)
 
 
+STROKES_SCHEMA = {
+    "type": "array",
+    "items": {"type": "array", "items": {"type": "array", "items": {"type": "number"}}},
+}
+HINTS_SCHEMA = {
+    "type": "object",
+    "properties": {
+        "inside": STROKES_SCHEMA | {"description": "Clicks [[x, y]] and strokes on a lesion."},
+        "outside": STROKES_SCHEMA | {"description": "Clicks and strokes where there is none."},
+        "boxes": {
+            "type": "array",
+            "items": {"type": "array", "items": {"type": "number"}},
+            "description": "Boxes [left, top, right, bottom] around lesions.",
+        },
+    },
+}
+"""JSON schema of the hints that `/segment` takes, as `unet.inference.hints.hints_of` reads them."""
+
+
 def add_endpoint(networks: Networks) -> None:
     """The named endpoint `/segment`, by components that are not shown."""
 
@@ -217,11 +236,8 @@ def add_endpoint(networks: Networks) -> None:
 
         Args:
             path: The image file: PNG, JPEG, BMP, TIFF, WebP or DICOM.
-            threshold: Probability from which a pixel counts as lesion, 0 to 1; the network's own
-                if left out.
-            hints: Where a person points, in pixels of the image: {"inside": [[[x, y], ...], ...],
-                "outside": [[[x, y], ...], ...], "boxes": [[left, top, right, bottom], ...]}, clicks
-                and strokes on a lesion, on what is none, and boxes around lesions; each optional.
+            threshold: Pixels from this probability on are lesion, 0 to 1; default: the network's.
+            hints: Clicks, strokes and boxes in pixels of the image; see the schema.
         """
         check_threshold(threshold)
         analysed = analysis.analyse(networks.get(networks.default), read(path))
@@ -242,6 +258,7 @@ def add_endpoint(networks: Networks) -> None:
     with gr.Row(visible=False):
         file, threshold = named(gr.File(label="image")), threshold_input()
         hints = gr.JSON(label="hints")
+        hints.api_info = lambda: HINTS_SCHEMA  # Gradio's own says nothing of a JSON value
         mask, found = gr.Image(label="mask", format="png"), gr.JSON(label="findings")
         gr.Button().click(
             segment_file, [file, threshold, hints], [mask, found], api_name="segment", **NETWORK
