@@ -1,8 +1,10 @@
 import importlib.util
 import itertools
+import time
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from unet.data import batches
 from unet.data.augmentation import MILD, STRONG
@@ -197,3 +199,23 @@ def test_both_change_an_image_alike_where_they_draw_the_same(how, monkeypatch):
     for mine, theirs in zip(found, expected, strict=True):
         np.testing.assert_allclose(mine, theirs, atol=1e-4)
     assert np.abs(expected[0] - image).mean() > 0.05
+
+
+def test_cases_are_augmented_side_by_side(monkeypatch):
+    running, most = [], []
+
+    def slow(image, mask, key, how):
+        def count(x):
+            running.append(1)
+            most.append(len(running))
+            time.sleep(0.05)
+            running.pop()
+            return x
+
+        return tf.ensure_shape(tf.numpy_function(count, [image], tf.float32), image.shape), mask
+
+    monkeypatch.setattr(batches, "augmented", slow)
+    images = np.zeros((16, 8, 8, 1), np.float32)
+    masks = np.zeros((16, 8, 8, 1), bool)
+    next(iter(batches.training_batches(images, masks, batch_size=16, seed=0)))
+    assert max(most) > 1

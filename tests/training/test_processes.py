@@ -158,3 +158,13 @@ def test_hints_and_tensorboard_are_refused_on_jax(data, tmp_path):
         train(replace(model, input_size=32), config, *data, tmp_path, among=Processes(1))
     with pytest.raises(UserError, match="leave it out for --tensorboard"):
         train(TINY, QUICK, *data, tmp_path, among=Processes(1), tensorboard=True)
+
+
+def test_jax_chooses_its_own_device_unless_the_person_does(monkeypatch):
+    monkeypatch.delenv("JAX_PLATFORMS", raising=False)
+    with processes._environment():
+        assert os.environ["KERAS_BACKEND"] == "jax"
+        assert "JAX_PLATFORMS" not in os.environ
+    monkeypatch.setenv("JAX_PLATFORMS", "cpu")
+    with processes._environment():
+        assert os.environ["JAX_PLATFORMS"] == "cpu"

@@ -46,7 +46,9 @@ def training_batches(
 
     def one_epoch(epoch):  # scalar int64
         order = tf.random.experimental.stateless_shuffle(tf.range(count), [seed, epoch])
-        return tf.data.Dataset.from_tensor_slices(order).map(one_case_of(epoch)).batch(batch_size)
+        cases = tf.data.Dataset.from_tensor_slices(order)
+        # On all cores, in the same order: each case's augmentation depends on its key alone.
+        return cases.map(one_case_of(epoch), tf.data.AUTOTUNE, deterministic=True).batch(batch_size)
 
     def one_case_of(epoch):
         def one_case(place):

@@ -27,8 +27,8 @@ LOOPBACK = "127.0.0.1"
 HEARTBEAT_SECONDS = 20
 """After which a machine that is not heard of is given up; a process that ends is told at once."""
 KEPT = "The last whole epoch is kept: go on with --resume."
-ENVIRONMENT = {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
-"""Of the processes; JAX_PLATFORMS=cuda, set by the person, has them train on a GPU."""
+ENVIRONMENT = {"KERAS_BACKEND": "jax"}
+"""Of the processes. JAX itself takes a GPU where it finds one; JAX_PLATFORMS=cpu forbids it."""
 
 Training = Callable[[bool], None]
 """Trains in a process that is joined to the others; told whether it is the one that writes."""
@@ -198,9 +198,9 @@ def _free_port() -> int:
 
 @contextmanager
 def _environment() -> Iterator[None]:
-    """Children begin with `ENVIRONMENT`, but for what the person has set."""
+    """Children begin with `ENVIRONMENT` added to the person's."""
     before = dict(os.environ)
-    os.environ.update(ENVIRONMENT | {k: before[k] for k in ("JAX_PLATFORMS",) if k in before})
+    os.environ.update(ENVIRONMENT)
     try:
         yield
     finally:
