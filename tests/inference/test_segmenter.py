@@ -42,16 +42,15 @@ def test_a_mask_follows_the_networks_rules_or_the_given_threshold(tiny_segmenter
     np.testing.assert_array_equal(quantise(probability), found.p8)
     middle = float(np.median(found.p8)) / 255
     mask = tiny_segmenter.segment(image, middle)
-    assert mask.dtype == bool
-    if found.answer().reason in ("presence", "peak"):
-        assert not mask.any()
-    else:
-        assert mask[found.p8 < round(middle * 255)].sum() == 0
-        assert 0 < mask.sum() <= (found.p8 >= round(middle * 255)).sum()
+    np.testing.assert_array_equal(mask, found.answer(middle).mask)
     # By hand: the rules are the network's own, and the threshold is the one that is given.
     free = replace(found, rules=PostProcessing(0.5))
     expected = probability * np.float32(255) + np.float32(0.5) >= round(middle * 255)
+    assert 0 < expected.sum() < expected.size
     np.testing.assert_array_equal(free.answer(middle).mask, expected)
+    # A gate above every presence takes the whole mask.
+    closed = replace(found, presence=0.3, rules=PostProcessing(0.5, min_presence=0.4))
+    assert not closed.answer(middle).mask.any()
 
 
 def test_the_threshold_is_the_one_in_the_bundle(tiny_segmenter, tiny_bundle):

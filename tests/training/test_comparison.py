@@ -65,7 +65,7 @@ def test_phantoms_are_compared_whole(found):
         difference = watershed[part]["dice"]["value"] - network[part]["dice"]["value"]
         assert watershed[part]["difference"]["value"] == pytest.approx(difference, abs=1e-9)
         assert "difference" not in network[part]
-    assert "elsewhere" not in network
+    assert "external" not in network
     assert watershed["parameters"] == 0 < network["parameters"]
     assert network["milliseconds"] > 0
 
@@ -150,7 +150,7 @@ def test_fine_tuning_starts_from_the_other_data_set_and_leaves_layers_as_they_ar
     words = [*WORDS, *data, *places, "--names", "unet-tuned-shallow", "--precision"]
     assert train.main([*words, "mixed_bfloat16"]) == 0
     content = json.loads((tmp_path / "c.json").read_text())
-    assert content["networks"]["unet"]["elsewhere"]["cases"] > 0
+    assert content["networks"]["unet"]["external"]["cases"] > 0
     text = comparison_section(content)
     assert f"train.py compare --data {content['trained_on']} --data elsewhere --size 32" in text
     assert "\n| unet-tuned-shallow † | " in text.split("never seen")[1]
@@ -211,7 +211,12 @@ def test_the_section_says_what_the_file_says(found):
     assert re.search(r"\n\| watershed \| – \| – \| [\d.]+ \| no training \|", text)
     assert "with one training each" in text
     assert "spread over trainings" not in text
-    assert "of the other" not in text or re.search(r"of the other [1-9]", text)
+    told = [line for line in text.splitlines() if line.startswith("* ") and "better than" in line]
+    assert len(told) == 1
+    others = len(content["networks"]) - 1  # each stands in one of three lists
+    named = len(re.findall(r"\([+-][\d.]+\)", told[0]))
+    untold = re.search(r"of the other (\d+) it cannot be told", told[0])
+    assert named + (int(untold[1]) if untold else 0) == others
     assert "Thresholds reduce over-segmentation: " in text
     assert "![" not in text
     assert "![Dice against cost](there.png)" in comparison_section(content, "there.png")
