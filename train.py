@@ -50,21 +50,24 @@ def _fit(arguments: argparse.Namespace) -> None:
     from unet.training.leave_out import leave_out
     from unet.training.workflow import cross_validate, fit
 
-    out = arguments.out or Path("weights") / arguments.model
+    scored = [
+        name
+        for name, value in (("--folds", arguments.folds), ("--leave-out", arguments.leave_out))
+        if value is not None
+    ]
+    name = arguments.out.name if arguments.out else arguments.model
+    if name == BUNDLE:  # of runs/NAME/bundle
+        name = arguments.out.absolute().parent.name
+    out = arguments.out or Path("runs") / name / ("results" if scored else BUNDLE)
     model, config = RECIPES[arguments.model]
     given = {field.name: getattr(arguments, field.name) for field in dataclasses.fields(config)}
     given = {name: value for name, value in given.items() if value is not None}
     size = model.input_size if arguments.input_size is None else arguments.input_size
     try:
         config = dataclasses.replace(config, **given)
-        model = dataclasses.replace(model, name=out.name, input_size=size)
+        model = dataclasses.replace(model, name=name, input_size=size)
     except ValueError as error:
         raise UserError(error) from None
-    scored = [
-        name
-        for name, value in (("--folds", arguments.folds), ("--leave-out", arguments.leave_out))
-        if value is not None
-    ]
     if len(scored) > 1:
         raise UserError("--folds and --leave-out are two ways of scoring: run fit once with each")
     if scored and (arguments.push_to or arguments.tensorboard):
@@ -87,7 +90,7 @@ def _fit(arguments: argparse.Namespace) -> None:
         from unet.inference.hub import check_name
 
         check_name(arguments.push_to)
-    run_dir = arguments.run_dir or Path("runs") / out.name
+    run_dir = arguments.run_dir or Path("runs") / name
     options = {"out": out, "run_dir": run_dir, "resume": arguments.resume, "among": among}
     if arguments.folds is not None:
         options |= {"folds": arguments.folds, "ray": arguments.ray}
@@ -106,6 +109,8 @@ def _fit(arguments: argparse.Namespace) -> None:
         config,
         start=arguments.start,
         tensorboard=arguments.tensorboard,
+        replace=arguments.replace,
+        allow_dirty=arguments.allow_dirty,
         **options,
     )
     if arguments.push_to and (among is None or among.writes):
@@ -257,6 +262,9 @@ def _cards(arguments: argparse.Namespace) -> None:
 
     write_cards(arguments.readme, Path("weights"))
 
+
+BUNDLE = "bundle"
+"""Name of a bundle's folder in the run folder of its training."""
 
 COMMANDS = {
     "fit": _fit,

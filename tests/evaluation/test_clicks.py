@@ -131,6 +131,9 @@ def test_what_neither_network_has_seen_is_told_apart_in_another_bundle(
     assert written["without BUS-BRA 2"]["people"] == 1
     assert (out / "plots" / "clicks_without_BUS-BRA_2.png").exists()
     assert not (bundle / "clicks.json").exists()
+    new = tmp_path / "new" / "folder"  # made before anything is measured
+    measure_clicks(bundle, tiny_bundle, [str(phantoms)], "left_out", 1, 1, new)
+    assert (new / "clicks.json").exists()
     del written["validation"]
     text = pointing_section("guided-unet", written, pictures=True)
     assert "1 at each lesion of BUS-BRA 2, click it" in text

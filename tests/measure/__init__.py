@@ -9,7 +9,7 @@
                                        memory of all its processes: --images 10000 --workers 2
     python -m tests.measure peers      milliseconds an image beside other engines, same weights
     python -m tests.measure site       the page without a server: drop to outline, memory
-    python -m tests.measure unfamiliar --weights weights/NAME --data DIR
+    python -m tests.measure unfamiliar --weights weights/NAME --data DIR [--data DIR]
                                        the share of the data set's images, and of other pictures,
                                        warned of as unlike a breast ultrasound (scikit-image,
                                        scikit-learn, matplotlib, pydicom and others ship pictures:

@@ -28,12 +28,15 @@ def main() -> int:
     parser.add_argument("--replicas", type=int, default=1)
     parser.add_argument("--images", type=int, default=10_000)
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--data", type=Path, help="the BUSI folder, for unfamiliar")
+    parser.add_argument(
+        "--data", type=Path, action="append", metavar="DIR",
+        help="a data set's folder, for unfamiliar; may be given several times",
+    )  # fmt: skip
     chosen = parser.parse_args()
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     if chosen.what == "unfamiliar" and chosen.data is None:
-        parser.error("unfamiliar needs --data, the BUSI folder")
+        parser.error("unfamiliar needs --data, the folder of a data set")
     return 1 if _measured(chosen) is False else 0
 
 

@@ -36,8 +36,8 @@ def other_pictures() -> dict[str, np.ndarray]:
     return found
 
 
-def unfamiliar(weights: Path, data: Path) -> None:
-    """How often a picture is warned of, by where it comes from."""
+def unfamiliar(weights: Path, data: list[Path]) -> None:
+    """Print how often a picture is warned of, by where it comes from; `data` are data sets."""
     from unet import Segmenter
     from unet.data.cases import read_grey
     from unet.data.sets import find_cases
@@ -55,8 +55,10 @@ def unfamiliar(weights: Path, data: Path) -> None:
         else:
             print(f"  not warned: {', '.join(sorted(set(pictures) - set(warned))) or 'none'}")
 
-    cases = {case.id: case for case in find_cases(data)[0]}
+    cases = {case.id: case for folder in data for case in find_cases(folder)[0]}
     for split, ids in read_info(weights).split.items():
-        told(split, {case_id: read_grey(cases[case_id]) for case_id in ids})
+        here = [case_id for case_id in ids if case_id in cases]
+        if here:
+            told(split, {case_id: read_grey(cases[case_id]) for case_id in here})
     told("phantoms", {f"{k} {i}": make_phantom(i, k).image for k in KINDS for i in range(10)})
     told("other pictures", other_pictures())

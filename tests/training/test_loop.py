@@ -19,6 +19,7 @@ from tests.conftest import QUICK, TINY
 from unet.config import TrainConfig
 from unet.data.sets import load_datasets
 from unet.errors import UserError
+from unet.training import loop
 from unet.training.checkpoint import MONITOR, RunError, best_epoch
 from unet.training.loop import PRESENCE, EpochEnd, Examples, is_finished, train
 
@@ -249,3 +250,12 @@ def test_a_run_begun_before_there_was_a_setting_is_resumed(data, tmp_path):
     path.write_text(json.dumps(state))
     with pytest.raises(RunError, match=r"train\.annotations: True then, and there is no such"):
         train(TINY, one, *data, tmp_path, resume=True)
+
+
+@pytest.mark.parametrize(("steps", "expected"), [(5, 0.5), (40, 0.75), (1000, 0.99), (9000, 0.99)])
+def test_a_short_training_outlasts_the_memory_of_its_moving_averages(steps, expected):
+    """Keras' own 0.99 remembers the first weights for 100 steps: validation is then nonsense."""
+    layer = keras.layers.BatchNormalization()
+    model = keras.Sequential([keras.Input((4, 4, 1)), layer])
+    loop._fit_momentum(model, steps)
+    assert layer.momentum == pytest.approx(expected)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
 from dataclasses import replace
@@ -18,7 +19,7 @@ from unet.images.phantom import make_phantom
 from unet.inference.bundle import read_info
 from unet.inference.postprocessing import PostProcessing
 from unet.inference.segmenter import Segmenter
-from unet.training import finished
+from unet.training import checkpoint, finished, workflow
 from unet.training.finished import choose_rules, evaluate
 from unet.training.replaced import keep_what_still_holds
 from unet.training.start import seen_by
@@ -36,12 +37,12 @@ def metrics_of(bundle: Path) -> dict:
 
 def test_new_rules_leave_no_scores_of_others(copy, phantoms, other, tmp_path):
     evaluate(copy, [str(phantoms), str(other)], "all", None, tmp_path / "figures")
-    assert "elsewhere" in metrics_of(copy)["splits"]
+    assert "external" in metrics_of(copy)["splits"]
     before = metrics_of(copy)["splits"]["test"]
     choose_rules(copy, [str(phantoms)], tmp_path / "figures")
     assert set(metrics_of(copy)["splits"]) == {"train", "validation", "test"}
     assert metrics_of(copy)["splits"]["test"]["cases"] == before["cases"]
-    assert not (copy / "plots" / "threshold_sweep_elsewhere.png").exists()
+    assert not (copy / "plots" / "threshold_sweep_external.png").exists()
     assert "| elsewhere, test split" not in (copy / "README.md").read_text()
 
 
@@ -99,16 +100,92 @@ def test_more_of_a_data_set_that_was_learnt_is_not_scored_as_never_seen(
         Image.fromarray(phantom.image).save(more / "benign" / f"benign ({number}).png")
         Image.fromarray(phantom.mask).save(more / "benign" / f"benign ({number})_mask.png")
     evaluate(copy, [str(more)], "all", tmp_path / "out", tmp_path / "figures")
-    assert "left out: 12 images" in capsys.readouterr().out
+    assert "not scored: 12 images" in capsys.readouterr().out
     assert set(metrics_of(tmp_path / "out")["splits"]) == {"train", "validation", "test"}
 
 
 def test_data_sets_given_besides_are_scored_with_the_test_split(copy, phantoms, other, tmp_path):
     data, out = [str(phantoms), str(other)], tmp_path / "out"
     evaluate(copy, data, "test", out, tmp_path / "figures")
-    assert set(metrics_of(out)["splits"]) == {"test", "elsewhere"}
+    assert set(metrics_of(out)["splits"]) == {"test", "external"}
     evaluate(copy, data, "validation", tmp_path / "one", tmp_path / "figures")
     assert set(metrics_of(tmp_path / "one")["splits"]) == {"validation"}
+
+
+def test_a_part_of_the_data_is_split_as_the_bundle_says(copy, phantoms, other, tmp_path):
+    """With some of its data missing no training case is scored as if it had not been seen."""
+    part = shutil.copytree(phantoms, tmp_path / phantoms.name)
+    split = read_info(copy).split
+    name = split["test"][0].split("/", 1)[1]
+    for path in part.glob(f"{name}*"):
+        path.unlink()
+    out = tmp_path / "out"
+    evaluate(copy, [str(part), str(other)], "all", out, tmp_path / "figures")
+    with open(out / "cases.csv", newline="") as file:
+        scored = {row["id"]: row["split"] for row in csv.DictReader(file)}
+    own = {i: where for where, ids in split.items() for i in ids if i != split["test"][0]}
+    assert {i: where for i, where in scored.items() if where != "external"} == own
+    assert all(i.startswith("elsewhere/") for i, where in scored.items() if where == "external")
+
+
+def test_data_without_a_case_of_the_split_is_refused_by_its_counts(copy, phantoms, tmp_path):
+    part = shutil.copytree(phantoms, tmp_path / phantoms.name)
+    split = read_info(copy).split
+    for case_id in split["test"]:
+        for path in part.glob(f"{case_id.split('/', 1)[1]}*"):
+            path.unlink()
+    counts = f"{len(split['train'])} train, {len(split['validation'])} validation"
+    with pytest.raises(UserError, match=f"holds no test case of .*, only {counts}"):
+        evaluate(copy, [str(part)], "test", tmp_path / "out", tmp_path / "figures")
+
+
+def test_what_rules_were_chosen_on_is_never_scored_as_unseen(copy, phantoms, tmp_path):
+    other = tmp_path / "elsewhere"
+    for name in ("images", "masks"):
+        (other / name).mkdir(parents=True)
+    for number in range(12):
+        phantom = make_phantom(70 + number, "benign", 100, 140)
+        Image.fromarray(phantom.image).save(other / "images" / f"{number}.png")
+        Image.fromarray(phantom.mask).save(other / "masks" / f"{number}.png")
+    choose_rules(copy, [str(phantoms), str(other)], tmp_path / "figures")
+    chosen_on = set(read_info(copy).training["calibration_cases"])
+    assert chosen_on
+    out = tmp_path / "out"
+    evaluate(copy, [str(other)], "all", out, tmp_path / "figures")
+    with open(out / "cases.csv", newline="") as file:
+        scored = {row["id"] for row in csv.DictReader(file)}
+    assert scored
+    assert not scored & chosen_on
+
+
+def test_uncommitted_code_trains_only_when_asked_to_and_the_card_says_so(
+    phantoms, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(workflow, "git_commit", lambda: "abc-dirty")
+    monkeypatch.setattr(checkpoint, "git_commit", lambda: "abc-dirty")
+    places = {"out": tmp_path / "out", "run_dir": tmp_path / "run"}
+    words = [[str(phantoms)], "unet", TINY, replace(QUICK, epochs=1)]
+    with pytest.raises(UserError, match="the code differs from commit abc"):
+        fit(*words, **places, allow_dirty=False)
+    assert not any(path.exists() for path in places.values())
+    fit(*words, **places)
+    assert read_info(places["out"]).training["reproducible"] is False
+    assert "training cannot be repeated" in (places["out"] / "README.md").read_text()
+    # A run that began at such a commit is not finished from a clean one unasked either.
+    monkeypatch.setattr(workflow, "git_commit", lambda: None)
+    with pytest.raises(UserError, match="the code differs from commit abc"):
+        fit(*words, **places, resume=True, allow_dirty=False)
+
+
+def test_another_networks_bundle_is_replaced_only_when_asked_to(copy, phantoms, tmp_path):
+    before = read_info(copy).sha256
+    words = [[str(phantoms)], "unet", replace(TINY, filters=(4, 6)), replace(QUICK, epochs=1)]
+    places = {"out": copy, "run_dir": tmp_path / "run"}
+    with pytest.raises(UserError, match=r"holds another network: tiny.*--replace"):
+        fit(*words, **places)
+    assert read_info(copy).sha256 == before
+    fit(*words, **places, replace=True)
+    assert read_info(copy).sha256 != before
 
 
 def test_one_does_not_go_on_from_a_network_that_knows_the_test_cases(
@@ -125,7 +202,7 @@ def test_one_does_not_go_on_from_a_network_that_knows_the_test_cases(
     config = replace(config, test_fraction=0.2, validation_fraction=0.4)  # of eight cases
     fit([str(other)], "unet", TINY, config, **words)
     split = read_info(tiny_bundle).split
-    seen = seen_by(tmp_path / "abroad")
+    seen = seen_by(read_info(tmp_path / "abroad"))
     assert {*split["train"], *split["validation"]} <= seen
     assert not seen & set(split["test"])
 

@@ -165,7 +165,7 @@ def _example(segmenter: Segmenter, result: CaseResult, m: Map) -> dict[str, Any]
         "truth": m.truth,
         "mask": m.mask(segmenter.postprocessing),
         "p8": m.prediction.p8,
-        "caption": f"{m.case.id.split('/')[1]}  Dice {counts.dice:.2f}  {result.diagnosis}",
+        "caption": f"{m.case.id.split('/')[-1]}  Dice {counts.dice:.2f}  {result.diagnosis}",
     }
 
 

@@ -31,7 +31,7 @@ def comparison_section(comparison: dict[str, Any], picture: str = "") -> str:
     networks, shown = comparison["networks"], shown_sets(comparison)
     parts = [_intro(comparison)]
     parts += [_table(title, part, networks) for part, title in shown.items()]
-    if "elsewhere" in shown and any(knows(n, "elsewhere") for n in networks.values()):
+    if "external" in shown and any(knows(n, "external") for n in networks.values()):
         parts.append(
             f"{KNOWN.strip()} started from a network trained on this data set's training cases: "
             "no image here was seen, but its scanners and its hospital were."
@@ -44,14 +44,14 @@ def comparison_section(comparison: dict[str, Any], picture: str = "") -> str:
 def shown_sets(comparison: dict[str, Any]) -> dict[str, str]:
     """The parts that networks are scored on at the end and that hold lesions, with their names."""
     sets = {"test": f"{comparison['trained_on']}, test split"}
-    sets["elsewhere"] = f"{' + '.join(comparison['elsewhere'])}, never seen"
+    sets["external"] = f"{' + '.join(comparison['external'])}, never seen"
     first = comparison["networks"][FIRST]
     return {part: title for part, title in sets.items() if "dice" in first.get(part, {})}
 
 
 def knows(network: dict[str, Any], part: str) -> bool:
     """Whether a network's training started from one on the data sets that `part` is of."""
-    return part == "elsewhere" and "tune" in network["method"]
+    return part == "external" and "tune" in network["method"]
 
 
 def _intro(comparison: dict[str, Any]) -> str:
@@ -71,7 +71,7 @@ def _intro(comparison: dict[str, Any]) -> str:
         else " and know nothing of what another training would give: with one training each, a "
         "difference is one between these trainings, not yet between the networks."
     )
-    data = data_options([comparison["trained_on"], *comparison["elsewhere"]])
+    data = data_options([comparison["trained_on"], *comparison["external"]])
     command = f"{data} --size {size} --epochs {comparison['epochs']} --seeds {seeds}"
     return f"{words} `train.py compare {command} --names {named}` made this."
 
@@ -113,19 +113,19 @@ def _costs(comparison: dict[str, Any]) -> str:
     for name, n in comparison["networks"].items():
         parameters = f"{n['parameters'] / 1e6:.1f} M" if n["parameters"] else "–"
         adds = f"{n['multiply_adds'] / 1e9:.2f} G" if n["multiply_adds"] else "–"
-        own = _method(n, comparison["elsewhere"])
+        own = _method(n, comparison["external"])
         lines.append(f"| {name} | {parameters} | {adds} | {n['milliseconds']:.1f} | {own} |")
     return "\n".join(lines)
 
 
-def _method(network: dict[str, Any], elsewhere: list[str]) -> str:
+def _method(network: dict[str, Any], external: list[str]) -> str:
     if network["model"] is None:
         return "no training"
     method = network["method"]
     words = [said.format(method[own]) for own, said in METHODS.items() if method.get(own)]
     if "tune" in method:
         words.append(
-            f"as many steps on {' + '.join(elsewhere)} before, then {LAYERS[method['tune']]}"
+            f"as many steps on {' + '.join(external)} before, then {LAYERS[method['tune']]}"
         )
     return ", ".join(words)
 

@@ -38,13 +38,25 @@ def network_section(info: BundleInfo, *, pictures: bool) -> str:
         "## The network",
         f"{what} {start} {_recipe(t)}",
         f"```\n{t['command']}\n```",
-        f"Trained from commit `{info.commit}`; "
+        f"Trained from commit `{info.commit}`{_code(t)}; "
         + ", ".join(f"{name} {version}" for name, version in info.versions.items())
         + ".",
     ]
     if pictures:
         paragraphs.append("![Learning curves](plots/learning_curves.png)")
     return "\n\n".join(paragraphs)
+
+
+def _code(training: dict[str, Any]) -> str:
+    """A clause where the code of the training is in no commit of the project's history."""
+    return (
+        ""
+        if training.get("reproducible", True)
+        else (
+            " (the project's history does not hold this code, so the training cannot be repeated "
+            "exactly)"
+        )
+    )
 
 
 def _other_views(model: ModelConfig) -> list[str]:

@@ -33,7 +33,7 @@ def held_out(metrics: dict[str, Any]) -> dict[str, dict[str, Any]]:
     splits = metrics["splits"]
     return {
         name: summary
-        for split in ("elsewhere", "test")
+        for split in ("external", "test")
         for name, summary in by_dataset(splits.get(split, {"datasets": []})).items()
     }
 

@@ -31,7 +31,8 @@ from unet.inference.prediction import Network
 from unet.inference.segmenter import Segmenter, graph_of
 from unet.publishing.card import write_card
 from unet.training.examples import examples_of, train_on
-from unet.training.given import bundle_cases, fingerprint
+from unet.training.finished import own_and_unseen
+from unet.training.given import fingerprint
 from unet.training.learnt import segmenter_without_rules
 from unet.training.leave_out import (
     LEFT_OUT,
@@ -245,11 +246,11 @@ def summary(
 
 
 def _cases_of(data: list[Path], dataset: Dataset, info: BundleInfo) -> dict[str, list[Case]]:
-    cases = bundle_cases(dataset.cases, info.split)
-    if cases is None:
+    own, _ = own_and_unseen(dataset, info)
+    if any(len(own[name]) < len(ids) for name, ids in info.split.items()):
         folders = " and ".join(map(str, data))
         raise DatasetError(f"{folders}: not the cases that the network was trained from")
-    return cases
+    return own
 
 
 def ablate(

@@ -37,8 +37,18 @@ def _fit(commands) -> None:
         help="a data set's folder, or 'phantom'; may be given several times",
     )  # fmt: skip
     fit.add_argument("--model", default="unet", choices=RECIPES, help="network (default: unet)")
-    fit.add_argument("--out", type=Path, help="bundle folder (default: weights/MODEL)")
-    fit.add_argument("--run-dir", type=Path, help="checkpoints and logs (default: runs/OUT's name)")
+    fit.add_argument(
+        "--out", type=Path,
+        help="bundle folder, such as weights/NAME (default: runs/MODEL/bundle)",
+    )  # fmt: skip
+    fit.add_argument(
+        "--replace", action="store_true", help="replace another network's bundle in --out"
+    )
+    fit.add_argument(
+        "--allow-dirty", action="store_true",
+        help="train from code that is not committed; the model card says so",
+    )  # fmt: skip
+    fit.add_argument("--run-dir", type=Path, help="checkpoints and logs (default: runs/NAME)")
     fit.add_argument("--resume", action="store_true", help="continue the run in the run folder")
     fit.add_argument("--start", type=Path, metavar="DIR", help="bundle to start from (see --tune)")
     fit.add_argument("--push-to", metavar="USER/NAME", help="push the bundle to the Hub when done")

@@ -52,23 +52,26 @@ def measure_clicks(
     if split not in info.split:
         raise UserError(f"{weights} has no {split} split, only {', '.join(info.split)}")
     # What the rules were chosen on may be validation for both.
-    seen = set(read_info(beside).split["train"]) if split == "validation" else seen_by(beside)
+    alone = read_info(beside)
+    seen = set(alone.split["train"]) if split == "validation" else seen_by(alone)
     if leaked := seen & set(info.split[split]):
         raise UserError(
             f"--beside {beside} has seen {len(leaked)} of the {split} cases of {weights}"
         )
     begun = info.training.get("start", {}).get("sha256")
-    if split == LEFT_OUT and begun != read_info(beside).sha256[WEIGHTS]:
+    if split == LEFT_OUT and begun != alone.sha256[WEIGHTS]:
         raise UserError(f"--beside {beside} is not the network that {weights} started from")
+    out = out or weights
+    (out / "plots").mkdir(parents=True, exist_ok=True)  # before hours of measuring, not after
     with data_folders(data) as folders:
         dataset = load_datasets(folders, info.model.input_size)
         wanted = set(info.split[split])
         cases = [case for case in dataset.cases if case.id in wanted]
         if not cases:
             raise UserError(f"{', '.join(data)} holds none of the {split} cases of {weights}")
+        model = alone.model
         alone, guide = Segmenter.load(beside), Segmenter.load(weights)
         found = pointing_summary(alone, guide, cases, clicks, people)
-    out = out or weights
     path = out / CLICKS
     content = json.loads(path.read_text()) if path.exists() else {}
     of = WITHOUT + info.training["left_out"] if split == LEFT_OUT else split
@@ -76,13 +79,12 @@ def measure_clicks(
         "commit": git_commit(), "sha256": info.sha256[WEIGHTS], "people": people,
         "beside": {
             "name": alone.name, "sha256": alone.network.sha256,
-            "views": 1 + sum(bool(getattr(read_info(beside).model, view)) for view in VIEWS),
+            "views": 1 + sum(bool(getattr(model, view)) for view in VIEWS),
             "rules": to_dict(alone.postprocessing),
         },
         "datasets": found,
     }  # fmt: skip
     write_whole(path, json.dumps(content, indent=1))
-    (out / "plots").mkdir(exist_ok=True)
     plots.clicks(found, of, out / picture_of(of))
     if (out / "metrics.json").exists():
         write_card(out)

@@ -57,7 +57,7 @@ SOURCE = "source"
 """The training on other data sets that fine-tuning starts from."""
 TURNS, VIEWS = 5, 20
 """How often each network has its turn, and images in a row then, whose median time is told."""
-PARTS = ("test", "elsewhere")
+PARTS = ("test", "external")
 """What is scored at the end."""
 
 
@@ -106,7 +106,7 @@ class Field:
         # Of the others the training cases are for fine-tuning to start from; no network sees more.
         self.parts |= {
             SOURCE: of("train", False),
-            "elsewhere": sorted(of("validation", False) + of("test", False)),
+            "external": sorted(of("validation", False) + of("test", False)),
         }
         self._truths: dict[int, np.ndarray] = {}
 
@@ -216,7 +216,7 @@ def compare(
             "seeds": seeds,
             "recipe": recipe,
             "trained_on": field.home,
-            "elsewhere": sorted({field.dataset.cases[i].dataset for i in field.parts["elsewhere"]}),
+            "external": sorted({field.dataset.cases[i].dataset for i in field.parts["external"]}),
             "fingerprint": field.fingerprint,
             "commits": runs.commits(),
             "versions": library_versions(),

@@ -11,7 +11,6 @@ from unet.config import to_dict
 from unet.data.busi import curated_ids
 from unet.data.cases import Case, Dataset, DatasetError
 from unet.data.sets import load_datasets
-from unet.data.splits import SPLITS
 from unet.errors import UserError
 from unet.evaluation.report import evaluate_splits
 from unet.evaluation.rules import choose_postprocessing
@@ -27,19 +26,21 @@ from unet.inference.bundle import (
 from unet.inference.graph import GRAPH
 from unet.inference.segmenter import Segmenter
 from unet.publishing.card import write_card
-from unet.training.given import bundle_cases, data_folders, fingerprint_of, split_of
+from unet.training.given import data_folders, fingerprint_of, split_of
 from unet.training.recipe import read_train_config
+from unet.training.start import CALIBRATION, seen_by
 
-ELSEWHERE = "elsewhere"
+EXTERNAL = "external"
 """Name in a bundle's results of the test cases of data sets it was not trained on."""
 
 
 def evaluate(weights: Path, data: list[str], split: str, out: Path | None, figures: Path) -> None:
     """Evaluate a bundle and print the summary.
 
-    On the data it was trained from, the bundle's own split is used and its files are written
-    anew; the test cases of data sets that are given besides are scored as "elsewhere", with its
-    own. On other data alone `split` must be "all", and the results go to `out`.
+    The bundle says by id which case lies in which split, whatever part of its data is at hand.
+    The test cases of other data sets are scored as "external" with its own test cases. On other
+    data sets alone `split` must be "all", and the results, of every case that the network has not
+    seen, go to `out`.
 
     Args:
         weights: The bundle.
@@ -49,40 +50,58 @@ def evaluate(weights: Path, data: list[str], split: str, out: Path | None, figur
         figures: Where figures that show the data's images go.
 
     Raises:
-        DatasetError: The data is not what the bundle was trained from, and `split` or `out` does
-            not allow for it.
+        UserError: The data holds no case of that split, or none that the network has not seen.
     """
     segmenter, info = Segmenter.load(weights), read_info(weights)
     with data_folders(data) as folders:
         dataset = load_datasets(folders, info.model.input_size)
-        try:
-            cases, others = _own_and_others(dataset, info, data, weights)
-        except DatasetError:
-            if split != "all" or out is None:
-                raise
-            cases = {"all": dataset.cases}
-        else:
-            if others["test"]:
-                cases[ELSEWHERE] = others["test"]
-            if split != "all":
-                if split not in cases:
-                    raise UserError(
-                        f"{weights} has no {split} split, only {', '.join(cases)}. Give --split all"
-                    )
-                beside = [ELSEWHERE] if split == "test" and ELSEWHERE in cases else []
-                cases = {name: cases[name] for name in (split, *beside)}
+        own, unseen = own_and_unseen(dataset, info)
+        cases = _cases_to_score(own, unseen, dataset, info, split, out, weights, data)
         target = out or weights
         curated = set().union(*(curated_ids(folder) for folder in folders))
         place = {case.id: i for i, case in enumerate(dataset.cases)}
         prints = {
-            name: fingerprint_of(dataset, [place[case.id] for case in own])
-            for name, own in cases.items()
+            name: fingerprint_of(dataset, [place[case.id] for case in part])
+            for name, part in cases.items()
         }
         metrics = evaluate_splits(segmenter, cases, target, figures, curated, prints)
         if target == weights and "left_out" not in info.training:  # which is not to be handed on
             write_card(weights)
     for name in cases:
         print(json.dumps({name: metrics["splits"][name]["final"]}, indent=1))
+
+
+def _cases_to_score(
+    own: dict[str, list[Case]],
+    unseen: list[Case],
+    dataset: Dataset,
+    info: BundleInfo,
+    split: str,
+    out: Path | None,
+    weights: Path,
+    data: list[str],
+) -> dict[str, list[Case]]:
+    """The cases of each split to score; UserError where there are none."""
+    if split != "all" and split not in info.split:
+        names = ", ".join(info.split)
+        raise UserError(f"{weights} has no {split} split, only {names}. Give --split all")
+    at_hand = {name: part for name, part in own.items() if part}
+    if not at_hand:
+        if split != "all" or out is None:
+            raise UserError(
+                f"{', '.join(data)} does not hold the cases that {weights} was trained from. To "
+                "score it on other data sets, give --split all and --out with a folder for the "
+                "results."
+            )
+        if not unseen:
+            raise UserError(f"{weights} has seen every case of {', '.join(data)}")
+        return {"all": unseen}
+    if split != "all" and split not in at_hand:
+        counts = ", ".join(f"{len(part)} {name}" for name, part in at_hand.items())
+        raise UserError(f"{', '.join(data)} holds no {split} case of {weights}, only {counts}")
+    cases = at_hand if split == "all" else {split: at_hand[split]}
+    external = _in_split(dataset, info, "test", unseen)
+    return cases | ({EXTERNAL: external} if external and split in ("all", "test") else {})
 
 
 def choose_rules(
@@ -123,9 +142,16 @@ def choose_rules(
         write_info(new, replace(info, model=model))
         with data_folders(data) as folders:
             dataset = load_datasets(folders, model.input_size)
-            own, others = _own_and_others(dataset, info, data, weights)
-            cases = own["validation"] + others["validation"]
-            maps = probability_maps(Segmenter.load(new), cases)
+            # What the rules were chosen on before may be chosen on again.
+            earlier = replace(info, training=info.training | {CALIBRATION: []})
+            own, unseen = own_and_unseen(dataset, earlier)
+            if missing := {*info.split["validation"]} - {case.id for case in own["validation"]}:
+                raise DatasetError(
+                    f"{', '.join(data)} lacks {len(missing)} of the validation cases of {weights}, "
+                    f"such as {min(missing)}. Give all of its data sets"
+                )
+            others = _in_split(dataset, info, "validation", unseen)
+            maps = probability_maps(Segmenter.load(new), own["validation"] + others)
         rules = choose_postprocessing(maps)
         print(f"rules: {to_dict(rules)}, before: {to_dict(info.postprocessing)}")
         chosen_on = " + ".join(dict.fromkeys(m.case.dataset for m in maps))
@@ -134,7 +160,8 @@ def choose_rules(
             model=model,
             postprocessing=rules,
             confidence=choose_confidence(maps, rules),
-            training=info.training | {"rules_chosen_on": chosen_on},
+            training=info.training
+            | {"rules_chosen_on": chosen_on, CALIBRATION: [case.id for case in others]},
         )
         write_info(new, changed)
         draw_phantoms(new, Segmenter.load(new))
@@ -161,32 +188,37 @@ def export(weights: Path) -> None:
     print(f"wrote {weights / GRAPH}")
 
 
-def _own_and_others(
-    dataset: Dataset, info: BundleInfo, data: list[str], weights: Path
-) -> tuple[dict[str, list[Case]], dict[str, list[Case]]]:
-    """By split, the cases that a bundle was trained from, and those of other data sets."""
-    known = {case_id for ids in info.split.values() for case_id in ids}
-    own = bundle_cases([case for case in dataset.cases if case.id in known], info.split)
-    if own is None:
-        raise DatasetError(
-            f"{', '.join(data)} does not hold the cases that {weights} was trained from. To "
-            "evaluate on other data, give --split all and --out with a folder for the results."
-        )
-    split = split_of(dataset, read_train_config(info.training["config"]))
-    # More images of a data set that it knows may show its patients, and others may be copies.
-    sets = {case.dataset for cases in own.values() for case in cases}
-    groups = {case.group for cases in own.values() for case in cases}
-    others: dict[str, list[Case]] = {
-        name: [
-            case
-            for case in (dataset.cases[i] for i in split[name])
-            if case.dataset not in sets and case.group not in groups
-        ]
-        for name in SPLITS
-    }
-    if left := len(dataset.cases) - len(known) - sum(map(len, others.values())):
+def own_and_unseen(dataset: Dataset, info: BundleInfo) -> tuple[dict[str, list[Case]], list[Case]]:
+    """Sort the cases at hand by what a bundle says of them.
+
+    Returns:
+        The cases of each of the bundle's splits, and the cases of other data sets that neither the
+        network nor whatever it started from has seen, that nothing was chosen on, and that show
+        no patient or picture of those. More images of a data set that it was trained on may show
+        its patients: they are in neither, and their number is printed.
+    """
+    split = {case_id: name for name, ids in info.split.items() for case_id in ids}
+    own: dict[str, list[Case]] = {name: [] for name in info.split}
+    for case in dataset.cases:
+        if case.id in split:
+            own[split[case.id]].append(case)
+    seen = {*split, *seen_by(info)}
+    groups = {case.group for case in dataset.cases if case.id in seen}
+    sets = {source["name"] for source in info.training.get("sources", ())}
+    sets |= {case.dataset for case in dataset.cases if case.id in split}
+    unseen = [
+        case for case in dataset.cases if case.dataset not in sets and case.group not in groups
+    ]
+    if left := len(dataset.cases) - sum(map(len, own.values())) - len(unseen):
         print(
-            f"left out: {left} images that {weights} does not know, of data sets or groups that it "
-            "does"
+            f"not scored: {left} images that are in no split of the bundle, but belong to a data "
+            "set or group that it has seen"
         )
-    return own, others
+    return own, unseen
+
+
+def _in_split(dataset: Dataset, info: BundleInfo, name: str, among: list[Case]) -> list[Case]:
+    """Those of some cases that the bundle's settings put into a split."""
+    indices = split_of(dataset, read_train_config(info.training["config"]))[name]
+    chosen = {dataset.cases[i].id for i in indices}
+    return [case for case in among if case.id in chosen]

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from unet.config import TrainConfig
-from unet.data.cases import Case, Dataset
+from unet.data.cases import Dataset
 from unet.data.splits import split_cases
 from unet.images.phantom import write_dataset
 
@@ -39,14 +39,6 @@ def split_of(dataset: Dataset, config: TrainConfig) -> dict[str, list[int]]:
         validation=config.validation_fraction,
         seed=config.split_seed,
     )
-
-
-def bundle_cases(cases: list[Case], split: dict[str, list[str]]) -> dict[str, list[Case]] | None:
-    """The cases of each split of a bundle, or None if these are not its cases."""
-    by_id = {case.id: case for case in cases}
-    if set(by_id) != {case_id for ids in split.values() for case_id in ids}:
-        return None
-    return {name: [by_id[case_id] for case_id in ids] for name, ids in split.items()}
 
 
 def fingerprint(dataset: Dataset, split: dict[str, list[int]]) -> str:

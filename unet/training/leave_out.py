@@ -18,7 +18,7 @@ from unet.evaluation.rules import MAX_MISSED, operating_curve
 from unet.evaluation.scores import Map, probability_maps, score_map
 from unet.evaluation.summary import summarise
 from unet.files import write_whole
-from unet.inference.bundle import WEIGHTS, replacing
+from unet.inference.bundle import WEIGHTS, read_info, replacing
 from unet.inference.keras_network import write_bundle
 from unet.inference.segmenter import Segmenter
 from unet.publishing.card import write_card
@@ -87,7 +87,7 @@ def leave_out(
         split = split_without(dataset, whole, left_out)
         ids = {name: [dataset.cases[i].id for i in indices] for name, indices in split.items()}
         if start:
-            seen = seen_by(start)
+            seen = seen_by(read_info(start))
             if set(ids[LEFT_OUT]) & seen:
                 raise UserError(f"--start {start} has seen images of {left_out}, which is left out")
             started["start"]["seen"] = sorted(seen - {*ids["train"], *ids["validation"]})

@@ -37,6 +37,8 @@ EVALUATION_BATCH = 8
 PRESENCE = "presence"
 """Name of the layer, and of the output, that learns whether there is a lesion."""
 PRESENCE_DROPOUT = 0.2
+MEMORIES = 10
+"""Memories (1 / (1 - momentum) steps) of batch normalisation's moving averages in one training."""
 SHALLOW = ("encoder", "stem")
 """How the names begin of the layers that contract the image; all others are deep."""
 
@@ -186,6 +188,7 @@ def _run_epochs(
             load_imagenet_encoder(model)
         if start is not None and not history:
             _copy_weights(_network_in(start, model_config), model)
+        _fit_momentum(model, steps * config.epochs)
         if _on_jax():
             from unet.training import dealt_out
 
@@ -199,6 +202,17 @@ def _run_epochs(
         _fit(model, config, examples, validation, checkpoint, history, tensorboard, writes)
     finally:
         keras.mixed_precision.set_global_policy("float32")
+
+
+def _fit_momentum(model: keras.Model, steps: int) -> None:
+    """Let batch normalisation's moving averages forget what they began with in a short training.
+
+    Keras' momentum of 0.99 averages over about 100 steps: after fewer, the averages are those of
+    the first weights, and the network is of no use outside the training.
+    """
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = min(layer.momentum, max(0.5, 1 - MEMORIES / steps))
 
 
 def _network_in(weights: Path, model_config: ModelConfig) -> keras.Model:

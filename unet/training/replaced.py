@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from unet.config import to_dict
 from unet.data.cases import DatasetError
 from unet.errors import UserError
 from unet.inference.bundle import WEIGHTS, BundleInfo, read_info
@@ -28,6 +29,26 @@ def check_replaceable(out: Path, run_dir: Path) -> None:
         raise UserError(
             f"--run-dir {run_dir} lies in --out {out}, which is replaced when the run is finished. "
             "Choose another folder for one of them."
+        )
+
+
+def check_same_network(out: Path, about: dict[str, Any], replace: bool) -> None:
+    """Raise UserError where another network's bundle at `out` would be replaced unasked.
+
+    Args:
+        out: The bundle's folder.
+        about: `model`, `config` and `fingerprint` of the training that would take its place.
+        replace: Whether the person asked for it.
+    """
+    if replace or not (out / "unet.json").is_file():
+        return
+    info = read_info(out)
+    before = {"model": to_dict(info.model)} | info.training
+    if any(before.get(name) != value for name, value in about.items()):
+        raise UserError(
+            f"{out} holds another network: {info.model.name}, trained on "
+            f"{info.training.get('data', 'other data')}. Give --replace to replace it and its "
+            "results, or --out another folder."
         )
 
 

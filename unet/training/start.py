@@ -7,7 +7,7 @@ from typing import Any
 
 from unet.config import VIEWS, ModelConfig, to_dict
 from unet.errors import UserError
-from unet.inference.bundle import WEIGHTS, read_info, verify
+from unet.inference.bundle import WEIGHTS, BundleInfo, read_info, verify
 
 
 def start_of(start: Path, model_config: ModelConfig) -> dict[str, Any]:
@@ -26,11 +26,15 @@ def start_of(start: Path, model_config: ModelConfig) -> dict[str, Any]:
     return {"name": info.model.name, "sha256": info.sha256[WEIGHTS]}
 
 
-def seen_by(bundle: Path) -> set[str]:
+CALIBRATION = "calibration_cases"
+"""Key in a bundle's training facts: ids of other data sets' cases that its rules were chosen on."""
+
+
+def seen_by(info: BundleInfo) -> set[str]:
     """Ids of the cases that a network, or one that it started from, was trained or chosen on."""
-    info = read_info(bundle)
     before = info.training.get("start", {}).get("seen", ())
-    return {*info.split["train"], *info.split["validation"], *before}
+    calibration = info.training.get(CALIBRATION, ())
+    return {*info.split["train"], *info.split["validation"], *before, *calibration}
 
 
 def seen_besides(start: Path, split: dict[str, list[str]]) -> list[str]:
@@ -39,8 +43,9 @@ def seen_besides(start: Path, split: dict[str, list[str]]) -> list[str]:
     Raises:
         UserError: It has seen a test case, or was trained on a validation case.
     """
-    seen, info = seen_by(start), read_info(start)
-    chosen_on = set(info.split["validation"])
+    info = read_info(start)
+    seen = seen_by(info)
+    chosen_on = {*info.split["validation"], *info.training.get(CALIBRATION, ())}
     for name, known in (("test", seen), ("validation", seen - chosen_on)):
         if leaked := known & set(split[name]):
             raise UserError(

@@ -20,11 +20,17 @@ from unet.images.phantom import KINDS, make_phantom
 from unet.inference.bundle import WEIGHTS, replacing
 from unet.inference.postprocessing import quantise
 from unet.inference.segmenter import Segmenter
+from unet.provenance import check_commit, git_commit, is_reproducible
 from unet.publishing.card import write_card
 from unet.training.examples import examples_of
 from unet.training.given import arrays, data_folders, fingerprint, fingerprint_of, split_of
 from unet.training.recipe import command_of
-from unet.training.replaced import check_replaceable, check_results_fit, keep_what_still_holds
+from unet.training.replaced import (
+    check_replaceable,
+    check_results_fit,
+    check_same_network,
+    keep_what_still_holds,
+)
 from unet.training.start import seen_besides, start_of
 
 if TYPE_CHECKING:
@@ -44,6 +50,8 @@ def fit(
     resume: bool = False,
     tensorboard: bool = False,
     among: Processes | None = None,
+    replace: bool = False,
+    allow_dirty: bool = True,
 ) -> None:
     """Train a network, choose its post-processing, write its bundle and evaluate it.
 
@@ -58,16 +66,22 @@ def fit(
         tensorboard: Write TensorBoard logs too.
         among: Processes that train it on JAX together. Process 0 has its machine write the bundle;
             the others' leave it at the training.
+        replace: Whether another network's bundle at `out` may be replaced.
+        allow_dirty: Whether code that no commit of the current branch holds may train; the command
+            line asks for it to be said.
 
     Raises:
-        UserError: Before anything is trained, where `out` may not be replaced, or `start` holds
-            another kind of network; where a process ended before the training did.
+        UserError: Before anything is trained, where `out` may not be replaced, the code is not
+            committed, or `start` holds another kind of network; where a process ended before the
+            training did.
     """
     from unet.inference.keras_network import write_bundle
     from unet.training.checkpoint import Checkpoint, kept_epoch
     from unet.training.loop import Examples, train
 
     check_replaceable(out, run_dir)
+    if not allow_dirty:
+        check_commit(git_commit())
     started = {} if start is None else {"start": start_of(start, model_config)}
     with data_folders(data) as folders:
         dataset = load_datasets(folders, model_config.input_size)
@@ -76,6 +90,8 @@ def fit(
         if start is not None:
             started["start"]["seen"] = seen_besides(start, ids)
         print(", ".join(f"{name}: {len(split[name])} cases" for name in SPLITS))
+        facts = {"config": to_dict(config), "fingerprint": fingerprint(dataset, split)}
+        check_same_network(out, facts | {"model": to_dict(model_config)}, replace)
         examples = examples_of(dataset, split["train"], config)
         trained = train(
             model_config,
@@ -83,7 +99,7 @@ def fit(
             examples,
             Examples(*arrays(dataset, split["validation"])),
             run_dir,
-            data_fingerprint=fingerprint(dataset, split),
+            data_fingerprint=facts["fingerprint"],
             start=start and start / WEIGHTS,
             resume=resume,
             tensorboard=tensorboard,
@@ -101,14 +117,16 @@ def fit(
             "command": command_of(names, recipe, model_config, config)
             + (f" --start weights/{started['start']['name']}" if started else "")
             + (" --backend jax" if among else ""),
-            "config": to_dict(config),
+            **facts,
             "epochs_run": len(trained.history),
             "best_epoch": kept_epoch(trained.history, config.keep),
             "seconds": round(sum(row["seconds"] for row in trained.history)),
-            "fingerprint": fingerprint(dataset, split),
             **started,
         }
         commit = Checkpoint.started_from(run_dir)
+        if not allow_dirty:  # a resumed run may have begun at another commit
+            check_commit(commit)
+        training["reproducible"] = is_reproducible(commit)
         cases = {name: [dataset.cases[i] for i in split[name]] for name in SPLITS}
         with replacing(out) as new:
             parts = learnt_and_chosen(trained, examples, model_config, config, dataset, split)

@@ -83,7 +83,7 @@ def _every_case(bundle: Path) -> Chart:
 def _missed_and_masked(bundle: Path) -> Chart:
     splits = metrics_of(bundle)["splits"]
     colours, series = _colours(bundle), []
-    for split in ("test", "elsewhere", "validation"):
+    for split in ("test", "external", "validation"):
         for name, curve in splits.get(split, {}).get("operating_curve", {}).items():
             if any(row["missed"] is None or row["masked"] is None for row in curve):
                 continue  # a curve needs both kinds of images

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-HELD_OUT = ("test", "elsewhere")
+HELD_OUT = ("test", "external")
 BOOTSTRAP_SAMPLES = 1000
 READINGS = ("", "plain_", "network_size_")
 """How the columns of one reading of a case begin; the final masks' come first."""
