@@ -8,8 +8,8 @@ from unittest import mock
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 if __name__ == "__main__":
-    from unet.page.private import private_folder
-    from unet.page.starting import check_address, said_in_a_sentence
+    from unet.page.startup_checks import check_address, said_in_a_sentence
+    from unet.page.temp_dir import private_folder
 
     with said_in_a_sentence():  # both are read while Gradio is imported
         check_address()
@@ -21,17 +21,10 @@ with mock.patch("inspect.getfile", side_effect=OSError):
     import gradio as gr
 
 from unet.inference.bundle import bundles_in, guide_in, verify
-from unet.page import about, serving
-from unet.page.kept import Kept
-from unet.page.served import Networks
-from unet.page.tabs import (
-    PRIVATE,
-    about_network,
-    allow_fewer,
-    many_images,
-    one_image,
-    refuse_in_words,
-)
+from unet.page import about, server
+from unet.page.model_registry import Networks
+from unet.page.session_store import Kept
+from unet.page.tabs import PRIVATE, allow_fewer, batch, model, refuse_in_words, single
 from unet.page.uploads import MAX_FILE, Held
 from unet.publishing.card import NOTICE
 from unet.publishing.readme import best_first, comparison_in
@@ -115,12 +108,12 @@ def build_page(networks: Networks) -> gr.Blocks:
         if os.environ.get("UNET_REPO"):
             _follow_hub(networks, chooser, status)
         with gr.Tab("One image"):
-            one_image.add(networks, kept, held, chooser, EXAMPLES)
+            single.add(networks, kept, held, chooser, EXAMPLES)
         with gr.Tab("Many images"):
-            many_images.add(networks, held, chooser)
+            batch.add(networks, held, chooser)
         with gr.Tab("About this network") as tab:
-            about_network.add(networks, chooser, tab, comparison_in(ROOT / "weights"))
-        one_image.add_endpoint(networks)
+            model.add(networks, chooser, tab, comparison_in(ROOT / "weights"))
+        single.add_endpoint(networks)
     allow_fewer(page, "segment")
     refuse_in_words(page)
     return page
@@ -180,4 +173,4 @@ if __name__ == "__main__":
         spaces.GPU(lambda: None)
     with said_in_a_sentence():
         page = build_page(here)
-        serving.launch(page, here, **LAUNCH)
+        server.launch(page, here, **LAUNCH)

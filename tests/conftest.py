@@ -16,8 +16,8 @@ import pytest
 from tests import hub_server
 from tests.hub_server import WRITER, Hub
 from unet.config import RECIPES, ModelConfig, TrainConfig
-from unet.images.phantom import write_dataset
-from unet.inference.postprocessing import PostProcessing
+from unet.core.mask import PostProcessing
+from unet.data.phantom import write_dataset
 from unet.inference.prediction import Network, Prediction
 
 TINY = ModelConfig(
@@ -49,7 +49,7 @@ def predicted(p8: np.ndarray, rules: PostProcessing | None = None, **facts) -> P
 @pytest.fixture(scope="session")
 def tiny_bundle(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The bundle that `fit` writes for the tiny network."""
-    from unet.training.workflow import fit
+    from unet.experiments.fit import fit
 
     folder = tmp_path_factory.mktemp("fit")
     fit([str(phantoms)], "unet", TINY, QUICK, out=folder / "tiny", run_dir=folder / "run")
@@ -61,7 +61,7 @@ def tiny_guide(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle of a small network that takes hints; it has learnt nothing."""
     import keras
 
-    from unet.inference.keras_network import write_bundle
+    from unet.inference.keras_export import write_bundle
     from unet.networks import build_network
 
     keras.utils.set_random_seed(0)

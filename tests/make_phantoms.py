@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 from PIL import Image
 
-from unet.images.examples import LIST
-from unet.images.phantom import Phantom, make_phantom
+from unet.data.phantom import Phantom, make_phantom
+from unet.io.examples import LIST
 from unet.page.analysis import PHANTOMS
 
 FAINT = "phantom, faint"

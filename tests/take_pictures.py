@@ -9,8 +9,8 @@ from playwright.sync_api import sync_playwright
 
 import app
 from tests.browser.test_edit import on_screen
-from tests.browser.test_point import answered
-from unet.page import serving
+from tests.browser.test_prompts import answered
+from unet.page import server
 
 FOLDER = Path(__file__).parent / "pictures"
 VIEWER = "document.querySelector('#viewer .viewer')"
@@ -29,7 +29,7 @@ def main() -> None:
     FOLDER.mkdir(exist_ok=True)
     networks = app.networks_here()
     page = app.build_page(networks)
-    address = serving.launch(page, networks, prevent_thread_lock=True, quiet=True, **app.LAUNCH)
+    address = server.launch(page, networks, prevent_thread_lock=True, quiet=True, **app.LAUNCH)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--no-sandbox"]

@@ -24,20 +24,20 @@ from PIL import Image
 import app
 from tests.make_phantoms import FAINT, SHOWN, phantoms
 from unet import Segmenter
-from unet.evaluation.metrics import Confusion
-from unet.images.examples import read_examples
-from unet.inference.hints import Hints, hints_of
-from unet.inference.postprocessing import quantise
-from unet.page import about, serving
+from unet.core.mask import quantise
+from unet.core.metrics import Confusion
+from unet.core.prompts import Hints, hints_of
+from unet.io.examples import read_examples
+from unet.page import about, server
 from unet.page.analysis import example_images
-from unet.page.served import Networks
+from unet.page.model_registry import Networks
 
 
 @pytest.fixture(scope="module")
 def address(tiny_bundle, tiny_guide) -> Iterator[str]:
     networks = Networks([tiny_bundle], tiny_guide)
     page = app.build_page(networks)
-    url = serving.launch(page, networks, prevent_thread_lock=True, quiet=True, **app.LAUNCH)
+    url = server.launch(page, networks, prevent_thread_lock=True, quiet=True, **app.LAUNCH)
     yield url
     page.close()
 
@@ -49,7 +49,7 @@ def client(address, tmp_path_factory) -> Client:
 
 @pytest.fixture
 def ultrasound(tmp_path) -> Path:
-    from unet.images.phantom import make_phantom
+    from unet.data.phantom import make_phantom
 
     path = tmp_path / "scan.png"
     Image.fromarray(make_phantom(1, "benign", 150, 230).image).save(path)

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from unet.data.cases import Dataset, read_mask
-from unet.data.sets import load_datasets
+from unet.data.loading import load_datasets
 from unet.data.splits import split_cases
-from unet.evaluation.rules import MIN_AREAS
+from unet.evaluation.threshold_selection import MIN_AREAS
 from unet.inference.bundle import read_info
 
 BUNDLES = sorted(p.parent for p in (Path(__file__).parents[1] / "weights").glob("*/unet.json"))
@@ -81,9 +81,9 @@ def test_the_split_is_the_one_it_has_always_been(busi):
 def test_the_graph_that_is_served_says_what_keras_says(bundle):
     from unet import Segmenter
     from unet.data.cases import read_grey
-    from unet.data.sets import find_cases
-    from unet.images.phantom import KINDS, make_phantom
-    from unet.inference.keras_network import load_network, runner_of
+    from unet.data.loading import find_cases
+    from unet.data.phantom import KINDS, make_phantom
+    from unet.inference.keras_export import load_network, runner_of
 
     info = read_info(bundle)
     served = Segmenter.load(bundle)

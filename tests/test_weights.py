@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from unet import Segmenter
-from unet.evaluation.metrics import Confusion
-from unet.images.phantom import make_phantom
+from unet.core.metrics import Confusion
+from unet.data.phantom import make_phantom
 from unet.inference.bundle import guide_in, verify
 from unet.publishing import card, readme
 

@@ -14,10 +14,10 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 import app
 from tests.browser.site import ready, served
 from unet import Segmenter
-from unet.images.phantom import make_phantom
+from unet.data.phantom import make_phantom
 from unet.inference.bundle import bundles_in, guide_in
-from unet.page import serving
-from unet.page.served import Networks
+from unet.page import server
+from unet.page.model_registry import Networks
 from unet.page.site import build_site
 from unet.publishing.readme import best_first
 
@@ -48,7 +48,7 @@ def upload_folder(tmp_path_factory) -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def address(networks, upload_folder) -> Iterator[str]:
     page = app.build_page(networks)
-    url = serving.launch(page, networks, prevent_thread_lock=True, quiet=True, **app.LAUNCH)
+    url = server.launch(page, networks, prevent_thread_lock=True, quiet=True, **app.LAUNCH)
     yield url
     page.close()
 

@@ -12,10 +12,10 @@ from playwright.sync_api import Page, expect
 from tests.browser.steps import VIEWER, canvas, painted_mask, pixels, set_threshold, upload
 from tests.conftest import predicted
 from unet.config import to_dict
-from unet.evaluation.metrics import Confusion, hausdorff_95
+from unet.core.mask import PostProcessing, segment
+from unet.core.metrics import Confusion, hausdorff_95
+from unet.core.regions import find_regions
 from unet.inference.confidence import Confidence
-from unet.inference.findings import find_regions
-from unet.inference.postprocessing import PostProcessing, segment
 
 
 def test_an_uploaded_lesion_comes_back_outlined(page, scan):

@@ -19,8 +19,8 @@ from tests.browser.site import needs_npm, served
 from tests.browser.steps import VIEWER, painted_mask, set_threshold, upload
 from tests.browser.test_edit import drag, start
 from tests.browser.test_files import download
-from tests.images.test_dicom import region, write
-from unet.images.phantom import make_phantom
+from tests.io.test_dicom import region, write
+from unet.data.phantom import make_phantom
 from unet.page.site import build_site
 
 FRAMES, SHAPE = 12, (240, 320)
@@ -98,7 +98,7 @@ def test_every_frame_is_segmented_and_the_plot_follows_the_threshold(page, clip,
 
 def test_small_regions_and_closed_gates_are_left_out_of_the_areas(page, networks):
     from unet.config import to_dict
-    from unet.inference.postprocessing import PostProcessing, segment
+    from unet.core.mask import PostProcessing, segment
 
     random = np.random.default_rng(3)
     noise = Image.fromarray(random.integers(0, 256, (9, 12), np.uint8))

@@ -13,8 +13,8 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.steps import VIEWER, painted_mask, set_threshold, upload
 from tests.browser.test_files import download
-from tests.images.test_dicom import region, write
-from unet.images.phantom import make_phantom
+from tests.io.test_dicom import region, write
+from unet.data.phantom import make_phantom
 
 SHAPE = (400, 500)  # of the scan
 

@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 from playwright.sync_api import Page, expect
 
 from tests.browser.steps import VIEWER, painted_mask, pixels, set_threshold, upload
-from unet.images.phantom import make_phantom
+from unet.data.phantom import make_phantom
 
 
 def test_a_truth_of_another_size_is_refused_in_words(page, scan, tmp_path):

@@ -15,8 +15,8 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 from tests.browser.steps import VIEWER, upload
-from tests.images.test_dicom import write
-from unet.images.phantom import make_phantom
+from tests.io.test_dicom import write
+from unet.data.phantom import make_phantom
 
 
 def copies(content: bytes) -> list[Path]:

@@ -17,11 +17,12 @@ from playwright.sync_api import Page, expect
 import app
 from tests.browser.site import needs_npm, ready
 from tests.browser.steps import VIEWER, painted_mask
-from unet.images.phantom import make_phantom
-from unet.images.reading import read_picture
+from unet.data.phantom import make_phantom
 from unet.inference.bundle import bundles_in
-from unet.page import downloads, exports
+from unet.io.images import read_picture
 from unet.page.analysis import analyse
+from unet.page.exports import download as exports_download
+from unet.page.exports import report
 from unet.page.site import build_site
 from unet.publishing.readme import best_first
 
@@ -49,7 +50,7 @@ def pictures(folder: Path) -> list[Path]:
         paths.append(folder / f"phantom-{seed}.png")
         Image.fromarray(make_phantom(seed + 20, kind, height, width).image).save(paths[-1])
     if os.environ.get("BUSI_DIR"):
-        from unet.data.sets import find_cases
+        from unet.data.loading import find_cases
         from unet.inference.bundle import read_info
 
         cases = {case.id: case for case in find_cases(Path(os.environ["BUSI_DIR"]))[0]}
@@ -91,12 +92,12 @@ def test_what_is_taken_home_is_what_python_writes(open_site, scan, segmenter):
     give(page, scan)
     analysed = analyse(segmenter, read_picture(scan))
     answer = analysed.answer()
-    for kind, make in (("mask", exports.mask_png), ("overlay", exports.overlay_png)):
+    for kind, make in (("mask", report.mask_png), ("overlay", report.overlay_png)):
         ours = np.asarray(Image.open(io.BytesIO(download(page, f"[data-download={kind}]"))))
         np.testing.assert_array_equal(ours, Image.open(io.BytesIO(make(analysed, answer))))
 
     found = json.loads(download(page, "[data-download=json]"))
-    expected = json.loads(exports.findings_json(analysed, answer))
+    expected = json.loads(report.findings_json(analysed, answer))
     assert set(found) == set(expected)
     assert found["network"] == expected["network"]
     for ours, theirs in zip(found["regions"], expected["regions"], strict=True):
@@ -104,12 +105,12 @@ def test_what_is_taken_home_is_what_python_writes(open_site, scan, segmenter):
         assert ours == theirs | known
 
     contours = json.loads(download(page, "[data-download=contours]"))["contours"]
-    theirs = json.loads(exports.contours_json(analysed, answer))["contours"]
+    theirs = json.loads(report.contours_json(analysed, answer))["contours"]
     corners = [sorted(map(tuple, outline)) for outline in contours]
     assert sorted(corners) == sorted(sorted(map(tuple, outline)) for outline in theirs)
 
     rows = list(csv.reader(io.StringIO(download(page, "[data-download=csv]").decode())))
-    assert rows[0] == exports.findings_csv(analysed, answer).decode().splitlines()[0].split(",")
+    assert rows[0] == report.findings_csv(analysed, answer).decode().splitlines()[0].split(",")
     assert len(rows) == 1 + len(answer.regions)
     assert not page.locator("[data-download=report]").is_visible()
 
@@ -128,7 +129,7 @@ def test_an_edited_mask_is_taken_home_as_python_writes_it(open_site, scan, segme
     analysed = analyse(segmenter, read_picture(scan))
     answer = analysed.answer(edited=mask, calibrated_mm=(0.07, 0.07))
     found = json.loads(download(page, "[data-download=json]"))
-    expected = json.loads(exports.findings_json(analysed, answer))
+    expected = json.loads(report.findings_json(analysed, answer))
     for name in ("edited_by_hand", "millimetres_calibrated_by_hand", "pixel_spacing_mm",
                  "confidence", "reason_for_no_mask"):  # fmt: skip
         assert found[name] == expected[name], name
@@ -139,7 +140,7 @@ def test_an_edited_mask_is_taken_home_as_python_writes_it(open_site, scan, segme
         known = {k: pytest.approx(v, rel=1e-6) for k, v in theirs.items() if v is not None}
         assert ours == theirs | known
     session = json.loads(download(page, "[data-download=session]"))
-    theirs = json.loads(downloads.session_json(analysed, answer))
+    theirs = json.loads(exports_download.session_json(analysed, answer))
     assert session == theirs
 
 

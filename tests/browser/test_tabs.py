@@ -13,8 +13,8 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 from tests.browser.steps import VIEWER, painted_mask, upload
-from tests.images.test_dicom import region, write
-from unet.images.phantom import KINDS, make_phantom
+from tests.io.test_dicom import region, write
+from unet.data.phantom import KINDS, make_phantom
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,8 @@ from PIL import Image
 from playwright.sync_api import expect
 
 from tests.browser.steps import VIEWER, canvas, pixels, set_threshold, upload
-from unet.images.phantom import make_phantom
-from unet.inference.postprocessing import quantise
+from unet.core.mask import quantise
+from unet.data.phantom import make_phantom
 
 
 def test_every_mode_shows_something_else_and_number_keys_choose_them(page, scan):
@@ -159,7 +159,7 @@ def test_the_time_from_drop_to_outline_is_known_part_by_part(page, scan, segment
     """Prints where the time goes on a warm page; fails only if it is out of all proportion."""
     import time
 
-    from unet.images.reading import read_picture
+    from unet.io.images import read_picture
     from unet.page import viewer
     from unet.page.analysis import analyse
 

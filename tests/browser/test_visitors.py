@@ -13,9 +13,9 @@ from playwright.sync_api import expect
 import app
 from tests.browser.steps import VIEWER, upload
 from unet import Segmenter
-from unet.page import analysis, serving
-from unet.page.downloads import image_sha256
-from unet.page.served import Networks, Source
+from unet.page import analysis, server
+from unet.page.exports.download import image_sha256
+from unet.page.model_registry import Networks, Source
 
 
 def test_downloads_do_not_depend_on_who_else_calls(page, address, scan):
@@ -86,7 +86,7 @@ def following(browser, monkeypatch):
     monkeypatch.setenv("UNET_REPO", "user/net")
     networks = Networks([app.ROOT / "weights" / "efficientnet-unet"])
     blocks = app.build_page(networks)
-    url = serving.launch(blocks, networks, prevent_thread_lock=True, quiet=True, **app.LAUNCH)
+    url = server.launch(blocks, networks, prevent_thread_lock=True, quiet=True, **app.LAUNCH)
     context = browser.new_context()
     page = context.new_page()
     page.goto(url)

@@ -15,13 +15,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import train
-from tests.images.test_dicom import write as write_dicom
-from unet.bulk.ledger import Ledger
-from unet.bulk.listing import Item, items_of, mask_name
-from unet.bulk.processes import BATCH, by_processes
-from unet.bulk.rows import COLUMNS, Job, row_of
-from unet.images.phantom import make_phantom
+from tests.io.test_dicom import write as write_dicom
+from unet import cli
+from unet.bulk.inputs import Item, items_of, mask_name
+from unet.bulk.local import BATCH, by_processes
+from unet.bulk.results import Ledger
+from unet.bulk.worker import COLUMNS, Job, row_of
+from unet.data.phantom import make_phantom
 
 ROOT = Path(__file__).parents[2]
 
@@ -39,7 +39,7 @@ def results(out: Path) -> list[dict[str, str]]:
 
 
 def segment(data: Path, out: Path, weights: Path, *words: str) -> int:
-    return train.main(["segment", "--data", str(data), "--out", str(out),
+    return cli.main(["segment", "--data", str(data), "--out", str(out),
                        "--weights", str(weights), *words])  # fmt: skip
 
 
@@ -68,7 +68,7 @@ def test_every_image_and_frame_has_a_row_and_a_mask_as_the_segmenter_gives(whole
         assert row["network_sha256"] == tiny_segmenter.network.sha256
         if path == "broken.png":
             continue
-        from unet.images.reading import read_picture
+        from unet.io.images import read_picture
 
         mask = tiny_segmenter.segment(read_picture(data / path, frame).pixels)
         written = np.asarray(Image.open(out / row["mask"]))
@@ -138,13 +138,15 @@ def test_two_manifests_in_one_folder_do_not_share_results(tiny_bundle, tmp_path,
 
 def test_an_error_of_the_moment_is_not_kept(tmp_path):
     item = Item("a.png", 10, 1)
-    with Ledger(tmp_path, {}) as ledger:
-        ledger.add([item], [row_of(item, error="could not be segmented (OSError: [Errno 5])")])
-        assert ledger.has(item)
-    with Ledger(tmp_path, {}) as ledger:
-        ledger.forget_errors()
-        assert not ledger.has(item)
-        assert ledger.counts()["errors"] == 1  # until it is tried again
+    with Ledger(tmp_path, {}) as bulk_results:
+        bulk_results.add(
+            [item], [row_of(item, error="could not be segmented (OSError: [Errno 5])")]
+        )
+        assert bulk_results.has(item)
+    with Ledger(tmp_path, {}) as bulk_results:
+        bulk_results.forget_errors()
+        assert not bulk_results.has(item)
+        assert bulk_results.counts()["errors"] == 1  # until it is tried again
 
 
 def test_results_by_other_rules_are_not_mixed(whole, tiny_bundle, tmp_path, capsys):
@@ -248,7 +250,7 @@ def test_listing_leaves_out_the_results_themselves(tmp_path):
 
 
 def test_a_killed_worker_costs_nothing(tiny_bundle, tmp_path, monkeypatch):
-    from unet.bulk.processes import _Process
+    from unet.bulk.local import _Process
 
     take, answered = _Process.take, []
 
@@ -275,7 +277,7 @@ def test_a_killed_worker_costs_nothing(tiny_bundle, tmp_path, monkeypatch):
 
 
 def test_a_file_that_ends_every_worker_is_found_and_told(tiny_bundle, tmp_path, monkeypatch):
-    from unet.bulk import processes
+    from unet.bulk import local
 
     class Fake:
         """A worker that ends with whatever batch holds "003.png"."""
@@ -296,8 +298,8 @@ def test_a_file_that_ends_every_worker_is_found_and_told(tiny_bundle, tmp_path, 
         def end(self):
             pass
 
-    monkeypatch.setattr(processes, "_Process", Fake)
-    monkeypatch.setattr(processes, "wait", lambda connections: connections[:1])
+    monkeypatch.setattr(local, "_Process", Fake)
+    monkeypatch.setattr(local, "wait", lambda connections: connections[:1])
     items = [Item(f"{number:03d}.png", 1, 1) for number in range(40)]
     found = [row for _, rows in by_processes(None, iter(items), 2) for row in rows]
     assert sorted(row["path"] for row in found) == [item.path for item in items]
@@ -339,7 +341,7 @@ def test_a_full_disk_ends_the_run_in_words(tiny_bundle, tmp_path, capsys):
 def test_results_that_cannot_be_kept_end_the_run_in_words(
     tiny_bundle, tmp_path, capsys, monkeypatch
 ):
-    from unet.bulk import ledger
+    from unet.bulk import results as bulk_results
 
     write_images(tmp_path / "data", 60)
     connect = sqlite3.connect
@@ -349,7 +351,7 @@ def test_results_that_cannot_be_kept_end_the_run_in_words(
         database.execute("PRAGMA max_page_count = 6")  # its tables, and a few rows
         return database
 
-    monkeypatch.setattr(ledger.sqlite3, "connect", full)
+    monkeypatch.setattr(bulk_results.sqlite3, "connect", full)
     assert segment(tmp_path / "data", tmp_path / "out", tiny_bundle) == 1
     told = capsys.readouterr().err
     assert "finished.sqlite cannot be used: database or disk is full" in told

@@ -4,7 +4,7 @@ from PIL import Image
 
 from unet.data import busbra
 from unet.data.cases import Case, DatasetError
-from unet.data.sets import load_datasets, sources_of
+from unet.data.loading import load_datasets, sources_of
 from unet.data.splits import split_cases
 
 

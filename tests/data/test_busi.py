@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from unet.data.cases import Case, DatasetError, group_cases, read_mask
-from unet.data.sets import find_cases, load_datasets
+from unet.data.loading import find_cases, load_datasets
 
 
 def copy_tree(source: Path, target: Path) -> Path:

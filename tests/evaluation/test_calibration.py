@@ -5,12 +5,12 @@ import pytest
 
 from tests.conftest import predicted
 from unet.config import RECIPES
+from unet.core.mask import PostProcessing, quantise
 from unet.data.cases import Case
 from unet.evaluation.calibration import calibration_curve
-from unet.evaluation.scores import Map
-from unet.inference.postprocessing import PostProcessing, quantise
+from unet.evaluation.case_scores import Map
 from unet.networks import architecture, build_network
-from unet.training.learnt import altered, choose_confidence
+from unet.training.calibration import altered, choose_confidence
 
 CASE = Case("a", "benign", Path("a.png"), ())
 

@@ -23,7 +23,7 @@ class Page:
 
     def __init__(self, bundle: Path, folder: Path):
         import app
-        from unet.page.served import Networks
+        from unet.page.model_registry import Networks
 
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))

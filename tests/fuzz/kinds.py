@@ -19,8 +19,8 @@ import numpy as np
 from tests.fuzz import seeds
 from tests.fuzz.damage import Damage, change_dicom, change_graph, change_json, change_png
 from unet.errors import UserError
-from unet.images.examples import read_truth
-from unet.images.reading import MAX_PIXELS, ImageError, Picture, read_picture
+from unet.io.examples import read_truth
+from unet.io.images import MAX_PIXELS, ImageError, Picture, read_picture
 
 IMAGES = ("png", "jpeg", "tiff", "webp", "bmp")
 DICOMS = tuple(
@@ -82,7 +82,7 @@ def kind_of(name: str, folder: Path, bundle: Path | None = None) -> Kind:
     whole = (copy / file).read_bytes()
     if name == "unet.json":  # without the graph's hash the graph is made anew, by TensorFlow
         from unet.inference.bundle import read_info
-        from unet.inference.keras_network import load_network, onnx_of
+        from unet.inference.keras_export import load_network, onnx_of
 
         onnx_of(load_network(copy, read_info(copy)), [])
     return Kind([whole], lambda content: _load(copy, file, content), change)
@@ -108,8 +108,8 @@ def _open_dicom(path: Path, content: bytes) -> None:
     """Read it, its last frame too, and make of it what goes back to an archive."""
     from tests.conftest import predicted
     from unet.page.analysis import Analysed
-    from unet.page.clips import frame_ms
-    from unet.page.dicom_exports import secondary_capture, segmentation
+    from unet.page.clip_cache import frame_ms
+    from unet.page.exports.dicom import secondary_capture, segmentation
 
     picture = _open(path, content)
     shown_ms = frame_ms(picture)
@@ -135,7 +135,7 @@ def _archive(folder: Path, *names: str) -> bytes:
     """A batch's ZIP of one small image, by each of these names."""
     from tests.conftest import predicted
     from unet.page.analysis import Analysed
-    from unet.page.batch import BatchItem, ZipWriter
+    from unet.page.exports.zip import BatchItem, ZipWriter
 
     analysed = Analysed("a", "a", Picture(seeds.grey()), predicted(seeds.grey()), 0.1)
     with ZipWriter(folder / "results.zip") as archive:
@@ -167,7 +167,7 @@ def _load(bundle: Path, file: str, content: bytes) -> None:
     """A bundle with one file damaged, and described as it is; then an image segmented by it."""
     from unet.inference.bundle import read_info
     from unet.inference.segmenter import Segmenter
-    from unet.page.exports import findings_of
+    from unet.page.exports.report import findings_of
 
     (bundle / file).write_bytes(content)
     try:
@@ -176,7 +176,7 @@ def _load(bundle: Path, file: str, content: bytes) -> None:
         if file == "model.weights.h5":
             import keras
 
-            from unet.inference.keras_network import load_network
+            from unet.inference.keras_export import load_network
 
             # A process loads one network; of thousands Keras keeps something each.
             keras.backend.clear_session()

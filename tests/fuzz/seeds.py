@@ -26,7 +26,7 @@ from pydicom.uid import (
     UltrasoundMultiFrameImageStorage,
 )
 
-from unet.images.phantom import make_phantom
+from unet.data.phantom import make_phantom
 
 SIZE = (96, 112)
 """Height and width: small, so that damage falls on headers too."""
@@ -194,11 +194,11 @@ def session() -> list[bytes]:
 def bundle(folder: Path) -> Path:
     """A bundle of a tiny network that nobody trained, with all parts a bundle can have."""
     from tests.conftest import TINY
+    from unet.core.mask import PostProcessing
     from unet.inference.confidence import Confidence
-    from unet.inference.familiarity import Familiarity
-    from unet.inference.keras_network import write_bundle
-    from unet.inference.postprocessing import PostProcessing
-    from unet.inference.presence import Presence
+    from unet.inference.keras_export import write_bundle
+    from unet.inference.lesion_classifier import Presence
+    from unet.inference.ood_detector import Familiarity
     from unet.networks import build_network
 
     folder.mkdir()

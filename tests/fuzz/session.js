@@ -5,7 +5,7 @@ const { readFileSync } = require("fs");
 const { createInterface } = require("readline");
 
 const folder = process.argv[2]; // of the viewer's scripts
-const source = ["edit.js", "point.js", "session.js"]
+const source = ["edit.js", "prompt_model.js", "session.js"]
   .map((name) => readFileSync(`${folder}/${name}`, "utf8"));
 const viewer = new Function("LESION", "stage", "thresholdInput", "work", "pointing", "find",
   "setThreshold", "calibrate", "update", "startEditing", `${source.join("\n")}

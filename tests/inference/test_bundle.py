@@ -12,12 +12,12 @@ import pytest
 from onnx import helper
 
 from tests.conftest import TINY
-from tests.inference.test_graph import graph_of
+from tests.inference.test_onnx_model import graph_of
 from unet import Segmenter
 from unet.config import to_dict
 from unet.inference import bundle
 from unet.inference.bundle import BundleError, bundles_in, read_info, replacing, verify
-from unet.inference.presence import Presence
+from unet.inference.lesion_classifier import Presence
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (60, 90), np.uint8)
 
@@ -85,7 +85,7 @@ def older(folder: Path, **changes) -> None:
 def test_an_older_bundle_without_a_graph_gives_the_same_and_is_mended_by_export(
     copy, tiny_segmenter
 ):
-    from unet.training.finished import export
+    from unet.experiments.evaluate import export
 
     older(copy)
     np.testing.assert_array_equal(

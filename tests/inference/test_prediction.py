@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from tests.conftest import predicted
+from unet.core.mask import PostProcessing
 from unet.inference.confidence import Confidence
-from unet.inference.postprocessing import PostProcessing
 
 LIMITS = {"agreement": 0.9, "limits": Confidence(0.2, 0.5)}
 

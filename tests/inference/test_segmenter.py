@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from unet.core.mask import PostProcessing, quantise
 from unet.inference.confidence import Confidence
-from unet.inference.postprocessing import PostProcessing, quantise
+from unet.inference.lesion_classifier import Presence
 from unet.inference.prediction import Network
-from unet.inference.presence import Presence
 from unet.inference.segmenter import Segmenter
 
 
@@ -84,8 +84,8 @@ def test_what_is_no_image_is_refused(tiny_segmenter):
 
 def test_a_network_that_knows_nothing_but_the_map_says_nothing_else():
     from tests.conftest import TINY
-    from unet.inference.keras_network import runner_of
-    from unet.inference.postprocessing import PostProcessing
+    from unet.core.mask import PostProcessing
+    from unet.inference.keras_export import runner_of
     from unet.inference.prediction import Network
     from unet.inference.segmenter import Segmenter
     from unet.networks import build_network
@@ -100,8 +100,8 @@ def test_a_network_that_knows_nothing_but_the_map_says_nothing_else():
 
 def test_flip_averaging_treats_left_and_right_alike():
     from tests.conftest import TINY
-    from unet.inference.keras_network import runner_of
-    from unet.inference.postprocessing import PostProcessing
+    from unet.core.mask import PostProcessing
+    from unet.inference.keras_export import runner_of
     from unet.inference.prediction import Network
     from unet.inference.segmenter import Segmenter
     from unet.networks import build_network

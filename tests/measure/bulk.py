@@ -14,7 +14,7 @@ from PIL import Image
 
 from tests.measure.common import ROOT
 from tests.measure.processes import proportional_mib
-from unet.images.phantom import KINDS, make_phantom
+from unet.data.phantom import KINDS, make_phantom
 
 DIFFERENT = 100
 """Phantoms that are made; the others are further names of theirs (hard links)."""

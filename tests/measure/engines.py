@@ -24,9 +24,9 @@ def peers(weights: Path, rounds: int) -> None:
     import tensorflow as tf
 
     from unet import Segmenter
+    from unet.core.image import framed, to_input
     from unet.inference.bundle import read_info
-    from unet.inference.keras_network import load_network, with_features
-    from unet.inference.preprocessing import framed, to_input
+    from unet.inference.keras_export import load_network, with_features
 
     info = read_info(weights)
     size, flip = info.model.input_size, info.model.flip_averaging
@@ -77,7 +77,7 @@ def peers(weights: Path, rounds: int) -> None:
 def _onnx_runtime(weights: Path, batch: np.ndarray) -> Callable[[], object]:
     import onnxruntime
 
-    from unet.inference.graph import GRAPH, usable_cores
+    from unet.inference.onnx_model import GRAPH, usable_cores
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = usable_cores()
@@ -89,7 +89,7 @@ def _onnx_runtime(weights: Path, batch: np.ndarray) -> Callable[[], object]:
 def _openvino(weights: Path, batch: np.ndarray) -> Callable[[], object]:
     import openvino
 
-    from unet.inference.graph import GRAPH
+    from unet.inference.onnx_model import GRAPH
 
     core = openvino.Core()
     model = core.read_model(weights / GRAPH)
@@ -104,7 +104,7 @@ def _litert(graph: Callable, batch: np.ndarray) -> Callable[[], object]:
     import tensorflow as tf
     from ai_edge_litert.interpreter import Interpreter
 
-    from unet.inference.graph import usable_cores
+    from unet.inference.onnx_model import usable_cores
 
     converter = tf.lite.TFLiteConverter.from_concrete_functions([graph.get_concrete_function()])
     interpreter = Interpreter(model_content=converter.convert(), num_threads=usable_cores())
@@ -124,7 +124,7 @@ def _pytorch(weights: Path, batch: np.ndarray) -> Callable[[], object]:
     import onnx2torch
     import torch
 
-    from unet.inference.graph import GRAPH, usable_cores
+    from unet.inference.onnx_model import GRAPH, usable_cores
 
     torch.set_num_threads(usable_cores())
     module = onnx2torch.convert(weights / GRAPH).eval().to(memory_format=torch.channels_last)

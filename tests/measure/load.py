@@ -21,7 +21,7 @@ from tests.browser.site import free_port
 from tests.measure.common import ROOT
 from tests.measure.processes import resident_mib
 from tests.measure.proxy import COOKIE
-from unet.images.phantom import make_phantom
+from unet.data.phantom import make_phantom
 
 BATCH = 200
 REST_S = 1.0

@@ -16,7 +16,7 @@ def page(rounds: int) -> None:
     """Seconds from the command until the page answers and gives a first mask, and its memory."""
     from PIL import Image
 
-    from unet.images.phantom import make_phantom
+    from unet.data.phantom import make_phantom
 
     with tempfile.TemporaryDirectory() as folder:
         image = Path(folder) / "measured.png"

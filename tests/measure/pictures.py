@@ -11,7 +11,7 @@ def other_pictures() -> dict[str, np.ndarray]:
     """Pictures that installed packages ship, noise, gradients and blanks: uint8 by name."""
     import site
 
-    from unet.images.reading import ImageError, read_picture
+    from unet.io.images import ImageError, read_picture
 
     found: dict[str, np.ndarray] = {}
     for folder in site.getsitepackages():
@@ -40,8 +40,8 @@ def unfamiliar(weights: Path, data: list[Path]) -> None:
     """Print how often a picture is warned of, by where it comes from; `data` are data sets."""
     from unet import Segmenter
     from unet.data.cases import read_grey
-    from unet.data.sets import find_cases
-    from unet.images.phantom import KINDS, make_phantom
+    from unet.data.loading import find_cases
+    from unet.data.phantom import KINDS, make_phantom
     from unet.inference.bundle import read_info
 
     segmenter = Segmenter.load(weights)

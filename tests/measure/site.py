@@ -23,7 +23,7 @@ def site(rounds: int) -> None:
     from PIL import Image
     from playwright.sync_api import sync_playwright
 
-    from unet.images.phantom import make_phantom
+    from unet.data.phantom import make_phantom
     from unet.inference.bundle import bundles_in
     from unet.page.site import build_site
     from unet.publishing.readme import best_first

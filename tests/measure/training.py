@@ -19,7 +19,7 @@ def feed(precision: str, rounds: int) -> None:
     import tensorflow as tf
 
     from unet.config import ModelConfig
-    from unet.data.batches import training_batches
+    from unet.data.pipeline import training_batches
     from unet.networks.fast_batchnorm import FusedBatchNormalization
     from unet.networks.unet import build as build_unet
     from unet.training.losses import compile_arguments
@@ -54,7 +54,7 @@ from unet.networks.fast_batchnorm import FusedBatchNormalization
 from unet.training.losses import compile_arguments
 from unet.networks.unet import build as build_unet
 from unet.inference.segmenter import Segmenter
-from unet.inference.postprocessing import PostProcessing
+from unet.core.mask import PostProcessing
 from unet.inference.prediction import Network
 keras.mixed_precision.set_global_policy(sys.argv[1])
 model = build_unet(ModelConfig(), batch_normalization=FusedBatchNormalization)
@@ -67,7 +67,7 @@ for _ in range(3):
     model.train_on_batch(x, y)
 step = (time.perf_counter() - started) / 24
 keras.mixed_precision.set_global_policy("float32")
-from unet.inference.keras_network import runner_of
+from unet.inference.keras_export import runner_of
 segmenter = Segmenter(runner_of(build_unet(ModelConfig()), ()), 256, Network("x"), PostProcessing())
 image = np.zeros((500, 600), "uint8")
 times = []

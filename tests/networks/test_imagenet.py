@@ -8,7 +8,7 @@ from matplotlib import cbook
 from PIL import Image
 
 from unet.config import RECIPES
-from unet.inference.preprocessing import to_input
+from unet.core.image import to_input
 from unet.networks import build_network, imagenet
 
 MILITARY_UNIFORM, BOW_TIE = 652, 457  # classes of ImageNet

@@ -8,10 +8,10 @@ import pytest
 
 from tests.conftest import TINY
 from unet.config import RECIPES, ModelConfig
-from unet.inference.keras_network import onnx_of
+from unet.inference.keras_export import onnx_of
 from unet.networks import architecture, build_network, sentence
-from unet.networks.channels import AROUND
-from unet.networks.cost import multiply_adds
+from unet.networks.fixed_filters import AROUND
+from unet.networks.macs import multiply_adds
 from unet.training.losses import compile_arguments
 
 COST = {  # name: parameters in all, multiply-adds of an image of 128×128

@@ -1,11 +1,11 @@
 import numpy as np
 
 from tests.conftest import predicted
-from unet.images.reading import Picture
+from unet.core.mask import PostProcessing
 from unet.inference.confidence import Confidence
-from unet.inference.postprocessing import PostProcessing
+from unet.io.images import Picture
 from unet.page.analysis import Analysed
-from unet.page.exports import findings_of
+from unet.page.exports.report import findings_of
 
 
 def test_the_findings_name_the_network_and_why_there_is_no_mask():

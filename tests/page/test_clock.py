@@ -12,8 +12,8 @@ from gradio_client import Client, handle_file
 from PIL import Image
 
 import app
-from unet.page import serving, uploads
-from unet.page.served import Networks
+from unet.page import server, uploads
+from unet.page.model_registry import Networks
 
 DAY_S = 86_400
 
@@ -46,7 +46,7 @@ def test_uploads_and_answers_go_in_time_and_people_are_served(
     monkeypatch.setattr(uploads, "HOUR", 8.0)
     networks = Networks([app.ROOT / "weights" / "unet"])
     page = app.build_page(networks)
-    address = serving.launch(page, networks, prevent_thread_lock=True, quiet=True, **app.LAUNCH)
+    address = server.launch(page, networks, prevent_thread_lock=True, quiet=True, **app.LAUNCH)
     try:
         everybodys = {path for one in page.blocks.values() for path in one.keep_in_cache}
         assert everybodys  # the examples

@@ -15,9 +15,9 @@ import pytest
 from PIL import Image
 
 import app
-from tests.page.test_limits import TIMEOUT_S, answer_of, ask, given
-from unet.page import serving
-from unet.page.served import Networks
+from tests.page.test_rate_limits import TIMEOUT_S, answer_of, ask, given
+from unet.page import server
+from unet.page.model_registry import Networks
 from unet.page.uploads import CANNOT_KEEP, is_of_the_disk
 
 
@@ -39,7 +39,7 @@ def folder(tmp_path_factory) -> Iterator[Path]:
 def address(folder) -> Iterator[str]:
     networks = Networks([app.ROOT / "weights" / "unet"])
     page = app.build_page(networks)
-    yield serving.launch(page, networks, prevent_thread_lock=True, quiet=True, **app.LAUNCH)
+    yield server.launch(page, networks, prevent_thread_lock=True, quiet=True, **app.LAUNCH)
     page.close()
 
 

@@ -17,7 +17,7 @@ import pytest
 import app
 from tests.browser.site import free_port
 from unet.errors import UserError
-from unet.page.starting import check_address, said_in_a_sentence
+from unet.page.startup_checks import check_address, said_in_a_sentence
 
 WEIGHTS = app.ROOT / "weights"
 START = "import runpy; runpy.run_path('app.py', run_name='__main__')"

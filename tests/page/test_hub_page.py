@@ -20,7 +20,7 @@ from PIL import Image
 
 from tests.inference.test_hub import REPO, ROOT, pushed
 from unet.inference.bundle import read_info
-from unet.page.served import Networks
+from unet.page.model_registry import Networks
 
 
 def free_port() -> int:
@@ -96,7 +96,7 @@ def follow(environment, bundle: Path, *lines: str) -> subprocess.CompletedProces
     program = [
         "import time",
         "from pathlib import Path",
-        "from unet.page.served import Networks",
+        "from unet.page.model_registry import Networks",
         f"REPO, networks = {REPO!r}, Networks([Path({str(bundle)!r})])",
         *lines,
         "print(networks.status(networks.default))",

@@ -14,10 +14,10 @@ from PIL import Image
 from pydicom import Dataset
 
 from tests.browser.site import needs_npm
-from tests.images.test_dicom import region
-from tests.images.test_dicom import write as write_dicom
+from tests.io.test_dicom import region
+from tests.io.test_dicom import write as write_dicom
 from unet.errors import UserError
-from unet.images.reading import read_picture
+from unet.io.images import read_picture
 from unet.page import site
 
 RESIZE = """

@@ -5,8 +5,8 @@ from __future__ import annotations
 import gradio as gr
 import pytest
 
-from unet.images.reading import ImageError
-from unet.page.kept import Kept
+from unet.io.images import ImageError
+from unet.page.session_store import Kept
 from unet.page.tabs import check_threshold, threshold_input
 from unet.page.tabs.clip import _whole
 

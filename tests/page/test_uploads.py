@@ -23,9 +23,9 @@ from gradio_client import Client, handle_file
 from PIL import Image
 
 import app
-from tests.images.test_dicom import write
-from unet.page import serving, uploads
-from unet.page.served import Networks
+from tests.io.test_dicom import write
+from unet.page import server, uploads
+from unet.page.model_registry import Networks
 from unet.page.uploads import PLACE, Held, Sweeper, name_of, named, new_place, remove, without_name
 
 SECRET = "Doe^Jane"
@@ -44,7 +44,7 @@ def folder(tmp_path_factory) -> Path:
 def address(folder, tiny_bundle):
     networks = Networks([tiny_bundle])
     page = app.build_page(networks)
-    yield serving.launch(page, networks, prevent_thread_lock=True, quiet=True, **app.LAUNCH)
+    yield server.launch(page, networks, prevent_thread_lock=True, quiet=True, **app.LAUNCH)
     page.close()
 
 
@@ -218,7 +218,7 @@ def test_what_goes_wrong_is_printed_without_names_or_messages(client, tmp_path, 
 
 READ = """
 import sys
-from unet.images.reading import read_picture
+from unet.io.images import read_picture
 from unet.page import stacks
 if "quiet" in sys.argv:
     stacks.leave_messages_out()

@@ -81,7 +81,7 @@ def test_one_commit_holds_what_the_page_needs_and_no_more(hub, environment):
         name.split("/")[1] for name in names if name.startswith("unet/") and name[-3:] == ".py"
     }
     assert rooms - {"__init__.py", "config.py", "errors.py", "files.py", "provenance.py"} == {
-        "images", "inference", "networks", "page", "publishing"
+        "core", "inference", "io", "networks", "page", "publishing"
     }  # fmt: skip
     others = ("tests/test", "train.py", ".ci", "runs", "unet/page/site")
     assert not any(name.startswith(others) or "node_modules" in name for name in names)

@@ -1,1 +1,1 @@
-"""Whole folders segmented, however large: on this machine's cores or on a Ray cluster."""
+"""Folders of any size, segmented on this machine's cores or on a Ray cluster."""

@@ -10,15 +10,15 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from unet.bulk.ledger import Ledger
-from unet.bulk.listing import Item, items_of, root_of
-from unet.bulk.processes import Finished, by_processes
-from unet.bulk.rows import WRITING, Job
+from unet.bulk.inputs import Item, items_of, root_of
+from unet.bulk.local import Finished, by_processes
+from unet.bulk.results import Ledger
+from unet.bulk.worker import WRITING, Job
 from unet.config import to_dict
 from unet.errors import UserError
 from unet.files import write_whole
 from unet.inference.bundle import WEIGHTS, verify
-from unet.inference.graph import GRAPH, usable_cores
+from unet.inference.onnx_model import GRAPH, usable_cores
 from unet.provenance import git_commit
 
 RULES = ("postprocessing", "confidence", "presence", "familiarity")
@@ -32,12 +32,12 @@ def segment_all(
 ) -> dict[str, int]:
     """Segment a folder's or manifest's files that `out` does not have yet.
 
-    Writes `out/results.csv` and `results.parquet` (a row a frame, see `unet.bulk.rows.COLUMNS`),
+    Writes `out/results.csv` and `results.parquet` (a row a frame, see `unet.bulk.worker.COLUMNS`),
     `out/masks/` and `out/run.json`. Stopped or killed, the same command goes on; files that gave
     an error are tried again, and rows and masks of files that are no longer listed are removed.
 
     Args:
-        data, out: See `unet.bulk.listing.items_of`.
+        data, out: See `unet.bulk.inputs.items_of`.
         weights: The bundle.
         workers: Processes; one a core if None.
         ray: A Ray cluster's address, or "local"; processes of this machine if None.
@@ -68,7 +68,7 @@ def segment_all(
         shutil.rmtree(out / WRITING, ignore_errors=True)  # what a killed run was writing
         todo = _unfinished(items_of(data, out), ledger)
         if ray:
-            from unet.bulk.ray_data import by_ray
+            from unet.bulk.ray import by_ray
 
             batches = by_ray(job, todo, ray, workers)
         else:

@@ -1,1 +1,1 @@
-"""Data sets: readers, splits that do not leak, batches and augmentation."""
+"""Data sets: readers, splits without leaks, patches, augmentation pipeline, phantoms."""

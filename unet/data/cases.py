@@ -12,9 +12,9 @@ from PIL import Image
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
+from unet.core.image import mask_to_input, to_grey, to_input
 from unet.errors import UserError
-from unet.images.reading import ImageError, read_image, read_mask_file
-from unet.inference.preprocessing import mask_to_input, to_grey, to_input
+from unet.io.images import ImageError, read_image, read_mask_file
 
 HASH_SIZE = 16
 """Side of the perceptual hash in bits; 16 gives 256 bits."""

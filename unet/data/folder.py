@@ -6,7 +6,7 @@ import csv
 from pathlib import Path
 
 from unet.data.cases import Case, read_mask
-from unet.images.reading import ImageError
+from unet.io.images import ImageError
 
 NAME = "folder"
 CITATION = "Images of the person who trained it."

@@ -1,1 +1,1 @@
-"""Scores: metrics, summaries with intervals, calibration, diagnosis, figures."""
+"""Evaluation: case scores, summaries with intervals, threshold selection, plots."""

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from unet.evaluation.scores import Map
-from unet.inference.preprocessing import mask_to_input
+from unet.core.image import mask_to_input
+from unet.evaluation.case_scores import Map
 
 BINS = 10
 

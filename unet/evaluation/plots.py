@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from unet.images.rendering import FALSE_ALARM, HIT, MISS, agreement
+from unet.core.rendering import FALSE_ALARM, HIT, MISS, agreement
 from unet.publishing.comparison import knows, shown_sets
 
 TRAIN, VALIDATION, OTHER = "#5b6770", "#0072b2", "#d55e00"
@@ -141,7 +141,7 @@ def clicks(found: dict[str, Any], cases: str, path: Path) -> None:
     """Dice over clicks by data set, with intervals, and region growing from the first click.
 
     Args:
-        found: As `unet.evaluation.clicks.pointing_summary` gives it.
+        found: As `unet.evaluation.interactive.pointing_summary` gives it.
         cases: Which they are.
         path: Where the figure goes.
     """

@@ -11,8 +11,7 @@ from unet.data.cases import Case, read_grey
 from unet.errors import UserError
 from unet.evaluation import plots
 from unet.evaluation.calibration import calibration_curve
-from unet.evaluation.rules import operating_curve
-from unet.evaluation.scores import (
+from unet.evaluation.case_scores import (
     PAPER_TABLE_1,
     CaseResult,
     Map,
@@ -22,6 +21,7 @@ from unet.evaluation.scores import (
     sweep,
 )
 from unet.evaluation.summary import dice_by_confidence, summarise
+from unet.evaluation.threshold_selection import operating_curve
 from unet.files import rows_to_csv, write_whole
 from unet.inference.segmenter import Segmenter
 from unet.provenance import git_commit

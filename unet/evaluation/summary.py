@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from unet.evaluation.metrics import Confusion, ratio_interval
-from unet.evaluation.scores import READINGS, CaseResult, Score
-from unet.inference.graph import usable_cores
+from unet.core.metrics import Confusion, ratio_interval
+from unet.evaluation.case_scores import READINGS, CaseResult, Score
+from unet.inference.onnx_model import usable_cores
 
 
 def summarise(results: list[CaseResult]) -> dict[str, Any]:

@@ -1,1 +1,1 @@
-"""From an image to a mask: bundles, segmenter, rules, and what is said of the answer."""
+"""From an image to a segmentation: bundles, ONNX model, segmenter, prediction, Hub."""

@@ -22,13 +22,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from unet.config import ModelConfig, from_dict, to_dict
+from unet.core.mask import PostProcessing
 from unet.errors import UserError
 from unet.files import write_whole
 from unet.inference.confidence import Confidence
-from unet.inference.familiarity import Familiarity
-from unet.inference.graph import GRAPH
-from unet.inference.postprocessing import PostProcessing
-from unet.inference.presence import Presence
+from unet.inference.lesion_classifier import Presence
+from unet.inference.onnx_model import GRAPH
+from unet.inference.ood_detector import Familiarity
 
 T = TypeVar("T")
 

@@ -36,7 +36,7 @@ from huggingface_hub.utils import validate_repo_id
 
 from unet.errors import UserError
 from unet.inference.bundle import WEIGHTS, BundleError, read_info, verify
-from unet.inference.graph import GRAPH
+from unet.inference.onnx_model import GRAPH
 
 T = TypeVar("T")
 

@@ -7,15 +7,15 @@ from functools import cached_property
 
 import numpy as np
 
-from unet.inference.confidence import Confidence
-from unet.inference.findings import Region, find_regions
-from unet.inference.postprocessing import (
+from unet.core.mask import (
     PostProcessing,
     closed_gate,
     level,
     segment,
     suggestion,
 )
+from unet.core.regions import Region, find_regions
+from unet.inference.confidence import Confidence
 
 
 @dataclass(frozen=True)

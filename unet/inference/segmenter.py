@@ -10,17 +10,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from unet.inference.bundle import WEIGHTS, BundleError, BundleInfo, verify
-from unet.inference.confidence import Confidence, agreement, disagreement
-from unet.inference.familiarity import Familiarity
-from unet.inference.graph import (
-    CHANNELS_WITH_HINTS,
-    GRAPH,
-    PROBABILITY,
-    Graph,
-    GraphError,
+from unet.core.image import (
+    framed,
+    from_output,
+    to_grey,
+    to_input,
+    unframed,
+    with_empty_maps,
 )
-from unet.inference.hints import (
+from unet.core.mask import PostProcessing, level, quantise
+from unet.core.prompts import (
     Hints,
     Window,
     blended,
@@ -29,23 +28,24 @@ from unet.inference.hints import (
     only_pointed_at,
     seen_in,
 )
-from unet.inference.postprocessing import PostProcessing, level, quantise
-from unet.inference.prediction import Network, Prediction
-from unet.inference.preprocessing import (
-    framed,
-    from_output,
-    to_grey,
-    to_input,
-    unframed,
-    with_empty_maps,
+from unet.inference.bundle import WEIGHTS, BundleError, BundleInfo, verify
+from unet.inference.confidence import Confidence, agreement, disagreement
+from unet.inference.lesion_classifier import Presence
+from unet.inference.onnx_model import (
+    CHANNELS_WITH_HINTS,
+    GRAPH,
+    PROBABILITY,
+    Graph,
+    GraphError,
 )
-from unet.inference.presence import Presence
+from unet.inference.ood_detector import Familiarity
+from unet.inference.prediction import Network, Prediction
 
 if TYPE_CHECKING:
     from PIL import Image
 
 Run = Callable[[np.ndarray], dict[str, np.ndarray]]
-"""Gives a network's outputs for a batch, as `unet.inference.graph.Graph` does."""
+"""Gives a network's outputs for a batch, as `unet.inference.onnx_model.Graph` does."""
 
 
 @dataclass(frozen=True)
@@ -334,7 +334,7 @@ def graph_of(folder: str | Path, info: BundleInfo) -> Graph:
 
 def _made(folder: Path, info: BundleInfo) -> bytes:
     try:
-        from unet.inference.keras_network import load_network, onnx_of
+        from unet.inference.keras_export import load_network, onnx_of
     except ImportError as error:
         raise BundleError(
             f"{folder} has no {GRAPH}: it was written before there was one, and to make it takes "

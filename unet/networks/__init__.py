@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 ARCHITECTURES = {
     "plain": "unet",
     "efficientnet-lite2": "efficientnet_unet",
-    "attention": "attention_unet",
-    "residual": "residual_unet",
-    "convmixer": "convmixer_unet",
-    "paspp": "paspp_unet",
-    "convmixformer": "convmixformer_unet",
+    "attention": "relatives.attention_unet",
+    "residual": "relatives.residual_unet",
+    "convmixer": "relatives.convmixer_unet",
+    "paspp": "relatives.paspp_unet",
+    "convmixformer": "relatives.convmixformer_unet",
 }
 """Module of each encoder."""
 

@@ -85,7 +85,7 @@ def build(
     Returns:
         A model from float32 `(B, S, S, 1)` in [0, 1] to the lesion probability of each pixel,
         float32 `(B, S, S, 1)` in [0, 1], where S is `config.input_size`. A guided one takes
-        `(B, S, S, 3)`: the grey image, then `unet.inference.hints.draw_hints`. It sees them in the
+        `(B, S, S, 3)`: the grey image, then `unet.core.prompts.draw_hints`. It sees them in the
         first layer and again in each block of the decoder, where little lies between them and the
         answer.
     """

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from unet.config import ModelConfig
-from unet.networks.channels import with_channels
+from unet.networks.fixed_filters import with_channels
 
 if TYPE_CHECKING:
     import keras

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from unet.images.examples import Example, read_examples, read_truth
-from unet.images.reading import Picture
 from unet.inference.prediction import Answer, Prediction
-from unet.page import watch
+from unet.io.examples import Example, read_examples, read_truth
+from unet.io.images import Picture
+from unet.page import metrics
 
 if TYPE_CHECKING:
-    from unet.inference.hints import Hints
+    from unet.core.prompts import Hints
     from unet.inference.segmenter import Segmenter
 
 PHANTOMS = Path(__file__).parent / "phantoms"
@@ -69,7 +69,7 @@ class Analysed:
             calibrated_mm: Height and width of a pixel in millimetres as a person has measured
                 them out; they go before the picture's own.
         """
-        with watch.step("answer"):
+        with metrics.step("answer"):
             answer = self.prediction.answer(threshold, calibrated_mm or self.picture.spacing_mm)
         answer = replace(answer, calibrated=calibrated_mm is not None)
         return answer if edited is None else answer.edited(edited)
@@ -89,7 +89,7 @@ def analyse(
     A `generated` picture is known to be a phantom, and is not called unfamiliar.
     """
     started = time.perf_counter()
-    with watch.step("network"):
+    with metrics.step("network"):
         prediction = segmenter.examine(picture.pixels)
     seconds = time.perf_counter() - started
     if generated:
@@ -106,7 +106,7 @@ def pointed(segmenter: Segmenter, analysed: Analysed, hints: Hints) -> Analysed:
     Whether the picture looks familiar is for the network to say that saw it without.
     """
     started = time.perf_counter()
-    with watch.step("network"):
+    with metrics.step("network"):
         prediction = segmenter.examine(analysed.picture.pixels, hints)
     return replace(
         analysed,

@@ -10,7 +10,7 @@ from huggingface_hub import EvalResult, ModelCardData
 
 from unet.files import write_whole
 from unet.inference.bundle import BundleInfo, read_info
-from unet.publishing.pointing import pointing_section
+from unet.publishing.interactive import pointing_section
 from unet.publishing.sections import (
     PHANTOM,
     data_section,
@@ -230,7 +230,7 @@ BOUNDS = (
     "after looking at BUSI and BUS-BRA left out, so these scores are a little better than those of "
     "a data set that nobody has looked at."
 )
-"""What `unet.evaluation.rules` owes to the data sets left out."""
+"""What `unet.evaluation.threshold_selection` owes to the data sets left out."""
 
 
 def never_seen(leave_out: dict[str, Any], info: BundleInfo) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from unet.config import ModelConfig
+from unet.core.mask import PostProcessing
 from unet.inference.bundle import BundleInfo
-from unet.inference.postprocessing import PostProcessing
 from unet.networks import architecture, sentence
 
 CITATION = (
@@ -156,7 +156,7 @@ def use_section(info: BundleInfo) -> str:
         channels = 3
         page = "keep it in `weights/` beside another network, which answers where nobody points"
         pointing = """
-from unet.inference.hints import Hints
+from unet.core.prompts import Hints
 
 click = Hints(inside=(((210.0, 130.0),),))  # x and y in pixels of the image
 mask = segmenter.examine(Image.open("ultrasound.png"), click).answer().mask

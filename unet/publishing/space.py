@@ -13,10 +13,10 @@ from pathlib import Path
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 from huggingface_hub.errors import HfHubHTTPError
 
-from unet.images.examples import COLUMNS, LIST, MASK, listed_examples
 from unet.inference.bundle import KERAS_FILES, bundles_in, verify
-from unet.inference.graph import GRAPH
 from unet.inference.hub import HubError, check_name, check_ours, explained
+from unet.inference.onnx_model import GRAPH
+from unet.io.examples import COLUMNS, LIST, MASK, listed_examples
 from unet.publishing.comparison import FILE as COMPARISON
 
 ROOT = Path(__file__).parents[2]
@@ -46,7 +46,10 @@ custom_headers:
 The network runs in the browser: no image leaves the device. A research demonstration, not a medical
 device. It must not be used for diagnosis, screening or treatment decisions.
 """
-OTHERS = ("bulk", "cluster.py", "data", "evaluation", "training")
+OTHERS = (
+    "bulk", "cli.py", "cli_options.py", "cluster.py", "data", "evaluation", "experiments",
+    "training",
+)  # fmt: skip
 """What of `unet/` the page does not enter."""
 PAGE_SUFFIXES = (".py", ".js", ".css", ".html", ".png", ".csv")
 
@@ -77,7 +80,7 @@ def shared_examples(folder: Path, temporary: Path) -> dict[str, Path]:
     """The examples in a folder that others may have, with a list of theirs, by path in the Space.
 
     Args:
-        folder: As `unet.images.examples.read_examples` reads it.
+        folder: As `unet.io.examples.read_examples` reads it.
         temporary: Where the list is written.
     """
     path = folder / LIST

@@ -1,1 +1,1 @@
-"""Training: loop, losses, checkpoints, what a finished network learns about itself."""
+"""Training: trainer, losses, checkpoints, calibration."""

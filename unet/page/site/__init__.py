@@ -25,13 +25,13 @@ from PIL import Image, ImageDraw
 
 from unet.config import to_dict
 from unet.errors import UserError
-from unet.images.examples import Example, read_examples
 from unet.inference.bundle import BundleInfo, replacing, verify
-from unet.inference.familiarity import SLACK
-from unet.inference.graph import GRAPH
+from unet.inference.onnx_model import GRAPH
+from unet.inference.ood_detector import SLACK
+from unet.io.examples import Example, read_examples
 from unet.page import about
 from unet.page.analysis import PHANTOMS
-from unet.page.exports import UNFAMILIAR
+from unet.page.exports.report import UNFAMILIAR
 from unet.page.viewer import HERE as VIEWER
 from unet.page.viewer import SCRIPTS
 from unet.publishing.card import NOTICE

@@ -196,7 +196,7 @@ async function open(file, { truth = null, generated = false, spacing = null } = 
   }
 }
 
-// A mask as 0 and 255, as unet/images/reading.py: where only 0 and one other value occur, that one.
+// A mask as 0 and 255, as unet/io/images.py: where only 0 and one other value occur, that one.
 function maskFrom(grey, name) {
   const values = new Set(grey), most = Math.max(...values);
   if (most > 127 || !most) return grey;

@@ -73,7 +73,7 @@ function colour(content, dataset, pixels) {
 }
 
 // Modality and VOI transformation, scaled by the range of a window or, where there is none, of the
-// bits in use, as unet/images/dicom.py.
+// bits in use, as unet/io/dicom.py.
 function grey(content, firstFrame, dataset, wide, inverted) {
   const signed = dataset.uint16("x00280103") === 1, bits = dataset.uint16("x00280101");
   const Kind = wide === 2 ? (signed ? Int16Array : Uint16Array) : signed ? Int8Array : Uint8Array;

@@ -1,4 +1,4 @@
-// What people take home, the same as unet/page/exports.py writes it.
+// What people take home, the same as unet/page/exports/report.py writes it.
 
 import { zlibSync } from "fflate";
 

@@ -1,4 +1,4 @@
-// What a person points at, as a network is shown it: the same as unet/inference/hints.py.
+// What a person points at, as a network is shown it: the same as unet/core/prompts.py.
 
 const RADIUS = 3 / 160, CLOSER = 0.5, AROUND = 1.5, RAMP = 0.15;
 

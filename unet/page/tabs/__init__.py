@@ -7,8 +7,8 @@ import sys
 import gradio as gr
 from gradio.exceptions import InvalidPathError
 
-from unet.images.reading import ImageError, Picture, read_picture
-from unet.page import watch
+from unet.io.images import ImageError, Picture, read_picture
+from unet.page import metrics
 from unet.page.uploads import CANNOT_KEEP, is_of_the_disk, name_of
 
 NETWORK = {"concurrency_id": "network", "concurrency_limit": 4}
@@ -63,7 +63,7 @@ def read(path: str | None) -> Picture:
     if path is None:
         raise gr.Error("Choose an image file first.")
     try:
-        with watch.step("read"):
+        with metrics.step("read"):
             return read_picture(path)
     except ImageError as error:
         raise told(error, name_of(path)) from None
@@ -97,7 +97,7 @@ def refuse_in_words(page: gr.Blocks) -> None:
         except Exception as error:
             if not is_of_the_disk(error):
                 raise
-            watch.count_error("Disk")
+            metrics.count_error("Disk")
             print(f"disk: {type(error).__name__}", file=sys.stderr)  # no names
             raise gr.Error(CANNOT_KEEP, duration=None, print_exception=False) from None
 
@@ -107,5 +107,5 @@ def refuse_in_words(page: gr.Blocks) -> None:
 
 def told(error: ImageError, name: str) -> gr.Error:
     """An image error as the page shows it, with what the person calls the file."""
-    watch.count_error(type(error).__name__)
+    metrics.count_error(type(error).__name__)
     return gr.Error(error.about(name), duration=None, print_exception=False)

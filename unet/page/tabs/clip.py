@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import gradio as gr
 
-from unet.images.reading import ImageError, read_picture
-from unet.page import analysis, viewer, watch
-from unet.page.kept import Kept
-from unet.page.served import Networks
+from unet.io.images import ImageError, read_picture
+from unet.page import analysis, metrics, viewer
+from unet.page.model_registry import Networks
+from unet.page.session_store import Kept
 from unet.page.tabs import CLIP, PRIVATE
 from unet.page.uploads import name_of
 
@@ -43,10 +43,10 @@ def add(
         analysed = kept.get(event.known)
         if analysed is None:
             try:
-                with watch.step("read"):
+                with metrics.step("read"):
                     picture = read_picture(start.clip_path, _whole(event.frame))
             except ImageError as error:
-                watch.count_error(type(error).__name__)
+                metrics.count_error(type(error).__name__)
                 return {"ticket": ticket, "failed": error.about(name_of(start.clip_path))}
             analysed = analysis.analyse(
                 segmenter, picture, series=start.series, clip_path=start.clip_path

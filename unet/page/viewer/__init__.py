@@ -15,17 +15,18 @@ from PIL import Image
 
 from unet.config import to_dict
 from unet.inference.prediction import Prediction
-from unet.page import watch
+from unet.page import metrics
 from unet.page.analysis import Analysed
-from unet.page.clips import frame_ms
-from unet.page.downloads import image_sha256
-from unet.page.exports import UNFAMILIAR
+from unet.page.clip_cache import frame_ms
+from unet.page.exports.download import image_sha256
+from unet.page.exports.report import UNFAMILIAR
 
 HERE = Path(__file__).parent
 SCRIPTS = (
-    "regions.js", "prediction.js", "paint.js", "view.js", "answer.js", "edit.js", "hand.js",
-    "areas.js", "clip.js", "divider.js", "two.js", "paint_two.js", "point.js", "main.js",
-    "tools.js", "session.js", "pointing.js",
+    "segmentation.js", "prediction.js", "paint.js", "view.js", "results_panel.js", "edit.js",
+    "brush_tools.js", "clip_area_chart.js", "clip.js", "divider.js", "comparison.js",
+    "comparison_render.js", "prompt_model.js", "main.js", "toolbar.js", "session.js",
+    "prompt_tool.js",
 )  # fmt: skip
 
 
@@ -50,7 +51,7 @@ def build_viewer(upload_id: str) -> gr.HTML:
     )
 
 
-@watch.step("answer")
+@metrics.step("answer")
 def scene(analysed: Analysed, networks: Iterable[str] = (), guided: bool = False) -> dict[str, Any]:
     """What the viewer shows of an image, sent once; no two scenes share an `id`.
 

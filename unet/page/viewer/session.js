@@ -1,7 +1,7 @@
 // A session that was saved: threshold, edits and calibration, brought back beside their picture.
 
 let session = null; // opened, and waiting for its picture
-const MAX_HINTS = 100, MAX_POINTS = 10000; // as unet/inference/hints.py
+const MAX_HINTS = 100, MAX_POINTS = 10000; // as unet/core/prompts.py
 const MAX_SESSION_BYTES = 64e6; // far above the runs of any mask
 
 function tell(text) {

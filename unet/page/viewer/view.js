@@ -11,8 +11,8 @@ class Stage {
     this.comparing = false;
     this.measuring = false;
     this.ruler = [];
-    this.hand = null; // see hand.js
-    this.two = null; // see two.js
+    this.hand = null; // see brush_tools.js
+    this.two = null; // see comparison.js
     this.offset = 0; // of the half that is drawn
     this.half = 0; // where the half begins that a pointer is in
     this.pointers = new Map();

@@ -1,0 +1,22 @@
+from dataclasses import replace
+
+from tests.conftest import QUICK
+from unet.data.loading import load_datasets
+from unet.training.sampling import examples_of
+
+
+def test_whole_images_come_twice_as_often_as_pieces_and_normals_as_often_as_said(phantoms):
+    dataset = load_datasets([phantoms], 32)
+    indices = list(range(len(dataset.cases)))
+    lesion = dataset.masks.any(axis=(1, 2, 3))
+    assert 0 < lesion.sum() < len(lesion)
+    plain = examples_of(dataset, indices, replace(QUICK, normals=3))
+    assert list(plain.repeats) == [1 if has else 3 for has in lesion]
+    more = examples_of(dataset, indices, replace(QUICK, normals=3, pieces=True))
+    assert list(more.repeats[: len(indices)]) == [2 if has else 6 for has in lesion]
+    pieces = slice(len(indices), None)
+    assert (more.repeats[pieces] == 1).all()
+    assert len(more.images) > len(indices) + lesion.sum()
+    with_lesion = more.masks[pieces].any(axis=(1, 2, 3))
+    # One with and one without for each lesion, one without for each normal.
+    assert with_lesion.sum() == (~with_lesion).sum() - (~lesion).sum()

@@ -1,0 +1,312 @@
+"""Train, evaluate and publish the breast-ultrasound segmentation network.
+
+    python train.py fit --data DIR [--model NAME] [--out weights/NAME] [--epochs N] [--resume]
+    python train.py fit --data DIR --model efficientnet-unet --folds 5 [--resume] [--ray ADDRESS]
+    python train.py fit --data DIR --backend jax --processes 2 [--coordinator HOST:PORT --rank K]
+    python train.py evaluate --weights weights/NAME --data DIR [--split test|validation|all]
+    python train.py ablate --weights weights/NAME --data DIR [--ray ADDRESS]
+    python train.py compare --data DIR [--names NAME ...] [--size 128] [--resume] [--ray ADDRESS]
+    python train.py clicks --data DIR [--split validation] [--people N]
+    python train.py segment --data FOLDER|MANIFEST --out FOLDER [--workers N] [--ray ADDRESS]
+    python train.py push --weights weights/NAME --repo USER/NAME [--private] [--tag v1]
+    python train.py deploy --repo USER/PAGE [--kind gradio [--preload USER/NAME]]
+    python train.py examples --data DIR [--data DIR]
+    python train.py cards
+
+`--data phantom` uses generated cases: `fit`, `evaluate`, `rules`, `compare` and `clicks` run with
+no data set.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+# Read when TensorFlow is imported; oneDNN's kernels more than halve a training step on a CPU.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+from unet.cli_options import add_verbs
+from unet.config import RECIPES
+from unet.errors import UserError
+
+if TYPE_CHECKING:
+    from unet.training.jax_processes import Processes
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    main = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add_verbs(main)
+    return main
+
+
+def _fit(arguments: argparse.Namespace) -> None:
+    from unet.experiments.fit import cross_validate, fit
+    from unet.experiments.leave_one_domain_out import leave_out
+
+    scored = [
+        name
+        for name, value in (("--folds", arguments.folds), ("--leave-out", arguments.leave_out))
+        if value is not None
+    ]
+    name = arguments.out.name if arguments.out else arguments.model
+    if name == BUNDLE:  # of runs/NAME/bundle
+        name = arguments.out.absolute().parent.name
+    out = arguments.out or Path("runs") / name / ("results" if scored else BUNDLE)
+    model, config = RECIPES[arguments.model]
+    given = {field.name: getattr(arguments, field.name) for field in dataclasses.fields(config)}
+    given = {name: value for name, value in given.items() if value is not None}
+    size = model.input_size if arguments.input_size is None else arguments.input_size
+    try:
+        config = dataclasses.replace(config, **given)
+        model = dataclasses.replace(model, name=name, input_size=size)
+    except ValueError as error:
+        raise UserError(error) from None
+    if len(scored) > 1:
+        raise UserError("--folds and --leave-out are two ways of scoring: run fit once with each")
+    if scored and (arguments.push_to or arguments.tensorboard):
+        raise UserError(
+            f"{scored[0]} trains networks to be scored, none to keep: leave out --push-to and "
+            f"--tensorboard, or run fit without {scored[0]} as well"
+        )
+    if arguments.folds is not None and arguments.start:
+        raise UserError("--folds trains from the beginning: leave out --start")
+    if arguments.ray and arguments.folds is None:
+        raise UserError("--ray trains folds side by side: give --folds too, or leave it out")
+    among = _processes(arguments)
+    if among and arguments.ray:
+        raise UserError("a cluster trains on TensorFlow: leave out --backend jax, or --ray")
+    if scored and among and among.coordinator:
+        raise UserError(
+            f"{scored[0]} trains on this machine alone: leave out --coordinator and --rank"
+        )
+    if arguments.push_to:
+        from unet.inference.hub import check_name
+
+        check_name(arguments.push_to)
+    run_dir = arguments.run_dir or Path("runs") / name
+    options = {"out": out, "run_dir": run_dir, "resume": arguments.resume, "among": among}
+    if arguments.folds is not None:
+        options |= {"folds": arguments.folds, "ray": arguments.ray}
+        cross_validate(arguments.data, arguments.model, model, config, **options)
+        return
+    if arguments.leave_out is not None:
+        leave_out(
+            arguments.data, arguments.model, model, config,
+            left_out=arguments.leave_out, start=arguments.start, **options,
+        )  # fmt: skip
+        return
+    fit(
+        arguments.data,
+        arguments.model,
+        model,
+        config,
+        start=arguments.start,
+        tensorboard=arguments.tensorboard,
+        replace=arguments.replace,
+        allow_dirty=arguments.allow_dirty,
+        **options,
+    )
+    if arguments.push_to and (among is None or among.writes):
+        from unet.inference.hub import push
+
+        print(push(out, arguments.push_to))
+
+
+def _processes(arguments: argparse.Namespace) -> Processes | None:
+    """The processes that train; None for this one alone."""
+    from unet.training.jax_processes import Processes
+
+    asked = Processes(arguments.processes, arguments.coordinator, arguments.rank)
+    if arguments.backend == "jax":
+        return asked
+    if asked != Processes():
+        raise UserError("--processes, --coordinator and --rank need --backend jax")
+    return None
+
+
+def _evaluate(arguments: argparse.Namespace) -> None:
+    from unet.experiments.evaluate import evaluate
+
+    figures = arguments.figures or Path("runs") / arguments.weights.name / "figures"
+    evaluate(arguments.weights, arguments.data, arguments.split, arguments.out, figures)
+    folder = arguments.out or arguments.weights
+    print(f"wrote {folder}/metrics.json and cases.csv; figures of cases in {figures}")
+
+
+def _rules(arguments: argparse.Namespace) -> None:
+    from unet.experiments.evaluate import choose_rules
+
+    figures = Path("runs") / arguments.weights.name / "figures"
+    choose_rules(arguments.weights, arguments.data, figures, arguments.smaller_view)
+    print(f"wrote {arguments.weights}; figures of cases in {figures}")
+
+
+def _export(arguments: argparse.Namespace) -> None:
+    from unet.experiments.evaluate import export
+
+    export(arguments.weights)
+
+
+def _push(arguments: argparse.Namespace) -> None:
+    from unet.inference.hub import push
+
+    options = {"private": arguments.private, "tag": arguments.tag}
+    print(push(arguments.weights, arguments.repo, **options))
+
+
+def _ablate(arguments: argparse.Namespace) -> None:
+    from unet.experiments.ablation import ablate
+
+    ablate(arguments.data, arguments.weights, arguments.run_dir, arguments.leave_out, arguments.ray)
+
+
+def _clicks(arguments: argparse.Namespace) -> None:
+    from unet.experiments.interactive import measure_clicks
+
+    for name in ("clicks", "people"):
+        if getattr(arguments, name) < 1:
+            raise UserError(f"--{name} must be at least 1. Received: {getattr(arguments, name)}")
+    measure_clicks(
+        arguments.weights, arguments.beside, arguments.data, arguments.split,
+        arguments.clicks, arguments.people, arguments.out,
+    )  # fmt: skip
+
+
+def _compare(arguments: argparse.Namespace) -> None:
+    from unet.experiments.architecture_comparison import NAMES, compare
+
+    for name in ("size", "epochs", "seeds"):
+        if getattr(arguments, name) < 1:
+            raise UserError(f"--{name} must be at least 1. Received: {getattr(arguments, name)}")
+    compare(
+        arguments.data,
+        arguments.names or list(NAMES),
+        size=arguments.size,
+        epochs=arguments.epochs,
+        seeds=arguments.seeds,
+        out=arguments.out,
+        run_dir=arguments.run_dir,
+        precision=arguments.precision,
+        resume=arguments.resume,
+        ray=arguments.ray,
+    )
+
+
+def _segment(arguments: argparse.Namespace) -> None:
+    from unet.bulk.run import segment_all
+
+    options = {"workers": arguments.workers, "ray": arguments.ray}
+    segment_all(arguments.data, arguments.weights, arguments.out, **options)
+
+
+def _deploy(arguments: argparse.Namespace) -> None:
+    from unet.publishing.space import check_preload, deploy, page_files, shared_examples
+
+    options = {"private": arguments.private, "preload": arguments.preload}
+    local = Path("examples") if arguments.examples else None
+    with tempfile.TemporaryDirectory() as temporary:
+        if arguments.kind == "static":
+            from unet.inference.bundle import guide_in
+            from unet.inference.hub import check_name
+            from unet.page.site import build_site
+
+            check_name(arguments.repo)  # before anything is built
+            check_preload(arguments.kind, arguments.preload)
+            folder = Path(temporary) / "site"
+            build_site(_shipped(), folder, guide=guide_in(Path("weights")), examples=local)
+            paths = (path for path in sorted(folder.rglob("*")) if path.is_file())
+            options["files"] = {path.relative_to(folder).as_posix(): path for path in paths}
+        elif local:
+            options["files"] = page_files() | shared_examples(local, Path(temporary))
+        print(deploy(arguments.repo, arguments.kind, **options))
+
+
+def _site(arguments: argparse.Namespace) -> None:
+    from unet.inference.bundle import guide_in
+    from unet.page.site import build_site
+
+    build_site(
+        arguments.weights or _shipped(), arguments.out, guide=guide_in(Path("weights")),
+        single_file=arguments.single_file, examples=arguments.examples,
+    )  # fmt: skip
+    print(f"wrote {arguments.out}")
+
+
+def _shipped() -> list[Path]:
+    """The bundles in `weights/`, the best on validation first."""
+    from unet.inference.bundle import bundles_in
+    from unet.publishing.readme import best_first
+
+    bundles = best_first(bundles_in(Path("weights")))
+    if not bundles:
+        raise UserError("weights/ holds no bundle. Run train.py fit first.")
+    return bundles
+
+
+def _examples(arguments: argparse.Namespace) -> None:
+    from unet.data.example_export import fill_examples
+
+    chosen = fill_examples(arguments.data, arguments.weights, arguments.out)
+    print(f"{len(chosen)} test cases in {arguments.out}: {', '.join(chosen)}")
+
+
+def _cards(arguments: argparse.Namespace) -> None:
+    from unet.publishing.readme import write_cards
+
+    write_cards(arguments.readme, Path("weights"))
+
+
+BUNDLE = "bundle"
+"""Name of a bundle's folder in the run folder of its training."""
+
+COMMANDS = {
+    "fit": _fit,
+    "evaluate": _evaluate,
+    "rules": _rules,
+    "export": _export,
+    "push": _push,
+    "ablate": _ablate,
+    "compare": _compare,
+    "segment": _segment,
+    "deploy": _deploy,
+    "site": _site,
+    "clicks": _clicks,
+    "examples": _examples,
+    "cards": _cards,
+}
+
+GOING_ON = {
+    **dict.fromkeys(("fit", "compare"), "; add --resume to continue from the last whole epoch"),
+    "segment": "; the same command goes on",
+}
+"""What is said of a command that was stopped."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a command; 0 when done, 1 after a sentence that says what to mend."""
+    arguments = parser().parse_args(argv)
+    try:
+        COMMANDS[arguments.command](arguments)
+    except (UserError, OSError) as error:
+        print(f"train.py {arguments.command}: {error}", file=sys.stderr)
+        return 1
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] == "unet":
+            raise
+        print(
+            f"train.py {arguments.command}: {error.name} is not installed. Run: pip install -r "
+            "requirements-train.txt",
+            file=sys.stderr,
+        )
+        return 1
+    except KeyboardInterrupt:
+        print("\nstopped" + GOING_ON.get(arguments.command, ""), file=sys.stderr)
+        return 130
+    return 0

@@ -1,0 +1,1 @@
+"""Pure functions on arrays: image, mask, regions, metrics, prompts, rendering."""

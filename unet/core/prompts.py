@@ -1,0 +1,290 @@
+"""What a person points at: clicks, scribbles and boxes, and how a network is shown them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from scipy import ndimage
+
+from unet.core.mask import EIGHT_NEIGHBOURS
+
+Point = tuple[float, float]
+"""x and y in pixels of the image; the middle of its first pixel is (0.5, 0.5)."""
+Stroke = tuple[Point, ...]
+"""The way of a pen; a click is a stroke of one point."""
+Box = tuple[float, float, float, float]
+"""Left, top, right and bottom in pixels of the image."""
+
+RADIUS = 3 / 160
+"""Of a stroke's pen, as a share of the side of the network's input."""
+CLOSER = 0.5
+"""Share of the picture's sides that a closer look at what is pointed at takes in, at least."""
+AROUND = 1.5
+"""How many times as wide and high as the hints it is, at least."""
+RAMP = 0.15
+"""Share of its sides over which a closer look fades into the whole picture's answer."""
+MAX_HINTS = 100
+MAX_POINTS = 10_000
+MAX_PLACE = 1e9
+"""Pixels from an image's corner, beyond which no place is meant."""
+
+
+@dataclass(frozen=True)
+class Hints:
+    """What a person points at in an image.
+
+    Attributes:
+        inside: Strokes on a lesion.
+        outside: Strokes on what is none.
+        boxes: Loosely around a lesion each: what lies outside all of them is none.
+    """
+
+    inside: tuple[Stroke, ...] = ()
+    outside: tuple[Stroke, ...] = ()
+    boxes: tuple[Box, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.inside or self.outside or self.boxes)
+
+    @property
+    def show_a_lesion(self) -> bool:
+        """Whether a person has said that there is a lesion."""
+        return bool(self.inside or self.boxes)
+
+    def to_json(self) -> dict[str, Any]:
+        """As `hints_of` reads it."""
+        return {
+            "inside": [[list(point) for point in stroke] for stroke in self.inside],
+            "outside": [[list(point) for point in stroke] for stroke in self.outside],
+            "boxes": [list(box) for box in self.boxes],
+        }
+
+
+def hints_of(said: Any, height: int, width: int) -> Hints:
+    """Hints as the page and the API send them, in an image of that size.
+
+    Args:
+        said: `{"inside": [[[x, y], …], …], "outside": …, "boxes": [[x0, y0, x1, y1], …]}`, each
+            optional; points outside of the image count as at its edge. None for no hints.
+
+    Raises:
+        ValueError: Something else, or more than anyone draws by hand.
+    """
+    if said is None:
+        return Hints()
+    if not isinstance(said, dict) or set(said) - {"inside", "outside", "boxes"}:
+        raise ValueError(
+            'hints: expected {"inside": strokes, "outside": strokes, "boxes": boxes}, each '
+            f"optional. Received: {said!r:.80}"
+        )
+    try:
+        inside, outside = (
+            tuple(
+                tuple(_clipped(point, width, height) for point in stroke)
+                for stroke in said.get(name) or ()
+            )
+            for name in ("inside", "outside")
+        )
+        boxes = tuple(_box(box, width, height) for box in said.get("boxes") or ())
+    except TypeError:
+        raise ValueError(
+            "hints: expected strokes as lists of [x, y] and boxes as [left, top, right, bottom]. "
+            f"Received: {said!r:.80}"
+        ) from None
+    strokes = inside + outside
+    if not all(strokes):
+        raise ValueError(
+            "hints: expected at least one point in each stroke. Received: an empty one"
+        )
+    if len(strokes) + len(boxes) > MAX_HINTS or sum(map(len, strokes)) > MAX_POINTS:
+        raise ValueError(
+            f"hints: at most {MAX_HINTS} hints of {MAX_POINTS} points together. Received: "
+            f"{len(strokes) + len(boxes)} of {sum(map(len, strokes))}"
+        )
+    return Hints(inside, outside, boxes)
+
+
+def _clipped(point: Any, width: int, height: int) -> Point:
+    x, y = _numbers(point, 2)
+    return min(max(x, 0.0), float(width)), min(max(y, 0.0), float(height))
+
+
+def _box(box: Any, width: int, height: int) -> Box:
+    x0, y0, x1, y1 = _numbers(box, 4)
+    left, top = _clipped((min(x0, x1), min(y0, y1)), width, height)
+    right, bottom = _clipped((max(x0, x1), max(y0, y1)), width, height)
+    return left, top, right, bottom
+
+
+def _numbers(values: Any, count: int) -> list[float]:
+    are_numbers = isinstance(values, (list, tuple)) and all(
+        isinstance(value, (int, float)) and -MAX_PLACE < value < MAX_PLACE for value in values
+    )
+    if not are_numbers or len(values) != count:
+        raise ValueError(f"hints: expected {count} finite numbers. Received: {values!r:.80}")
+    return [float(value) for value in values]
+
+
+def draw_hints(hints: Hints, height: int, width: int, size: int) -> np.ndarray:
+    """Hints in an image of that size as two maps of the network's: float32 `(size, size, 2)`.
+
+    The first is 1 where the person says lesion, the second where they say none, both 0 elsewhere:
+    discs about clicks, as wide lines along strokes, and all that lies outside the boxes. Clicks as
+    discs follow Sofiiuk et al., *Reviving Iterative Training with Mask Guidance for Interactive
+    Segmentation* (ICIP 2022).
+    """
+    maps = np.zeros((size, size, 2), np.float32)
+    scale = np.array([size / width, size / height])
+    for channel, strokes in enumerate((hints.inside, hints.outside)):
+        for stroke in strokes:
+            points = np.asarray(stroke) * scale  # (P, 2)
+            for a, b in zip(points, points[1:] if len(points) > 1 else points, strict=False):
+                _draw_line(maps[:, :, channel], a, b)
+    if hints.boxes:
+        middles = np.arange(size) + 0.5
+        within = np.zeros((size, size), bool)
+        for left, top, right, bottom in np.asarray(hints.boxes) * np.tile(scale, 2):
+            columns = (middles >= left) & (middles <= right)
+            rows = (middles >= top) & (middles <= bottom)
+            for line, low, high in ((columns, left, right), (rows, top, bottom)):
+                if not line.any():  # a box between two middles would leave nothing of the image
+                    line[min(int((low + high) / 2), size - 1)] = True
+            within |= rows[:, None] & columns
+        maps[:, :, 1][~within] = 1
+    return maps
+
+
+Window = tuple[int, int, int, int]
+"""Left, top, right and bottom in whole pixels of the image."""
+
+
+def closer_look(hints: Hints, height: int, width: int, share: float = CLOSER) -> Window | None:
+    """The part of an image, in its proportions, that is worth a look of its own.
+
+    After the focus views of Chen et al., *FocalClick* (CVPR 2022).
+
+    Args:
+        hints: In pixels of the image.
+        height, width: Of the image.
+        share: As `CLOSER`.
+
+    Returns:
+        None where nobody points at a lesion, or at so much that the whole image shows it as well.
+    """
+    points = [point for stroke in hints.inside for point in stroke]
+    points += [corner for box in hints.boxes for corner in (box[:2], box[2:])]
+    if not points:
+        return None
+    sides = np.array([width, height])
+    low, high = np.min(points, axis=0), np.max(points, axis=0)
+    share = max(share, AROUND * float(((high - low) / sides).max()))
+    if share > (1 + CLOSER) / 2:
+        return None
+    size = np.maximum(1, np.floor(share * sides + 0.5)).astype(int)
+    start = np.clip(np.floor((low + high - size) / 2 + 0.5).astype(int), 0, sides - size)
+    (left, top), (right, bottom) = start, start + size
+    return int(left), int(top), int(right), int(bottom)
+
+
+def seen_in(hints: Hints, window: Window) -> Hints:
+    """Hints in pixels of a window of the image; strokes that do not enter it are left out.
+
+    A stroke enters where the box about one of its lines does: it may cross between two points.
+    """
+    left, top, right, bottom = window
+
+    def moved(strokes: tuple[Stroke, ...]) -> tuple[Stroke, ...]:
+        return tuple(
+            tuple((x - left, y - top) for x, y in stroke)
+            for stroke in strokes
+            if any(
+                max(ax, bx) >= left and min(ax, bx) <= right
+                and max(ay, by) >= top and min(ay, by) <= bottom
+                for (ax, ay), (bx, by) in zip(stroke, stroke[1:] or stroke, strict=False)
+            )
+        )  # fmt: skip
+
+    boxes = tuple((a - left, b - top, c - left, d - top) for a, b, c, d in hints.boxes)
+    return Hints(moved(hints.inside), moved(hints.outside), boxes)
+
+
+def blended(whole: np.ndarray, closer: np.ndarray, window: Window) -> np.ndarray:
+    """The answer for an image and that of a closer look, averaged where both see.
+
+    Args:
+        whole: float32 `(H, W)`.
+        closer: float32 `(h, w)`, in the window.
+        window: Where; towards its edge the whole image's answer is all that counts.
+    """
+    left, top, right, bottom = window
+    down, across = (
+        np.minimum(1, np.minimum(at, at[::-1]) / (RAMP * len(at)))
+        for at in (np.arange(n, dtype=np.float32) + 0.5 for n in closer.shape)
+    )
+    weight = 0.5 * np.minimum(down[:, None], across)  # (h, w)
+    result = whole.copy()
+    result[top:bottom, left:right] += weight * (closer - whole[top:bottom, left:right])
+    return result
+
+
+def only_pointed_at(p8: np.ndarray, hints: Hints, least: int) -> np.ndarray:
+    """A map without the regions that nobody points at: just below what counts as lesion.
+
+    Args:
+        p8: uint8 `(H, W)`.
+        hints: In pixels of the map.
+        least: The level from which on a pixel counts as lesion, at least 1.
+
+    Returns:
+        uint8 `(H, W)`; the same map where no region is pointed at.
+    """
+    found = p8 >= least
+    pointed = regions_pointed_at(found, hints)
+    return np.where(found & ~pointed, np.uint8(least - 1), p8) if pointed.any() else p8
+
+
+def regions_pointed_at(mask: np.ndarray, hints: Hints) -> np.ndarray:
+    """The 8-connected regions of a mask that a stroke on a lesion or a box touches.
+
+    Args:
+        mask: bool `(H, W)`.
+        hints: In pixels of the mask.
+    """
+    labels, _ = ndimage.label(mask, EIGHT_NEIGHBOURS)
+    height, width = mask.shape
+    pointed: set[int] = set()
+    for stroke in hints.inside:
+        x, y = _way(stroke).astype(int).T
+        pointed.update(labels[np.minimum(y, height - 1), np.minimum(x, width - 1)].tolist())
+    for left, top, right, bottom in hints.boxes:
+        within = labels[int(top) : math.ceil(bottom), int(left) : math.ceil(right)]
+        pointed.update(np.unique(within).tolist())
+    return mask & np.isin(labels, list(pointed))
+
+
+def _way(stroke: Stroke) -> np.ndarray:
+    """A stroke's points with others between them, at most a pixel apart: `(P, 2)`."""
+    points = np.asarray(stroke)
+    parts = [points[:1]]
+    for a, b in pairwise(points):
+        steps = max(1, math.ceil(np.abs(b - a).max()))
+        parts.append(a + (b - a) * (np.arange(1, steps + 1) / steps)[:, None])
+    return np.concatenate(parts)
+
+
+def _draw_line(one: np.ndarray, a: np.ndarray, b: np.ndarray) -> None:
+    """Set all pixels of `(S, S)` whose middle lies within the pen's radius of the way a to b."""
+    size = len(one)
+    reach = max(1.0, size * RADIUS)  # never between the pixels
+    left, top = np.clip(np.floor(np.minimum(a, b) - reach).astype(int), 0, size)
+    right, bottom = np.clip(np.ceil(np.maximum(a, b) + reach).astype(int), 0, size)
+    y, x = np.mgrid[top:bottom, left:right] + 0.5
+    (dx, dy), (px, py) = b - a, (x - a[0], y - a[1])
+    length = dx * dx + dy * dy
+    along = np.clip((px * dx + py * dy) / length, 0, 1) if length else 0.0
+    near = (px - along * dx) ** 2 + (py - along * dy) ** 2 <= reach * reach
+    one[top:bottom, left:right][near] = 1

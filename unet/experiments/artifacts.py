@@ -1,0 +1,91 @@
+"""What a training's results may take the place of, and which results beside them still hold."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from unet.config import to_dict
+from unet.data.cases import DatasetError
+from unet.errors import UserError
+from unet.experiments.recipes import same_recipe
+from unet.inference.bundle import WEIGHTS, BundleInfo, read_info
+
+
+def check_replaceable(out: Path, run_dir: Path) -> None:
+    """Raise UserError where a bundle may not take the place of what is at `out`."""
+    if (
+        out.exists()
+        and not (out / "unet.json").is_file()
+        and (not out.is_dir() or any(out.iterdir()))
+    ):
+        raise UserError(
+            f"{out} is neither empty nor a bundle of this project, and would be replaced. Give "
+            "--out a new folder, such as weights/NAME."
+        )
+    if out.resolve() == run_dir.resolve() or out.resolve() in run_dir.resolve().parents:
+        raise UserError(
+            f"--run-dir {run_dir} lies in --out {out}, which is replaced when the run is finished. "
+            "Choose another folder for one of them."
+        )
+
+
+def check_same_network(out: Path, about: dict[str, Any], replace: bool) -> None:
+    """Raise UserError where another network's bundle at `out` would be replaced unasked.
+
+    Args:
+        out: The bundle's folder.
+        about: `model`, `config` and `fingerprint` of the training that would take its place.
+        replace: Whether the person asked for it.
+    """
+    if replace or not (out / "unet.json").is_file():
+        return
+    info = read_info(out)
+    before = {"model": to_dict(info.model)} | info.training
+    if any(before.get(name) != value for name, value in about.items()):
+        raise UserError(
+            f"{out} holds another network: {info.model.name}, trained on "
+            f"{info.training.get('data', 'other data')}. Give --replace to replace it and its "
+            "results, or --out another folder."
+        )
+
+
+def check_results_fit(out: Path, about: dict[str, Any]) -> None:
+    """Raise DatasetError where `out` holds a network of another recipe than results are of."""
+    if (out / "unet.json").exists() and not same_recipe(about, read_info(out)):
+        raise DatasetError(
+            f"{out} holds a network that was trained with other settings or on other data. Give "
+            "--out another folder for the results."
+        )
+
+
+def keep_what_still_holds(old: Path, new: Path, info: BundleInfo) -> None:
+    """Copy what was scored of the same recipe, and what was measured of the same network."""
+    for what in ("cross_validation", "leave_out"):
+        path = old / f"{what}.json"
+        if not path.exists():
+            continue
+        if same_recipe(json.loads(path.read_text()), info):
+            for kept in old.glob(f"{what}.*"):
+                shutil.copy(kept, new / kept.name)
+        else:
+            print(f"{path} is of another recipe and is left out")
+    before = read_info(old) if (old / "unet.json").exists() else None
+    same = before is not None and (
+        (before.sha256[WEIGHTS], before.model, before.postprocessing)
+        == (info.sha256[WEIGHTS], info.model, info.postprocessing)
+    )
+    for what in ("ablation", "clicks"):
+        path = old / f"{what}.json"
+        if not path.exists():
+            continue
+        if same:
+            for kept in (path, *old.glob(f"plots/{what}_*.png")):
+                shutil.copy(kept, new / kept.relative_to(old))
+        else:
+            print(
+                f"{path} is of other weights, views or rules and is left out; train.py {what} "
+                "makes it anew"
+            )

@@ -1,0 +1,223 @@
+"""What is done to a bundle whose training is over: rules chosen anew, its graph, its evaluation."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+from unet.config import to_dict
+from unet.data.busi import curated_ids
+from unet.data.cases import Case, Dataset, DatasetError
+from unet.data.loading import data_folders, fingerprint_of, load_datasets, split_of
+from unet.errors import UserError
+from unet.evaluation.case_scores import probability_maps
+from unet.evaluation.report import evaluate_splits
+from unet.evaluation.threshold_selection import choose_postprocessing
+from unet.experiments.recipes import read_train_config
+from unet.inference.bundle import (
+    WEIGHTS,
+    BundleInfo,
+    read_info,
+    replacing,
+    verify,
+    write_info,
+)
+from unet.inference.onnx_model import GRAPH
+from unet.inference.segmenter import Segmenter
+from unet.publishing.card import write_card
+from unet.training.initial_weights import CALIBRATION, seen_by
+
+EXTERNAL = "external"
+"""Name in a bundle's results of the test cases of data sets it was not trained on."""
+
+
+def evaluate(weights: Path, data: list[str], split: str, out: Path | None, figures: Path) -> None:
+    """Evaluate a bundle and print the summary.
+
+    The bundle says by id which case lies in which split, whatever part of its data is at hand.
+    The test cases of other data sets are scored as "external" with its own test cases. On other
+    data sets alone `split` must be "all", and the results, of every case that the network has not
+    seen, go to `out`.
+
+    Args:
+        weights: The bundle.
+        data: Folders of data sets, or "phantom".
+        split: "test", "validation", "train" or "all".
+        out: Where results go; the bundle itself if None.
+        figures: Where figures that show the data's images go.
+
+    Raises:
+        UserError: The data holds no case of that split, or none that the network has not seen.
+    """
+    segmenter, info = Segmenter.load(weights), read_info(weights)
+    with data_folders(data) as folders:
+        dataset = load_datasets(folders, info.model.input_size)
+        own, unseen = own_and_unseen(dataset, info)
+        cases = _cases_to_score(own, unseen, dataset, info, split, out, weights, data)
+        target = out or weights
+        curated = set().union(*(curated_ids(folder) for folder in folders))
+        place = {case.id: i for i, case in enumerate(dataset.cases)}
+        prints = {
+            name: fingerprint_of(dataset, [place[case.id] for case in part])
+            for name, part in cases.items()
+        }
+        metrics = evaluate_splits(segmenter, cases, target, figures, curated, prints)
+        if target == weights and "left_out" not in info.training:  # which is not to be handed on
+            write_card(weights)
+    for name in cases:
+        print(json.dumps({name: metrics["splits"][name]["final"]}, indent=1))
+
+
+def _cases_to_score(
+    own: dict[str, list[Case]],
+    unseen: list[Case],
+    dataset: Dataset,
+    info: BundleInfo,
+    split: str,
+    out: Path | None,
+    weights: Path,
+    data: list[str],
+) -> dict[str, list[Case]]:
+    """The cases of each split to score; UserError where there are none."""
+    if split != "all" and split not in info.split:
+        names = ", ".join(info.split)
+        raise UserError(f"{weights} has no {split} split, only {names}. Give --split all")
+    at_hand = {name: part for name, part in own.items() if part}
+    if not at_hand:
+        if split != "all" or out is None:
+            raise UserError(
+                f"{', '.join(data)} does not hold the cases that {weights} was trained from. To "
+                "score it on other data sets, give --split all and --out with a folder for the "
+                "results."
+            )
+        if not unseen:
+            raise UserError(f"{weights} has seen every case of {', '.join(data)}")
+        return {"all": unseen}
+    if split != "all" and split not in at_hand:
+        counts = ", ".join(f"{len(part)} {name}" for name, part in at_hand.items())
+        raise UserError(f"{', '.join(data)} holds no {split} case of {weights}, only {counts}")
+    cases = at_hand if split == "all" else {split: at_hand[split]}
+    external = _in_split(dataset, info, "test", unseen)
+    return cases | ({EXTERNAL: external} if external and split in ("all", "test") else {})
+
+
+def choose_rules(
+    weights: Path, data: list[str], figures: Path, smaller_view: float | None = None
+) -> None:
+    """Choose a bundle's rules anew on its validation cases and those of other data sets.
+
+    The weights stay as they are. Then the bundle is evaluated, its files are written anew.
+
+    Args:
+        weights: The bundle.
+        data: Folders of data sets: the one it was trained on, and others.
+        figures: Where figures that show the data's images go.
+        smaller_view: The model's from now on; as before if None.
+
+    Raises:
+        DatasetError: The cases that the bundle was trained from are not there.
+        UserError: `smaller_view` is none that a model may have.
+    """
+    from unet.experiments.fit import draw_phantoms
+    from unet.training.calibration import choose_confidence
+
+    info = verify(weights)
+    share = info.model.smaller_view if smaller_view is None else smaller_view
+    try:
+        model = replace(info.model, smaller_view=share)
+    except ValueError as error:
+        raise UserError(error) from None
+    # What other rules gave does not stay, nor what other views gave.
+    old = ["metrics.json", "cases.csv", "calibration_*", "operating_*", "threshold_*"]
+    if model != info.model:
+        for name in ("cross_validation", "leave_out"):
+            old.append(f"{name}.*")
+            if (path := weights / f"{name}.json").exists():
+                print(f"{path} is of other views and is left out")
+    with replacing(weights) as new:
+        shutil.copytree(weights, new, ignore=shutil.ignore_patterns(*old), dirs_exist_ok=True)
+        write_info(new, replace(info, model=model))
+        with data_folders(data) as folders:
+            dataset = load_datasets(folders, model.input_size)
+            # What the rules were chosen on before may be chosen on again.
+            earlier = replace(info, training=info.training | {CALIBRATION: []})
+            own, unseen = own_and_unseen(dataset, earlier)
+            if missing := {*info.split["validation"]} - {case.id for case in own["validation"]}:
+                raise DatasetError(
+                    f"{', '.join(data)} lacks {len(missing)} of the validation cases of {weights}, "
+                    f"such as {min(missing)}. Give all of its data sets"
+                )
+            others = _in_split(dataset, info, "validation", unseen)
+            maps = probability_maps(Segmenter.load(new), own["validation"] + others)
+        rules = choose_postprocessing(maps)
+        print(f"rules: {to_dict(rules)}, before: {to_dict(info.postprocessing)}")
+        chosen_on = " + ".join(dict.fromkeys(m.case.dataset for m in maps))
+        changed = replace(
+            info,
+            model=model,
+            postprocessing=rules,
+            confidence=choose_confidence(maps, rules),
+            training=info.training
+            | {"rules_chosen_on": chosen_on, CALIBRATION: [case.id for case in others]},
+        )
+        write_info(new, changed)
+        draw_phantoms(new, Segmenter.load(new))
+        evaluate(new, data, "all", None, figures)
+    if rules != info.postprocessing or model != info.model:
+        clicks = weights.absolute().parent.glob("*/clicks.json")  # of a network beside as well
+        stale = [path for path in clicks if info.sha256[WEIGHTS] in path.read_text()]
+        stale += [path for path in [weights / "ablation.json"] if path.exists()]
+        for path in stale:
+            print(f"{path} was measured before this change; train.py {path.stem} does again")
+
+
+def export(weights: Path) -> None:
+    """Make a bundle's ONNX graph anew, of its Keras network."""
+    from unet.inference.keras_export import load_network, write_graph
+
+    info = read_info(weights)
+    without = {name: value for name, value in info.sha256.items() if name != GRAPH}
+    with replacing(weights) as new:
+        shutil.copytree(weights, new, ignore=shutil.ignore_patterns(GRAPH), dirs_exist_ok=True)
+        write_info(new, replace(info, sha256=without))
+        info = verify(new)  # the graph may be lost or damaged, the rest not
+        write_graph(new, load_network(new, info), info)
+    print(f"wrote {weights / GRAPH}")
+
+
+def own_and_unseen(dataset: Dataset, info: BundleInfo) -> tuple[dict[str, list[Case]], list[Case]]:
+    """Sort the cases at hand by what a bundle says of them.
+
+    Returns:
+        The cases of each of the bundle's splits, and the cases of other data sets that neither the
+        network nor whatever it started from has seen, that nothing was chosen on, and that show
+        no patient or picture of those. More images of a data set that it was trained on may show
+        its patients: they are in neither, and their number is printed.
+    """
+    split = {case_id: name for name, ids in info.split.items() for case_id in ids}
+    own: dict[str, list[Case]] = {name: [] for name in info.split}
+    for case in dataset.cases:
+        if case.id in split:
+            own[split[case.id]].append(case)
+    seen = {*split, *seen_by(info)}
+    groups = {case.group for case in dataset.cases if case.id in seen}
+    sets = {source["name"] for source in info.training.get("sources", ())}
+    sets |= {case.dataset for case in dataset.cases if case.id in split}
+    unseen = [
+        case for case in dataset.cases if case.dataset not in sets and case.group not in groups
+    ]
+    if left := len(dataset.cases) - sum(map(len, own.values())) - len(unseen):
+        print(
+            f"not scored: {left} images that are in no split of the bundle, but belong to a data "
+            "set or group that it has seen"
+        )
+    return own, unseen
+
+
+def _in_split(dataset: Dataset, info: BundleInfo, name: str, among: list[Case]) -> list[Case]:
+    """Those of some cases that the bundle's settings put into a split."""
+    indices = split_of(dataset, read_train_config(info.training["config"]))[name]
+    chosen = {dataset.cases[i].id for i in indices}
+    return [case for case in among if case.id in chosen]

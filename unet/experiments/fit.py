@@ -1,0 +1,275 @@
+"""What `train.py fit` does: data → training → evaluation → bundle; or folds in its place."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from unet.config import ModelConfig, TrainConfig, to_dict
+from unet.core.mask import quantise
+from unet.data.busi import curated_ids
+from unet.data.cases import Dataset, DatasetError
+from unet.data.loading import (
+    arrays,
+    data_folders,
+    fingerprint,
+    fingerprint_of,
+    load_datasets,
+    sources_of,
+    split_of,
+)
+from unet.data.phantom import KINDS, make_phantom
+from unet.data.splits import SPLITS
+from unet.evaluation import plots
+from unet.evaluation.case_scores import probability_maps
+from unet.evaluation.report import evaluate_splits
+from unet.evaluation.threshold_selection import choose_postprocessing
+from unet.experiments.artifacts import (
+    check_replaceable,
+    check_results_fit,
+    check_same_network,
+    keep_what_still_holds,
+)
+from unet.experiments.recipes import command_of
+from unet.files import rows_to_csv
+from unet.inference.bundle import WEIGHTS, replacing
+from unet.inference.segmenter import Segmenter
+from unet.provenance import check_commit, git_commit, is_reproducible
+from unet.publishing.card import write_card
+from unet.training.initial_weights import seen_besides, start_of
+from unet.training.sampling import examples_of
+
+if TYPE_CHECKING:
+    from unet.training.jax_processes import Processes
+    from unet.training.trainer import Examples, Trained
+
+
+def fit(
+    data: list[str],
+    recipe: str,
+    model_config: ModelConfig,
+    config: TrainConfig,
+    *,
+    out: Path,
+    run_dir: Path,
+    start: Path | None = None,
+    resume: bool = False,
+    tensorboard: bool = False,
+    among: Processes | None = None,
+    replace: bool = False,
+    allow_dirty: bool = True,
+) -> None:
+    """Train a network, choose its post-processing, write its bundle and evaluate it.
+
+    Args:
+        data: Folders of data sets, or "phantom".
+        recipe: Name of the recipe that the settings were taken from, one of `RECIPES`.
+        model_config, config: The network and how it is trained.
+        out: The bundle's folder; replaced when the run is finished.
+        run_dir: Checkpoints, logs and figures that show the data set's images.
+        start: A bundle whose weights the network starts from; random or published ones if None.
+        resume: Continue the run in `run_dir`.
+        tensorboard: Write TensorBoard logs too.
+        among: Processes that train it on JAX together. Process 0 has its machine write the bundle;
+            the others' leave it at the training.
+        replace: Whether another network's bundle at `out` may be replaced.
+        allow_dirty: Whether code that no commit of the current branch holds may train; the command
+            line asks for it to be said.
+
+    Raises:
+        UserError: Before anything is trained, where `out` may not be replaced, the code is not
+            committed, or `start` holds another kind of network; where a process ended before the
+            training did.
+    """
+    from unet.inference.keras_export import write_bundle
+    from unet.training.checkpoint import Checkpoint, kept_epoch
+    from unet.training.trainer import Examples, train
+
+    check_replaceable(out, run_dir)
+    if not allow_dirty:
+        check_commit(git_commit())
+    started = {} if start is None else {"start": start_of(start, model_config)}
+    with data_folders(data) as folders:
+        dataset = load_datasets(folders, model_config.input_size)
+        split = split_of(dataset, config)
+        ids = {name: [dataset.cases[i].id for i in split[name]] for name in SPLITS}
+        if start is not None:
+            started["start"]["seen"] = seen_besides(start, ids)
+        print(", ".join(f"{name}: {len(split[name])} cases" for name in SPLITS))
+        facts = {"config": to_dict(config), "fingerprint": fingerprint(dataset, split)}
+        check_same_network(out, facts | {"model": to_dict(model_config)}, replace)
+        examples = examples_of(dataset, split["train"], config)
+        trained = train(
+            model_config,
+            config,
+            examples,
+            Examples(*arrays(dataset, split["validation"])),
+            run_dir,
+            data_fingerprint=facts["fingerprint"],
+            start=start and start / WEIGHTS,
+            resume=resume,
+            tensorboard=tensorboard,
+            among=among,
+        )
+        if trained is None or (among and not among.writes):
+            print("trained; the machine of process 0 writes the bundle")
+            return
+        sources = sources_of(dataset.cases)
+        names = [source["name"] for source in sources]
+        training = {
+            "data": " + ".join(names),
+            "sources": sources,
+            "rules_chosen_on": " + ".join(names),
+            "command": command_of(names, recipe, model_config, config)
+            + (f" --start weights/{started['start']['name']}" if started else "")
+            + (" --backend jax" if among else ""),
+            **facts,
+            "epochs_run": len(trained.history),
+            "best_epoch": kept_epoch(trained.history, config.keep),
+            "seconds": round(sum(row["seconds"] for row in trained.history)),
+            **started,
+        }
+        commit = Checkpoint.started_from(run_dir)
+        if not allow_dirty:  # a resumed run may have begun at another commit
+            check_commit(commit)
+        training["reproducible"] = is_reproducible(commit)
+        cases = {name: [dataset.cases[i] for i in split[name]] for name in SPLITS}
+        with replacing(out) as new:
+            parts = learnt_and_chosen(trained, examples, model_config, config, dataset, split)
+            info = write_bundle(
+                new,
+                trained.network,
+                model=model_config,
+                training=training,
+                split=ids,
+                commit=commit,
+                **parts,
+            )
+            segmenter = Segmenter.load(new)  # what is evaluated is what was written
+            curated = set().union(*(curated_ids(folder) for folder in folders))
+            prints = {name: fingerprint_of(dataset, split[name]) for name in SPLITS}
+            evaluate_splits(segmenter, cases, new, run_dir / "figures", curated, prints)
+            write_bundle_figures(new, segmenter, trained.history, training["best_epoch"])
+            keep_what_still_holds(out, new, info)
+            write_card(new)
+    print(f"wrote {out}")
+
+
+def learnt_and_chosen(
+    trained: Trained,
+    examples: Examples,
+    model_config: ModelConfig,
+    config: TrainConfig,
+    dataset: Dataset,
+    split: dict[str, list[int]],
+) -> dict[str, Any]:
+    """What a trained network is shipped with: learnt on train, chosen on validation."""
+    from unet.training.calibration import (
+        choose_confidence,
+        learn_familiarity,
+        segmenter_without_rules,
+    )
+
+    segmenter = segmenter_without_rules(trained, model_config, examples, config.seed)
+    maps = probability_maps(segmenter, [dataset.cases[i] for i in split["validation"]])
+    rules = choose_postprocessing(maps)
+    train, validation = (dataset.images[split[name]] for name in ("train", "validation"))
+    return {
+        "postprocessing": rules,
+        "presence": segmenter.presence,
+        "familiarity": learn_familiarity(
+            trained.network, model_config, train, validation, config.seed
+        ),
+        "confidence": choose_confidence(maps, rules),
+    }
+
+
+def write_bundle_figures(
+    folder: Path, segmenter: Segmenter, history: list[dict], kept_epoch: int
+) -> None:
+    """The figures a bundle carries that need neither data set nor evaluation."""
+    (folder / "history.csv").write_text(rows_to_csv(history))
+    plots.learning_curves(history, folder / "plots" / "learning_curves.png", kept_epoch)
+    draw_phantoms(folder, segmenter)
+
+
+def draw_phantoms(folder: Path, segmenter: Segmenter) -> None:
+    """The bundle's figure of what the network makes of generated phantoms."""
+    examples = []
+    for kind in KINDS:
+        for seed in (1, 2):
+            phantom = make_phantom(seed, kind)
+            p8 = quantise(segmenter.predict(phantom.image))
+            mask = segmenter.segment(phantom.image)
+            examples.append(
+                {
+                    "image": phantom.image,
+                    "truth": phantom.mask,
+                    "mask": mask,
+                    "p8": p8,
+                    "caption": f"phantom, {kind}",
+                }
+            )
+    plots.predictions(examples, "Generated phantoms", folder / "plots" / "phantoms.png")
+
+
+def cross_validate(
+    data: list[str],
+    recipe: str,
+    model_config: ModelConfig,
+    config: TrainConfig,
+    *,
+    folds: int,
+    out: Path,
+    run_dir: Path,
+    resume: bool = False,
+    ray: str | None = None,
+    among: Processes | None = None,
+) -> None:
+    """Cross-validate a recipe; writes cross_validation.json and .csv, and no bundle.
+
+    Args:
+        folds: How many parts the cases are dealt into.
+        out: Where the results go: the bundle of the network trained with the same recipe, or a
+            folder without a bundle.
+        data, recipe, model_config, config, run_dir, resume: As in `fit`.
+        ray: Address of a Ray cluster to train all folds on; one after the other here if None.
+        among: Processes of this machine that train each on JAX together; TensorFlow if None.
+
+    Raises:
+        DatasetError: `config.keep` is "best", or `out` holds a network of another recipe.
+    """
+    from unet.experiments import cross_validation
+
+    if config.keep != "last":
+        raise DatasetError(
+            "cross-validation has no validation cases to choose an epoch on: add --keep last"
+        )
+    with data_folders(data) as folders:
+        dataset = load_datasets(folders, model_config.input_size)
+        names = [source["name"] for source in sources_of(dataset.cases)]
+        about = {
+            "data": " + ".join(names),
+            "model": to_dict(model_config),
+            "config": to_dict(config),
+            "command": f"{command_of(names, recipe, model_config, config)} --folds {folds}"
+            + (" --backend jax" if among else ""),
+        }
+        check_results_fit(out, about)
+        summary, rows = cross_validation.cross_validate(
+            dataset,
+            model_config,
+            config,
+            folds=folds,
+            run_dir=run_dir,
+            data_fingerprint=fingerprint(dataset, {"all": list(range(len(dataset.cases)))}),
+            resume=resume,
+            ray=ray,
+            among=among,
+        )
+    cross_validation.write_cross_validation(out, about | summary, rows)
+    if (out / "metrics.json").exists():
+        write_card(out)
+    print(json.dumps(summary["final"], indent=1))
+    print(f"wrote {out}/cross_validation.json and cross_validation.csv")

@@ -1,0 +1,91 @@
+"""`train.py clicks`: what pointing gives, measured and written beside the guided network."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from unet.config import VIEWS, to_dict
+from unet.data.loading import data_folders, load_datasets
+from unet.errors import UserError
+from unet.evaluation import plots
+from unet.evaluation.interactive import pointing_summary
+from unet.experiments.leave_one_domain_out import LEFT_OUT
+from unet.files import write_whole
+from unet.inference.bundle import WEIGHTS, read_info
+from unet.inference.segmenter import Segmenter
+from unet.provenance import git_commit
+from unet.publishing.card import write_card
+from unet.publishing.interactive import WITHOUT, picture_of
+from unet.training.initial_weights import seen_by
+
+CLICKS = "clicks.json"
+
+
+def measure_clicks(
+    weights: Path,
+    beside: Path,
+    data: list[str],
+    split: str,
+    clicks: int,
+    people: int,
+    out: Path | None = None,
+) -> None:
+    """Let simulated people click at the lesions of a split; writes `clicks.json`, plot and card.
+
+    Args:
+        weights: Bundle of the guided network.
+        beside: Bundle of the network that answers before anyone clicks.
+        data: Folders of data sets, or "phantom".
+        split: Which of the guided bundle's cases.
+        clicks, people: As in `pointing_summary`.
+        out: Bundle that the results are written to; `weights` if None.
+
+    Raises:
+        UserError: The network takes no hints or has no such split, `beside` has seen it, is another
+            one than where what is left out was left out for both, or none of the cases are there.
+    """
+    info = read_info(weights)
+    if not info.model.guided:
+        raise UserError(f"{weights} holds a network that takes no hints")
+    if split not in info.split:
+        raise UserError(f"{weights} has no {split} split, only {', '.join(info.split)}")
+    # What the rules were chosen on may be validation for both.
+    alone = read_info(beside)
+    seen = set(alone.split["train"]) if split == "validation" else seen_by(alone)
+    if leaked := seen & set(info.split[split]):
+        raise UserError(
+            f"--beside {beside} has seen {len(leaked)} of the {split} cases of {weights}"
+        )
+    begun = info.training.get("start", {}).get("sha256")
+    if split == LEFT_OUT and begun != alone.sha256[WEIGHTS]:
+        raise UserError(f"--beside {beside} is not the network that {weights} started from")
+    out = out or weights
+    (out / "plots").mkdir(parents=True, exist_ok=True)  # before hours of measuring, not after
+    with data_folders(data) as folders:
+        dataset = load_datasets(folders, info.model.input_size)
+        wanted = set(info.split[split])
+        cases = [case for case in dataset.cases if case.id in wanted]
+        if not cases:
+            raise UserError(f"{', '.join(data)} holds none of the {split} cases of {weights}")
+        model = alone.model
+        alone, guide = Segmenter.load(beside), Segmenter.load(weights)
+        found = pointing_summary(alone, guide, cases, clicks, people)
+    path = out / CLICKS
+    content = json.loads(path.read_text()) if path.exists() else {}
+    of = WITHOUT + info.training["left_out"] if split == LEFT_OUT else split
+    content[of] = {
+        "commit": git_commit(), "sha256": info.sha256[WEIGHTS], "people": people,
+        "beside": {
+            "name": alone.name, "sha256": alone.network.sha256,
+            "views": 1 + sum(bool(getattr(model, view)) for view in VIEWS),
+            "rules": to_dict(alone.postprocessing),
+        },
+        "datasets": found,
+    }  # fmt: skip
+    write_whole(path, json.dumps(content, indent=1))
+    plots.clicks(found, of, out / picture_of(of))
+    if (out / "metrics.json").exists():
+        write_card(out)
+    print(json.dumps(found, indent=1))
+    print(f"wrote {path}")

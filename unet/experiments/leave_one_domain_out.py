@@ -1,0 +1,244 @@
+"""Leave one out: train without a data set or a scanner, and score it. What travels shows here."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.metrics import roc_auc_score
+
+from unet.config import ModelConfig, TrainConfig, to_dict
+from unet.data.cases import Case, Dataset, DatasetError
+from unet.data.loading import data_folders, fingerprint, load_datasets, sources_of, split_of
+from unet.errors import UserError
+from unet.evaluation.case_scores import Map, probability_maps, score_map
+from unet.evaluation.summary import summarise
+from unet.evaluation.threshold_selection import MAX_MISSED, operating_curve
+from unet.experiments.artifacts import check_results_fit
+from unet.experiments.fit import learnt_and_chosen
+from unet.experiments.recipes import command_of
+from unet.files import write_whole
+from unet.inference.bundle import WEIGHTS, read_info, replacing
+from unet.inference.keras_export import write_bundle
+from unet.inference.segmenter import Segmenter
+from unet.publishing.card import write_card
+from unet.training.checkpoint import Checkpoint
+from unet.training.initial_weights import seen_by, start_of
+from unet.training.jax_processes import Processes
+from unet.training.sampling import examples_of
+from unet.training.trainer import train
+
+LEFT_OUT = "left_out"
+"""Name, among a bundle's splits, of the cases that were left out and may be scored."""
+
+
+def leave_out(
+    data: list[str],
+    recipe: str,
+    model_config: ModelConfig,
+    config: TrainConfig,
+    *,
+    left_out: str,
+    out: Path,
+    run_dir: Path,
+    start: Path | None = None,
+    resume: bool = False,
+    among: Processes | None = None,
+) -> None:
+    """Train without one data set or scanner and score it; adds to leave_out.json.
+
+    The network, with rules chosen on what is left, stays as a bundle in `run_dir/bundle`: to start
+    a guided one from, and to look at.
+
+    Args:
+        left_out: Name of the data set or scanner; case, spaces and hyphens do not matter.
+        out: As in `workflow.cross_validate`.
+        start: A bundle to start from, which has not seen what is left out either.
+        among: As in `workflow.cross_validate`.
+        data, recipe, model_config, config, run_dir, resume: As in `workflow.fit`.
+
+    Raises:
+        DatasetError: `config.keep` is "best", there is no such data set or scanner, nothing would
+            be left to train on, or `out` holds a network, or results, of another recipe.
+        UserError: `start` holds another kind of network, or one that has seen what is left out.
+    """
+    if config.keep != "last":
+        raise DatasetError("the epoch would be chosen for what is left out: add --keep last")
+    started = {} if start is None else {"start": start_of(start, model_config)}
+    with data_folders(data) as folders:
+        dataset = load_datasets(folders, model_config.input_size)
+        left_out = spelt(dataset.cases, left_out)
+        names = [source["name"] for source in sources_of(dataset.cases)]
+        command = command_of(names, recipe, model_config, config)
+        about = {
+            "data": " + ".join(names),
+            "model": to_dict(model_config),
+            "config": to_dict(config),
+            "command": f"{command}{' --start DIR' if start else ''} --leave-out NAME"
+            + (" --backend jax" if among else ""),
+        }
+        check_results_fit(out, about)
+        _kept(out, about)
+        whole = split_of(dataset, config)
+        split = split_without(dataset, whole, left_out)
+        ids = {name: [dataset.cases[i].id for i in indices] for name, indices in split.items()}
+        if start:
+            seen = seen_by(read_info(start))
+            if set(ids[LEFT_OUT]) & seen:
+                raise UserError(f"--start {start} has seen images of {left_out}, which is left out")
+            started["start"]["seen"] = sorted(seen - {*ids["train"], *ids["validation"]})
+        examples = examples_of(dataset, split["train"], config)
+        data_fingerprint = fingerprint_without(dataset, whole, left_out)
+        trained = train(
+            model_config,
+            config,
+            examples,
+            None,
+            run_dir,
+            data_fingerprint=data_fingerprint,
+            start=start and start / WEIGHTS,
+            resume=resume,
+            among=among,
+        )
+        with replacing(run_dir / "bundle") as new:
+            write_bundle(
+                new,
+                trained.network,
+                model=model_config,
+                training=about | {"fingerprint": data_fingerprint, "left_out": left_out, **started},
+                split=ids,
+                commit=Checkpoint.started_from(run_dir),
+                **learnt_and_chosen(trained, examples, model_config, config, dataset, split),
+            )
+        segmenter = Segmenter.load(run_dir / "bundle")
+        found = score_left_out(segmenter, [dataset.cases[i] for i in split[LEFT_OUT]], left_out)
+    write_leave_out(out, about, found)
+    if (out / "metrics.json").exists():
+        write_card(out)
+    print(json.dumps(found, indent=1))
+    print(f"wrote {out}/leave_out.json and {run_dir}/bundle")
+
+
+def split_without(
+    dataset: Dataset, split: dict[str, list[int]], left_out: str
+) -> dict[str, list[int]]:
+    """The training and validation cases that are left, and under `LEFT_OUT` those left out.
+
+    A case that shows the same patient or picture as one that is left out is not left either. Test
+    cases are neither trained on nor scored: everything is chosen by these numbers.
+
+    Args:
+        dataset, split: All cases, and their places in the recipe's split.
+        left_out: Name of a data set or scanner, as `spelt` gives it.
+
+    Raises:
+        DatasetError: None is left to train on.
+    """
+    out = np.array([left_out in (case.dataset, case.scanner) for case in dataset.cases])
+    if out.all():
+        raise DatasetError(f"--leave-out {left_out}: nothing is left to train on")
+    parts = ("train", "validation")
+    groups = {case.group for case, is_out in zip(dataset.cases, out, strict=True) if is_out}
+    return {
+        name: [i for i in split[name] if dataset.cases[i].group not in groups] for name in parts
+    } | {LEFT_OUT: sorted(i for name in parts for i in split[name] if out[i])}
+
+
+def fingerprint_without(dataset: Dataset, split: dict[str, list[int]], left_out: str) -> str:
+    """Names the data of a training without a data set or scanner; `split` is the whole one.
+
+    One training serves leave-one-out and an ablation's first row: they name their data alike.
+    """
+    return f"{fingerprint(dataset, split)} without {_plain(left_out)}"
+
+
+def score_left_out(segmenter: Segmenter, cases: list[Case], left_out: str) -> dict[str, Any]:
+    """What a network gives on cases of a kind that it never saw.
+
+    Returns:
+        `left_out`, `rules`, `auc` of presence and of the map's peak for lesion against normal
+        (None where one is missing), `gates`, what a gate on presence would cost and give, and the
+        summary of the scores.
+    """
+    maps = probability_maps(segmenter, cases)
+    rules = segmenter.postprocessing
+    missed = sum(bool(m.truth.any() and not m.mask(rules).any()) for m in maps)
+    return {
+        "left_out": left_out,
+        "rules": to_dict(rules),
+        "lesions": sum(bool(m.truth.any()) for m in maps),
+        "lesions_answered_none": missed,
+        "auc": {
+            "presence": presence_auc(maps),
+            "peak": _auc(maps, lambda m: int(m.prediction.p8.max())),
+        },
+        "gates": gates_for(maps, rules.threshold),
+    } | summarise([score_map(m, left_out, rules) for m in maps])
+
+
+def presence_auc(maps: list[Map]) -> float | None:
+    """Area under the ROC curve of presence, lesion against normal; None where one is missing."""
+    return _auc(maps, lambda m: m.prediction.presence)
+
+
+def gates_for(maps: list[Map], threshold: float) -> dict[str, float | None] | None:
+    """The gate that leaves at most `MAX_MISSED` of these lesions without a mask, and what it gives.
+
+    Nothing is chosen by it: it says how well presence tells lesion from normal here.
+
+    Returns:
+        `gate`, `missed` and `masked` as in `operating_curve`; None without lesions or presence.
+    """
+    if any(m.prediction.presence is None for m in maps) or not any(m.truth.any() for m in maps):
+        return None
+    curve = [step for steps in operating_curve(maps, threshold).values() for step in steps]
+    allowed = max(MAX_MISSED, curve[0]["missed"])
+    return [step for step in curve if step["missed"] <= allowed][-1]
+
+
+def spelt(cases: list[Case], name: str) -> str:
+    """The data sets' own spelling of a data set or scanner; case, spaces, hyphens do not matter.
+
+    Raises:
+        DatasetError: There is none of that name.
+    """
+    known = {own for case in cases for own in (case.dataset, case.scanner)} - {""}
+    for own in known:
+        if _plain(own) == _plain(name):
+            return own
+    raise DatasetError(f"--leave-out {name}: expected one of {', '.join(sorted(known))}")
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+def _auc(maps: list[Map], value) -> float | None:
+    lesion = [bool(m.truth.any()) for m in maps]
+    values = [value(m) for m in maps]
+    if len(set(lesion)) < 2 or None in values:
+        return None
+    return float(roc_auc_score(lesion, values))
+
+
+def write_leave_out(folder: Path, about: dict[str, Any], found: dict[str, Any]) -> None:
+    """Add what was found to leave_out.json."""
+    folder.mkdir(parents=True, exist_ok=True)
+    parts = _kept(folder, about) | {found["left_out"]: found}
+    content = json.dumps(about | {"left_out": parts}, indent=1) + "\n"
+    write_whole(folder / "leave_out.json", content)
+
+
+def _kept(folder: Path, about: dict[str, Any]) -> dict[str, Any]:
+    """What leave_out.json holds by what was left out; DatasetError if it is of other settings."""
+    path = folder / "leave_out.json"
+    content = json.loads(path.read_text()) if path.exists() else about
+    if {name: content.get(name) for name in about} != about:
+        raise DatasetError(
+            f"{path} holds results of other settings ({content.get('command')}), which are not "
+            "mixed. Give --out another folder."
+        )
+    return content.get("left_out", {})

@@ -1,1 +1,0 @@
-"""Images in and out of files: reading, DICOM, rendering, generated phantoms."""

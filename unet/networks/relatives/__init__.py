@@ -1,0 +1,1 @@
+"""The relatives of the paper's network, one file an architecture."""

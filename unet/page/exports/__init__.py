@@ -1,0 +1,1 @@
+"""Files that people download: mask, overlay, report, annotations, DICOM, ZIP."""

@@ -1,0 +1,66 @@
+"""What the log says of an error: its kind and where it came from, never its message.
+
+The message of an error may hold a file's name or what a header says of a patient. Gradio prints it
+on stderr, and so does the server under it.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import traceback
+import warnings
+from collections.abc import Iterator
+from types import SimpleNamespace
+
+from gradio import queueing, routes
+
+from unet.page import metrics
+
+LOGGERS = ("uvicorn.error", "asyncio", "mcp.server.lowlevel.server")
+
+
+def stack_of(error: BaseException) -> str:
+    """Kinds and places of an error and of those that led to it."""
+    parts = []
+    for each in _chain(error):
+        parts += traceback.format_tb(each.__traceback__)
+        parts.append(f"{type(each).__module__}.{type(each).__qualname__}\n")
+    return "".join(parts)
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """The first cause first."""
+    if error is None:
+        return
+    context = None if error.__suppress_context__ else error.__context__
+    yield from _chain(error.__cause__ or context)
+    yield error
+
+
+def print_error() -> None:
+    """Say on stderr what is being handled, and count it."""
+    error = sys.exc_info()[1]
+    metrics.count_error(type(error).__name__)
+    print(stack_of(error), file=sys.stderr, end="")
+
+
+class _WithoutMessages(logging.Filter):
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.exc_info and record.exc_info[1] is not None:
+            record.exc_text, record.exc_info = stack_of(record.exc_info[1]), None
+        return True
+
+
+def leave_messages_out() -> None:
+    """Make Gradio and the server print no error's message, for this process.
+
+    Nor does pydicom warn of values that are not as they should be: it would quote them.
+    """
+    warnings.filterwarnings("ignore", module=r"(pydicom|highdicom)\.")
+    for module in (queueing, routes):
+        module.traceback = SimpleNamespace(print_exc=print_error)
+    for name in LOGGERS:
+        logger = logging.getLogger(name)
+        if not any(isinstance(there, _WithoutMessages) for there in logger.filters):
+            logger.addFilter(_WithoutMessages())

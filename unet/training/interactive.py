@@ -1,0 +1,172 @@
+"""Training with simulated people, who point at lesions and at what the network has wrong."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+
+import keras
+import numpy as np
+from scipy import ndimage
+
+from unet.core.image import with_empty_maps
+from unet.core.prompts import (
+    Hints,
+    Stroke,
+    closer_look,
+    draw_hints,
+    regions_pointed_at,
+    seen_in,
+)
+from unet.data.prompt_simulation import first_hint, next_click, standing_out
+from unet.inference.onnx_model import PROBABILITY
+from unet.training.epochs import run_epochs
+
+ALONE = 0.2
+"""Share of the pictures without any hint."""
+ELSE = 0.2
+"""Share of the other pictures with a lesion where people point at something else, as they see it
+stand out: a network that knows its training images by heart learns only so to look at the hints."""
+ELSE_WITHOUT = 0.5
+"""The same where there is no lesion; at the rest of these nobody points."""
+CLOSER = 0.5
+"""Share of the pictures with a lesion pointed at that are seen from closer."""
+SHARES = (0.35, 0.75)
+"""How much of the picture's sides is seen then, uniformly between these."""
+CORRECTIONS = (0.45, 0.3, 0.15, 0.1)
+"""How often people look at the answer 0, 1, 2, 3 times and click at its largest error."""
+
+Predict = Callable[[np.ndarray], np.ndarray]
+
+
+def fit(
+    model: keras.Model,
+    batches: Iterable[tuple],
+    held_out: Iterable[tuple] | None,
+    *,
+    steps: int,
+    first_epoch: int,
+    epochs: int,
+    seed: int,
+    callback: keras.callbacks.Callback,
+) -> None:
+    """Train a compiled network of three channels, people looking at its answers meanwhile.
+
+    Args:
+        model: With the outputs "probability" and "presence".
+        batches: As `unet.data.pipeline.training_batches` gives them with `presence`.
+        held_out: Batches of validation cases, which nobody points at; None for none.
+        steps: Batches an epoch.
+        seed: Seeds the people, with the epoch and the step.
+        first_epoch, epochs, callback: As in `run_epochs`.
+    """
+    batches = iter(batches)
+
+    def predict(inputs: np.ndarray) -> np.ndarray:
+        return model.predict_on_batch(inputs)[PROBABILITY][..., 0] >= 0.5
+
+    def learn(epoch: int) -> dict[str, float]:
+        sums: Counter[str] = Counter()
+        for step in range(steps):
+            images, answers = next(batches)
+            random = np.random.default_rng([seed, epoch, step])
+            truths = np.asarray(answers[PROBABILITY], np.float32)
+            inputs, truths, alone = pointed_at(np.asarray(images), truths, random, predict)
+            present = np.asarray(answers["presence"], np.float32)
+            found = model.train_on_batch(
+                inputs,
+                {PROBABILITY: truths, "presence": present},
+                # Whoever points at a lesion says that there is one: nothing is to be learnt of it.
+                {PROBABILITY: np.ones_like(alone), "presence": alone},
+                return_dict=True,
+            )
+            sums.update({name: float(value) for name, value in found.items()})
+        # Keras tells of each batch alone; of their means that of an AUC would say nothing.
+        return {name: total / steps for name, total in sums.items() if not name.endswith("auc")}
+
+    def score() -> dict[str, float]:
+        return model.evaluate(held_out, verbose=0, return_dict=True)
+
+    run_epochs(
+        model, learn, None if held_out is None else score,
+        first_epoch=first_epoch, epochs=epochs, callback=callback,
+    )  # fmt: skip
+
+
+def pointed_at(
+    images: np.ndarray, truths: np.ndarray, random: np.random.Generator, predict: Predict
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A batch with what people point at in it.
+
+    Args:
+        images: float32 `(B, S, S, 1)` in [0, 1].
+        truths: float32 `(B, S, S, 1)`, 0 or 1.
+        random: The people.
+        predict: Gives masks, bool `(B, S, S)`, of inputs `(B, S, S, 3)`.
+
+    Returns:
+        float32 inputs `(B, S, S, 3)`; truths `(B, S, S, 1)`, what is pointed at alone where someone
+        points; float32 `(B,)`, 1 where nobody does.
+    """
+    images, truths = images.copy(), truths.copy()
+    masks = truths[..., 0] > 0.5  # (B, S, S), truths are changed with it
+    alone = random.random(len(images)) < ALONE
+    hints = [Hints()] * len(images)
+    for i in np.flatnonzero(~alone):
+        present = masks[i].any()
+        if random.random() < (ELSE if present else ELSE_WITHOUT):
+            masks[i] = standing_out(images[i, :, :, 0], ~masks[i], random)
+        if masks[i].any():
+            hints[i] = first_hint(masks[i], random)
+            masks[i] = regions_pointed_at(masks[i], hints[i])
+            if random.random() < CLOSER:
+                images[i], masks[i], hints[i] = _closer(images[i], masks[i], hints[i], random)
+        else:
+            masks[i] = truths[i, :, :, 0] > 0.5
+    rounds = random.choice(len(CORRECTIONS), p=CORRECTIONS)
+    for _ in range(rounds):
+        found = predict(_inputs(images, hints))
+        for i in np.flatnonzero(~alone):
+            hints[i] = next_click(hints[i], masks[i], found[i], random)
+    truths[..., 0] = masks
+    alone = np.array([not hint for hint in hints], np.float32)
+    return _inputs(images, hints), truths, alone
+
+
+def _closer(
+    image: np.ndarray, mask: np.ndarray, hints: Hints, random: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, Hints]:
+    """A picture `(S, S, 1)`, its mask `(S, S)` and hints, as a closer look at these shows them."""
+    size = len(mask)
+    window = closer_look(hints, size, size, random.uniform(*SHARES))
+    if window is None:
+        return image, mask, hints
+    left, top, right, bottom = window
+    y, x = (
+        start + (np.arange(size) + 0.5) * (end - start) / size - 0.5
+        for start, end in ((top, bottom), (left, right))
+    )
+    at = np.meshgrid(y, x, indexing="ij")
+    seen = ndimage.map_coordinates(image[..., 0], at, order=1, mode="nearest")
+    truth = ndimage.map_coordinates(mask.astype(np.float32), at, order=1, mode="nearest") >= 0.5
+    return seen[..., None], truth, _scaled(seen_in(hints, window), size / (right - left))
+
+
+def _scaled(hints: Hints, times: float) -> Hints:
+    """Hints in a picture that is shown so many times as large."""
+
+    def strokes(of: tuple[Stroke, ...]) -> tuple[Stroke, ...]:
+        return tuple(tuple((x * times, y * times) for x, y in stroke) for stroke in of)
+
+    boxes = tuple(tuple(side * times for side in box) for box in hints.boxes)
+    return Hints(strokes(hints.inside), strokes(hints.outside), boxes)
+
+
+def _inputs(images: np.ndarray, hints: list[Hints]) -> np.ndarray:
+    """Images with the maps of what is pointed at: float32 `(B, S, S, 3)`."""
+    size = images.shape[1]
+    inputs = with_empty_maps(images, 3)
+    for i, hint in enumerate(hints):
+        if hint:
+            inputs[i, :, :, 1:] = draw_hints(hint, size, size, size)
+    return inputs

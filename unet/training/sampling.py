@@ -1,0 +1,71 @@
+"""What a network is trained on: cases, pieces of them, and how often each is shown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from unet.config import ModelConfig, TrainConfig
+from unet.core.image import mask_to_input, to_input
+from unet.data.cases import Dataset, read_grey, read_mask
+from unet.data.patches import painted_pair, piece_of_normal, piece_pair
+from unet.training.jax_processes import Processes
+from unet.training.trainer import Examples, Trained, train
+
+WHOLE = 2
+"""How often a whole image is shown while a piece of it is shown once: people bring whole ones."""
+
+
+def examples_of(dataset: Dataset, indices: list[int], config: TrainConfig) -> Examples:
+    """The cases with these indices as `config` says they are shown."""
+    images, masks = dataset.images[indices], dataset.masks[indices]
+    if config.pieces:
+        more = _pieces(dataset, indices, config.seed)
+        images, masks = (np.concatenate(pair) for pair in zip((images, masks), more))
+    lesion = masks.any(axis=(1, 2, 3))
+    repeats = np.ones(len(images), int)
+    whole = slice(len(indices))
+    repeats[whole] = np.where(lesion[whole], 1, config.normals) * (WHOLE if config.pieces else 1)
+    return Examples(images, masks, repeats)
+
+
+def train_on(
+    dataset: Dataset,
+    indices: list[int],
+    model_config: ModelConfig,
+    config: TrainConfig,
+    run_dir: Path,
+    *,
+    data_fingerprint: str,
+    resume: bool,
+    among: Processes | None = None,
+) -> tuple[Trained, Examples]:
+    """Train on the cases with these indices, without validation; see `unet.training.trainer.train`.
+
+    Returns:
+        What the training gave, and what it was shown.
+    """
+    examples = examples_of(dataset, indices, config)
+    options = {"data_fingerprint": data_fingerprint, "resume": resume, "among": among}
+    return train(model_config, config, examples, None, run_dir, **options), examples
+
+
+def _pieces(dataset: Dataset, indices: list[int], seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Pieces and painted versions of these cases: images float32 and masks bool, `(P, S, S, 1)`."""
+    size = dataset.images.shape[1]
+    shown: list[tuple[np.ndarray, np.ndarray]] = []
+    for index in indices:
+        case = dataset.cases[index]
+        grey, truth = read_grey(case), read_mask(case)
+        random = np.random.default_rng([seed, index])
+        if not truth.any():
+            box = piece_of_normal(truth.shape, random)
+            shown.append((grey[box], truth[box]))
+        elif index % 2 and (pair := painted_pair(grey, truth, random)):
+            without, with_lesion = pair
+            shown += [(without, np.zeros_like(truth)), (with_lesion, truth)]
+        elif boxes := piece_pair(truth, random):
+            shown += [(grey[box], truth[box]) for box in boxes]
+    images = np.stack([to_input(grey, size) for grey, _ in shown])
+    return images, np.stack([mask_to_input(truth, size) for _, truth in shown])
