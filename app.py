@@ -8,10 +8,10 @@ from unittest import mock
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 if __name__ == "__main__":
-    from unet.page.startup_checks import check_address, said_in_a_sentence
+    from unet.page.startup_checks import check_address, exit_with_message
     from unet.page.temp_dir import private_folder
 
-    with said_in_a_sentence():  # both are read while Gradio is imported
+    with exit_with_message():  # both are read while Gradio is imported
         check_address()
         os.environ["GRADIO_TEMP_DIR"] = str(private_folder())
 
@@ -20,14 +20,14 @@ if __name__ == "__main__":
 with mock.patch("inspect.getfile", side_effect=OSError):
     import gradio as gr
 
-from unet.inference.bundle import bundles_in, guide_in, verify
+from unet.inference.bundle import find_interactive_bundle, list_bundles, verify
 from unet.page import about, server
-from unet.page.model_registry import Networks
-from unet.page.session_store import Kept
-from unet.page.tabs import PRIVATE, allow_fewer, batch, model, refuse_in_words, single
-from unet.page.uploads import MAX_FILE, Held
+from unet.page.model_registry import ModelRegistry
+from unet.page.session_store import AnalysisCache
+from unet.page.tabs import PRIVATE, allow_fewer, batch, install_error_messages, model, single
+from unet.page.uploads import MAX_FILE, UploadTracker
 from unet.publishing.card import NOTICE
-from unet.publishing.readme import best_first, comparison_in
+from unet.publishing.readme import comparison_in, sort_by_validation
 
 ROOT = Path(__file__).parent
 EXAMPLES = ROOT / "examples"
@@ -83,10 +83,10 @@ LAUNCH = {
 }
 
 
-def build_page(networks: Networks) -> gr.Blocks:
+def build_page(networks: ModelRegistry) -> gr.Blocks:
     """The page for some networks."""
     networks.load_in_background(networks.default)
-    kept, held = Kept(), Held()
+    kept, held = AnalysisCache(), UploadTracker()
 
     def leave(request: gr.Request) -> None:
         kept.close(request.session_hash)
@@ -115,12 +115,12 @@ def build_page(networks: Networks) -> gr.Blocks:
             model.add(networks, chooser, tab, comparison_in(ROOT / "weights"))
         single.add_endpoint(networks)
     allow_fewer(page, "segment")
-    refuse_in_words(page)
+    install_error_messages(page)
     return page
 
 
 def _tell_status(
-    page: gr.Blocks, networks: Networks, chooser: gr.Dropdown, status: gr.Markdown
+    page: gr.Blocks, networks: ModelRegistry, chooser: gr.Dropdown, status: gr.Markdown
 ) -> None:
     """Say what the page runs on; while a network is loading, ask again."""
 
@@ -132,7 +132,7 @@ def _tell_status(
         event(tell, chooser, [status, timer], show_progress="hidden", **PRIVATE)
 
 
-def _follow_hub(networks: Networks, chooser: gr.Dropdown, status: gr.Markdown) -> None:
+def _follow_hub(networks: ModelRegistry, chooser: gr.Dropdown, status: gr.Markdown) -> None:
     """Bring the chooser and the status line up to what has arrived from the Hub."""
     bundled = networks.default
 
@@ -148,21 +148,21 @@ def _follow_hub(networks: Networks, chooser: gr.Dropdown, status: gr.Markdown) -
     gr.Timer(3).tick(refresh, [chooser, seen], [chooser, status, seen], **quiet)
 
 
-def _choices(networks: Networks) -> list[tuple[str, str]]:
+def _choices(networks: ModelRegistry) -> list[tuple[str, str]]:
     return [(about.label(name, source.folder), name) for name, source in networks.sources.items()]
 
 
-def networks_here() -> Networks:
+def networks_here() -> ModelRegistry:
     """The bundle in UNET_WEIGHTS, or those in `weights/`, the best on validation first."""
-    guide = guide_in(ROOT / "weights")
+    interactive_model = find_interactive_bundle(ROOT / "weights")
     chosen = os.environ.get("UNET_WEIGHTS")
     if chosen:
-        return Networks([Path(chosen)], guide)
-    return Networks(best_first(bundles_in(ROOT / "weights")), guide)
+        return ModelRegistry([Path(chosen)], interactive_model)
+    return ModelRegistry(sort_by_validation(list_bundles(ROOT / "weights")), interactive_model)
 
 
 if __name__ == "__main__":
-    with said_in_a_sentence():
+    with exit_with_message():
         here = networks_here()
         verify(here.sources[here.default].folder, served=True)  # said now, not on the page
     if os.environ.get("UNET_REPO"):
@@ -171,6 +171,6 @@ if __name__ == "__main__":
         import spaces
 
         spaces.GPU(lambda: None)
-    with said_in_a_sentence():
+    with exit_with_message():
         page = build_page(here)
         server.launch(page, here, **LAUNCH)

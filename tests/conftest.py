@@ -18,7 +18,7 @@ from tests.hub_server import WRITER, Hub
 from unet.config import RECIPES, ModelConfig, TrainConfig
 from unet.core.mask import PostProcessing
 from unet.data.phantom import write_dataset
-from unet.inference.prediction import Network, Prediction
+from unet.inference.prediction import ModelId, Prediction
 
 TINY = ModelConfig(
     name="tiny",
@@ -39,10 +39,12 @@ def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_dataset(tmp_path_factory.mktemp("phantoms"), 18, seed=1)
 
 
-def predicted(p8: np.ndarray, rules: PostProcessing | None = None, **facts) -> Prediction:
+def predicted(
+    probability_u8: np.ndarray, rules: PostProcessing | None = None, **facts
+) -> Prediction:
     """A prediction of a network that says nothing else, unless `facts` are given."""
-    nothing = dict.fromkeys(("u8", "agreement", "presence", "familiar"))
-    return Prediction(p8, rules=rules or PostProcessing(), network=Network("net"),
+    nothing = dict.fromkeys(("disagreement_u8", "agreement", "presence", "familiar"))
+    return Prediction(probability_u8, rules=rules or PostProcessing(), network=ModelId("net"),
                       **nothing | facts)  # fmt: skip
 
 

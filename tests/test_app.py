@@ -26,16 +26,16 @@ from tests.make_phantoms import FAINT, SHOWN, phantoms
 from unet import Segmenter
 from unet.core.mask import quantise
 from unet.core.metrics import Confusion
-from unet.core.prompts import Hints, hints_of
+from unet.core.prompts import Prompts, parse_prompts
 from unet.io.examples import read_examples
 from unet.page import about, server
 from unet.page.analysis import example_images
-from unet.page.model_registry import Networks
+from unet.page.model_registry import ModelRegistry
 
 
 @pytest.fixture(scope="module")
 def address(tiny_bundle, tiny_guide) -> Iterator[str]:
-    networks = Networks([tiny_bundle], tiny_guide)
+    networks = ModelRegistry([tiny_bundle], tiny_guide)
     page = app.build_page(networks)
     url = server.launch(page, networks, prevent_thread_lock=True, quiet=True, **app.LAUNCH)
     yield url
@@ -58,8 +58,8 @@ def ultrasound(tmp_path) -> Path:
 
 def test_segment_returns_the_mask_at_the_images_own_size(client, ultrasound, tiny_segmenter):
     pixels = np.asarray(Image.open(ultrasound))
-    p8 = quantise(tiny_segmenter.predict(pixels))
-    threshold = round(float(np.quantile(p8, 0.7)) / 255, 3)
+    probability_u8 = quantise(tiny_segmenter.predict(pixels))
+    threshold = round(float(np.quantile(probability_u8, 0.7)) / 255, 3)
     mask, findings = client.predict(handle_file(ultrasound), threshold, api_name="/segment")
     with Image.open(mask) as picture:
         assert picture.format == "PNG"
@@ -85,10 +85,10 @@ def test_segment_answers_to_what_one_points_at(client, address, ultrasound, tiny
     said = {"inside": [[[100, 70]]], "outside": [[[5, 5], [20, 9]]], "boxes": [[60, 30, 150, 110]]}
     mask, findings = client.predict(handle_file(ultrasound), 0.4, said, api_name="/segment")
     pixels = np.asarray(Image.open(ultrasound))
-    guide = Segmenter.load(tiny_guide)
-    expected = guide.examine(pixels, hints_of(said, *pixels.shape)).answer(0.4)
+    interactive_model = Segmenter.load(tiny_guide)
+    expected = interactive_model.analyze(pixels, parse_prompts(said, *pixels.shape)).segment(0.4)
     np.testing.assert_array_equal(np.asarray(Image.open(mask).convert("L")) > 0, expected.mask)
-    assert findings["network"]["sha256"] == guide.network.sha256
+    assert findings["network"]["sha256"] == interactive_model.network.sha256
     assert findings["lesion_presence"] is None
     alone = client.predict(handle_file(ultrasound), 0.4, {}, api_name="/segment")[1]
     assert alone["network"]["name"] == "tiny"
@@ -191,7 +191,7 @@ def test_the_tools_answer_over_mcp(address, ultrasound, tiny_segmenter):
         texts = [c.text for c in content if c.type == "text"]
         return ast.literal_eval(next(text for text in texts if "regions" in text))
 
-    answer = tiny_segmenter.examine(Image.open(ultrasound)).answer(0.5)
+    answer = tiny_segmenter.analyze(Image.open(ultrasound)).segment(0.5)
     content = call("segment_file", path=image, threshold=0.5)
     assert [region["area_px"] for region in findings(content)["regions"]] == [
         region.area_px for region in answer.regions
@@ -266,14 +266,14 @@ def test_the_phantoms_shown_are_those_that_are_made():
 
 
 def test_what_the_network_does_not_find_alone_is_outlined_where_one_points_at_it():
-    alone, guide = (
+    alone, interactive_model = (
         Segmenter.load(app.ROOT / "weights" / name) for name in ("efficientnet-unet", "guided-unet")
     )
     [faint] = [e for e in example_images(Path("none")) if e.caption == FAINT]
-    assert not alone.examine(faint.picture.pixels).answer().mask.any()
+    assert not alone.analyze(faint.picture.pixels).segment().mask.any()
     y, x = (float(np.mean(at)) for at in np.nonzero(faint.truth))
-    pointed = guide.examine(faint.picture.pixels, Hints(inside=(((x, y),),)))
-    assert Confusion.of(pointed.answer().mask, faint.truth).dice > 0.7
+    pointed = interactive_model.analyze(faint.picture.pixels, Prompts(inside=(((x, y),),)))
+    assert Confusion.of(pointed.segment().mask, faint.truth).dice > 0.7
 
 
 def raw_call(address: str, data: list) -> str:

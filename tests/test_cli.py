@@ -36,10 +36,10 @@ def test_settings_are_the_recipes_unless_others_are_given(monkeypatch):
     for name, (model, config) in RECIPES.items():
         assert cli.main(["fit", "--data", "phantom", "--model", name]) == 0
         assert given["args"] == (["phantom"], name, model, config)
-    words = ["--model", "unet", "--epochs", "3", "--no-augment", "--learning-rate", "0.1"]
+    words = ["--model", "unet", "--epochs", "3", "--augmentation", "none", "--learning-rate", "0.1"]
     assert cli.main(["fit", "--data", "phantom", *words, "--input-size", "64"]) == 0
     _, _, model, config = given["args"]
-    assert config == TrainConfig(epochs=3, augment=False, learning_rate=0.1)
+    assert config == TrainConfig(epochs=3, augmentation="none", learning_rate=0.1)
     assert model == replace(RECIPES["unet"][0], input_size=64)
 
 
@@ -51,7 +51,7 @@ def test_every_training_setting_is_an_option():
 def test_cross_validation_that_would_choose_an_epoch_is_refused(tmp_path, capsys):
     words = ["fit", "--data", "phantom", "--folds", "2", "--run-dir", str(tmp_path)]
     assert cli.main([*words, "--out", str(tmp_path / "out")]) == 1
-    assert "add --keep last" in capsys.readouterr().err
+    assert "add --checkpoint last" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("option", [["--push-to", "user/name"], ["--tensorboard"]])
@@ -81,7 +81,7 @@ def test_a_folder_that_is_no_bundle_is_not_replaced(tmp_path, capsys):
 
 
 def test_a_scanner_that_is_not_there_cannot_be_left_out(tmp_path, capsys):
-    words = ["fit", "--data", "phantom", "--keep", "last", "--input-size", "32"]
+    words = ["fit", "--data", "phantom", "--checkpoint", "last", "--input-size", "32"]
     places = ["--out", str(tmp_path / "out"), "--run-dir", str(tmp_path / "run")]
     assert cli.main([*words, *places, "--leave-out", "GE"]) == 1
     assert "--leave-out GE: expected one of phantom" in capsys.readouterr().err

@@ -5,7 +5,7 @@ import pytest
 from unet.config import ModelConfig, TrainConfig, from_dict, to_dict
 
 
-@pytest.mark.parametrize("config", [ModelConfig(), TrainConfig(epochs=3, augment=False)])
+@pytest.mark.parametrize("config", [ModelConfig(), TrainConfig(epochs=3, augmentation="none")])
 def test_a_config_survives_json(config):
     assert from_dict(type(config), json.loads(json.dumps(to_dict(config)))) == config
 
@@ -36,8 +36,8 @@ def test_a_value_of_another_type_is_refused(values):
         {"test_fraction": 1.0},
         {"batch_size": -1},
         {"loss": "focal"},
-        {"keep": "first"},
-        {"strong": True, "augment": False},
+        {"checkpoint": "first"},
+        {"augmentation": "wild"},
         {"seed": -1},
         {"split_seed": -1},
         {"warmup_epochs": -3},

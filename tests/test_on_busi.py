@@ -93,18 +93,18 @@ def test_the_graph_that_is_served_says_what_keras_says(bundle):
         run, size, served.network, rules, flip=info.model.flip_averaging,
         smaller_view=info.model.smaller_view, familiarity=info.familiarity,
         presence=info.presence, confidence=info.confidence,
-        guided=info.model.guided,
+        interactive=info.model.interactive,
     )  # fmt: skip
     cases = {case.id: case for case in find_cases(Path(os.environ["BUSI_DIR"]))[0]}
     test = [name for name in info.split["test"] if name in cases]
     assert len(test) == 78
     pictures, apart = [read_grey(cases[name]) for name in test], 0
     for picture in pictures + [make_phantom(seed, kind).image for seed in (1, 2) for kind in KINDS]:
-        ours, theirs = served.views(picture), keras.views(picture)
+        ours, theirs = served.predict_views(picture), keras.predict_views(picture)
         np.testing.assert_allclose(ours.probability, theirs.probability, atol=1e-4)
-        found, expected = served.examine(picture), keras.examine(picture)
-        apart += int((found.answer().mask != expected.answer().mask).sum())
-        assert found.answer().confidence == expected.answer().confidence
+        found, expected = served.analyze(picture), keras.analyze(picture)
+        apart += int((found.segment().mask != expected.segment().mask).sum())
+        assert found.segment().confidence == expected.segment().confidence
     assert apart <= 2  # sums in another order: a probability may lie beyond half a level of the 255
 
 

@@ -11,7 +11,7 @@ import pytest
 from unet import Segmenter
 from unet.core.metrics import Confusion
 from unet.data.phantom import make_phantom
-from unet.inference.bundle import guide_in, verify
+from unet.inference.bundle import find_interactive_bundle, verify
 from unet.publishing import card, readme
 
 ROOT = Path(__file__).parents[1]
@@ -62,7 +62,9 @@ def test_all_have_the_same_busi_split():
 def test_the_readmes_results_are_the_bundles():
     text = (ROOT / "README.md").read_text()
     assert re.search(r"<!-- results: python train.py cards", text)
-    shown = readme.best_first(BUNDLES)
+    shown = readme.sort_by_validation(BUNDLES)
     weights = ROOT / "weights"
-    results = readme.readme_results(shown, readme.comparison_in(weights), guide_in(weights))
+    results = readme.readme_results(
+        shown, readme.comparison_in(weights), find_interactive_bundle(weights)
+    )
     assert readme.update_readme(text, results) == text

@@ -141,10 +141,10 @@ def _evaluate(arguments: argparse.Namespace) -> None:
 
 
 def _rules(arguments: argparse.Namespace) -> None:
-    from unet.experiments.evaluate import choose_rules
+    from unet.experiments.evaluate import calibrate
 
     figures = Path("runs") / arguments.weights.name / "figures"
-    choose_rules(arguments.weights, arguments.data, figures, arguments.smaller_view)
+    calibrate(arguments.weights, arguments.data, figures, arguments.smaller_view)
     print(f"wrote {arguments.weights}; figures of cases in {figures}")
 
 
@@ -168,12 +168,12 @@ def _ablate(arguments: argparse.Namespace) -> None:
 
 
 def _clicks(arguments: argparse.Namespace) -> None:
-    from unet.experiments.interactive import measure_clicks
+    from unet.experiments.interactive import evaluate_interactive
 
     for name in ("clicks", "people"):
         if getattr(arguments, name) < 1:
             raise UserError(f"--{name} must be at least 1. Received: {getattr(arguments, name)}")
-    measure_clicks(
+    evaluate_interactive(
         arguments.weights, arguments.beside, arguments.data, arguments.split,
         arguments.clicks, arguments.people, arguments.out,
     )  # fmt: skip
@@ -213,14 +213,19 @@ def _deploy(arguments: argparse.Namespace) -> None:
     local = Path("examples") if arguments.examples else None
     with tempfile.TemporaryDirectory() as temporary:
         if arguments.kind == "static":
-            from unet.inference.bundle import guide_in
+            from unet.inference.bundle import find_interactive_bundle
             from unet.inference.hub import check_name
             from unet.page.site import build_site
 
             check_name(arguments.repo)  # before anything is built
             check_preload(arguments.kind, arguments.preload)
             folder = Path(temporary) / "site"
-            build_site(_shipped(), folder, guide=guide_in(Path("weights")), examples=local)
+            build_site(
+                _shipped(),
+                folder,
+                interactive_model=find_interactive_bundle(Path("weights")),
+                examples=local,
+            )
             paths = (path for path in sorted(folder.rglob("*")) if path.is_file())
             options["files"] = {path.relative_to(folder).as_posix(): path for path in paths}
         elif local:
@@ -229,11 +234,12 @@ def _deploy(arguments: argparse.Namespace) -> None:
 
 
 def _site(arguments: argparse.Namespace) -> None:
-    from unet.inference.bundle import guide_in
+    from unet.inference.bundle import find_interactive_bundle
     from unet.page.site import build_site
 
     build_site(
-        arguments.weights or _shipped(), arguments.out, guide=guide_in(Path("weights")),
+        arguments.weights or _shipped(), arguments.out,
+        interactive_model=find_interactive_bundle(Path("weights")),
         single_file=arguments.single_file, examples=arguments.examples,
     )  # fmt: skip
     print(f"wrote {arguments.out}")
@@ -241,19 +247,19 @@ def _site(arguments: argparse.Namespace) -> None:
 
 def _shipped() -> list[Path]:
     """The bundles in `weights/`, the best on validation first."""
-    from unet.inference.bundle import bundles_in
-    from unet.publishing.readme import best_first
+    from unet.inference.bundle import list_bundles
+    from unet.publishing.readme import sort_by_validation
 
-    bundles = best_first(bundles_in(Path("weights")))
+    bundles = sort_by_validation(list_bundles(Path("weights")))
     if not bundles:
         raise UserError("weights/ holds no bundle. Run train.py fit first.")
     return bundles
 
 
 def _examples(arguments: argparse.Namespace) -> None:
-    from unet.data.example_export import fill_examples
+    from unet.data.example_export import export_examples
 
-    chosen = fill_examples(arguments.data, arguments.weights, arguments.out)
+    chosen = export_examples(arguments.data, arguments.weights, arguments.out)
     print(f"{len(chosen)} test cases in {arguments.out}: {', '.join(chosen)}")
 
 

@@ -50,10 +50,10 @@ def _fit(commands) -> None:
     )  # fmt: skip
     fit.add_argument("--run-dir", type=Path, help="checkpoints and logs (default: runs/NAME)")
     fit.add_argument("--resume", action="store_true", help="continue the run in the run folder")
-    fit.add_argument("--start", type=Path, metavar="DIR", help="bundle to start from (see --tune)")
+    fit.add_argument("--start", type=Path, metavar="DIR", help="bundle to start from")
     fit.add_argument("--push-to", metavar="USER/NAME", help="push the bundle to the Hub when done")
     fit.add_argument("--tensorboard", action="store_true", help="write TensorBoard logs")
-    fit.add_argument("--folds", type=int, help="cross-validate in so many folds, --keep last")
+    fit.add_argument("--folds", type=int, help="cross-validate in so many folds, --checkpoint last")
     _add_ray(fit)
     _add_processes(fit)
     fit.add_argument(

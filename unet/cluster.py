@@ -15,7 +15,7 @@ LOCAL = "local"
 
 
 @contextmanager
-def joined(address: str) -> Iterator[ModuleType]:
+def ray_session(address: str) -> Iterator[ModuleType]:
     """Ray, joined to a cluster for as long as this lasts.
 
     Args:

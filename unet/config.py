@@ -16,8 +16,9 @@ ENCODERS = (
 CHANNELS = ("grey", "edges", "texture")
 LOSSES = ("cross_entropy", "cross_entropy_dice")
 PRECISIONS = ("float32", "mixed_bfloat16")
-KEPT = ("best", "last")
-TUNED = ("all", "shallow", "deep")
+CHECKPOINTS = ("best", "last")
+TRAINABLE = ("all", "encoder", "decoder")
+AUGMENTATIONS = ("none", "mild", "strong")
 VIEWS = ("flip_averaging", "smaller_view")
 """Settings of a model that shape neither its weights nor their training."""
 MAX_WEIGHTS = 50_000_000  # of one convolution in each block
@@ -68,7 +69,7 @@ class ModelConfig:
     kernel: int = 3
     strided: bool = False
     channels: tuple[str, ...] = ("grey",)
-    guided: bool = False
+    interactive: bool = False
 
     def __post_init__(self) -> None:
         if len(self.filters) != len(self.dropout) or not self.filters:
@@ -97,7 +98,7 @@ class ModelConfig:
                 f"ModelConfig: channels must be grey, or it and some of {', '.join(CHANNELS[1:])} "
                 f"in this order. Received: {self.channels}"
             )
-        if self.guided and self.encoder != "efficientnet-lite2":
+        if self.interactive and self.encoder != "efficientnet-lite2":
             raise ValueError(
                 "ModelConfig: only the encoder efficientnet-lite2 takes hints. "
                 f"Received: guided=True, encoder={self.encoder!r}"
@@ -137,15 +138,14 @@ class TrainConfig:
         weight_decay: Of AdamW, times the rate; at 0 it is Adam.
         loss: One of `LOSSES`.
         pretrained: Whether a published encoder starts from its ImageNet weights.
-        tune: What of the network is trained, one of `TUNED`: "all", the "shallow" layers (the
-            encoder, where the image is contracted) or the "deep" ones (all after it). The rest
-            keeps the weights it starts from (Amiri, Brooks and Rivaz, IEEE TUFFC 2020).
-        augment: Whether training images are flipped, warped and changed in grey values.
-        strong: Whether that is done as widely as scanners differ (needs `augment`).
-        pieces: Whether pieces of images, with and without lesions, are shown beside them.
-        normals: How often an image without a lesion is shown while one with a lesion is shown once.
-        presence: Whether the network learns to tell if there is a lesion at all, beside where.
-        keep: Which epoch is kept: the "best" by mean Dice on validation, or the "last".
+        trainable: The layers that are trained, one of `TRAINABLE`: "all", "encoder" or "decoder".
+            The rest keeps its weights (Amiri, Brooks and Rivaz, IEEE TUFFC 2020).
+        augmentation: One of `AUGMENTATIONS`: "none", "mild" (flips, affine maps, grey values), or
+            "strong" (the same as widely as scanners differ).
+        patches: Whether patches with and without lesions are shown beside whole images.
+        normal_oversampling: How often a normal image is shown for each time one with a lesion is.
+        presence_head: Whether a second output learns if there is a lesion at all.
+        checkpoint: The epoch that is kept: the "best" by mean Dice on validation, or the "last".
         patience: Epochs without a better validation score after which training stops, where the
             best is kept.
         precision: Keras dtype policy in training, "float32" or "mixed_bfloat16". The weights are
@@ -163,13 +163,12 @@ class TrainConfig:
     weight_decay: float = 0.0
     loss: str = "cross_entropy"
     pretrained: bool = False
-    tune: str = "all"
-    augment: bool = True
-    strong: bool = False
-    pieces: bool = False
-    normals: int = 1
-    presence: bool = False
-    keep: str = "best"
+    trainable: str = "all"
+    augmentation: str = "mild"
+    patches: bool = False
+    normal_oversampling: int = 1
+    presence_head: bool = False
+    checkpoint: str = "best"
     patience: int = 25
     precision: str = "float32"
     seed: int = 0
@@ -178,7 +177,7 @@ class TrainConfig:
     validation_fraction: float = 0.2
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "patience", "normals"):
+        for name in ("epochs", "batch_size", "patience", "normal_oversampling"):
             if getattr(self, name) < 1:
                 raise ValueError(
                     f"TrainConfig: {name} must be at least 1. Received: {getattr(self, name)}"
@@ -192,15 +191,16 @@ class TrainConfig:
             raise ValueError(
                 f"TrainConfig: learning_rate must be above 0. Received: {self.learning_rate}"
             )
-        choices = {"precision": PRECISIONS, "loss": LOSSES, "keep": KEPT, "tune": TUNED}
+        choices = {
+            "precision": PRECISIONS, "loss": LOSSES, "checkpoint": CHECKPOINTS,
+            "trainable": TRAINABLE, "augmentation": AUGMENTATIONS,
+        }  # fmt: skip
         for name, known in choices.items():
             if getattr(self, name) not in known:
                 raise ValueError(
                     f"TrainConfig: {name} must be {' or '.join(map(repr, known))}. "
                     f"Received: {getattr(self, name)!r}"
                 )
-        if self.strong and not self.augment:
-            raise ValueError("TrainConfig: strong needs augment. Received: augment=False")
         for name in ("test_fraction", "validation_fraction"):
             if not 0 < getattr(self, name) < 1:
                 raise ValueError(
@@ -225,11 +225,11 @@ EFFICIENTNET_TRAINING = TrainConfig(
     weight_decay=0.01,
     loss="cross_entropy_dice",
     pretrained=True,
-    strong=True,
-    pieces=True,
-    normals=2,
-    presence=True,
-    keep="last",
+    augmentation="strong",
+    patches=True,
+    normal_oversampling=2,
+    presence_head=True,
+    checkpoint="last",
 )
 
 RECIPES = {
@@ -254,7 +254,7 @@ RECIPES = {
         ModelConfig(name="unet-regularised", dropout=(0.2, 0.2, 0.3, 0.3), bottleneck_dropout=0.5),
         TrainConfig(weight_decay=0.05),
     ),
-    "unet-balanced": (ModelConfig(name="unet-balanced"), TrainConfig(normals=3)),
+    "unet-balanced": (ModelConfig(name="unet-balanced"), TrainConfig(normal_oversampling=3)),
     "unet-edges": (ModelConfig(name="unet-edges", channels=("grey", "edges")), TrainConfig()),
     "unet-edges-texture": (
         ModelConfig(name="unet-edges-texture", channels=("grey", "edges", "texture")),
@@ -274,7 +274,11 @@ RECIPES = {
     "efficientnet-unet": (EFFICIENTNET_UNET, EFFICIENTNET_TRAINING),
     "guided-unet": (
         replace(
-            EFFICIENTNET_UNET, name="guided-unet", guided=True, input_size=128, smaller_view=0.0
+            EFFICIENTNET_UNET,
+            name="guided-unet",
+            interactive=True,
+            input_size=128,
+            smaller_view=0.0,
         ),
         replace(EFFICIENTNET_TRAINING, epochs=8),
     ),

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 
-def write_whole(path: Path, content: str | bytes) -> None:
+def atomic_write(path: Path, content: str | bytes) -> None:
     """Write text (UTF-8) or bytes beside `path` and rename it there once it is on disk."""
     temporary = path.with_name(f"writing-{path.name}")
     with open(temporary, "wb") as file:

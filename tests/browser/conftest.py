@@ -15,18 +15,18 @@ import app
 from tests.browser.site import ready, served
 from unet import Segmenter
 from unet.data.phantom import make_phantom
-from unet.inference.bundle import bundles_in, guide_in
+from unet.inference.bundle import find_interactive_bundle, list_bundles
 from unet.page import server
-from unet.page.model_registry import Networks
+from unet.page.model_registry import ModelRegistry
 from unet.page.site import build_site
-from unet.publishing.readme import best_first
+from unet.publishing.readme import sort_by_validation
 
 expect.set_options(timeout=20_000)  # a machine may be slow
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
 @pytest.fixture(scope="session")
-def networks() -> Networks:
+def networks() -> ModelRegistry:
     return app.networks_here()
 
 
@@ -110,7 +110,11 @@ def site_folder(tmp_path_factory) -> Path:
     """The page without a server, of the bundles here."""
     out = tmp_path_factory.mktemp("site") / "site"
     weights = app.ROOT / "weights"
-    build_site(best_first(bundles_in(weights)), out, guide=guide_in(weights))
+    build_site(
+        sort_by_validation(list_bundles(weights)),
+        out,
+        interactive_model=find_interactive_bundle(weights),
+    )
     return out
 
 

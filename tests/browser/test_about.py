@@ -11,7 +11,7 @@ from tests.browser.site import needs_npm
 from unet.page.about.charts import charts_of
 from unet.page.about.relatives import relatives_charts
 from unet.publishing.readme import comparison_in, metrics_of
-from unet.publishing.tables import by_dataset
+from unet.publishing.tables import group_by_dataset
 
 CHARTS = "#about .chart"
 PHONE = 360
@@ -50,7 +50,7 @@ def chart(page: Page, title: str) -> Locator:
 def test_the_numbers_stand_beside_the_papers_and_the_tables_are_folded(open_about, bundle):
     page = open_about()
     metrics = metrics_of(bundle)
-    test = by_dataset(metrics["splits"]["test"])
+    test = group_by_dataset(metrics["splits"]["test"])
     tiles = page.locator("#about .tiles")
     for value in metrics["paper_table_1"].values():
         expect(tiles).to_contain_text(f"{value}")
@@ -151,7 +151,7 @@ def test_another_network_brings_its_own_numbers(open_about, networks):
     else:
         page.locator("#network input").click()
         page.get_by_role("option", name=re.compile(f"^{other}:")).click()
-    test = by_dataset(metrics_of(networks.sources[other].folder)["splits"]["test"])["BUSI"]
+    test = group_by_dataset(metrics_of(networks.sources[other].folder)["splits"]["test"])["BUSI"]
     error = test["network_size"]["cross_entropy"]["value"]
     expect(page.locator("#about .tiles")).to_contain_text(f"{error:.3f}", timeout=20_000)
     expect(page.locator(f"{CHARTS} .dot").first).to_be_visible()

@@ -54,25 +54,26 @@ def test_browser_and_numpy_agree_on_every_pixel_and_every_region(page, rules):
 
     noise = np.random.default_rng(0).normal(size=(131, 217))
     field = ndimage.gaussian_filter(noise, 3)
-    p8 = np.round(255 * (field - field.min()) / np.ptp(field)).astype(np.uint8)
-    p8[:2, :2] = [[255, 0], [0, 255]]  # joined at a corner
+    probability_u8 = np.round(255 * (field - field.min()) / np.ptp(field)).astype(np.uint8)
+    probability_u8[:2, :2] = [[255, 0], [0, 255]]  # joined at a corner
     for threshold in (0.0, 0.3, 0.45, 0.5, 0.62, 0.9, 1.0):
-        mask = segment(p8, PostProcessing(threshold, **rules), presence=0.4)
+        mask = segment(probability_u8, PostProcessing(threshold, **rules), presence=0.4)
         found = page.evaluate(
             f"""([values, width, height, rules, threshold]) => {{
-                const tools = {VIEWER}.viewer, p8 = Uint8Array.from(values);
-                const peak = p8.reduce((a, b) => Math.max(a, b), 0);
-                const s = tools.segmentMap(p8, width, height, rules, threshold, peak, 0.4);
+                const tools = {VIEWER}.viewer, probability_u8 = Uint8Array.from(values);
+                const peak = probability_u8.reduce((a, b) => Math.max(a, b), 0);
+                const s = tools.segmentMap(
+                    probability_u8, width, height, rules, threshold, peak, 0.4);
                 return [s.runs.map(r => [r.y, r.x0, r.x1]),
-                        tools.measureRegions(s, p8, width, height, [0.1, 0.2])];
+                        tools.measureRegions(s, probability_u8, width, height, [0.1, 0.2])];
             }}""",
-            [p8.ravel().tolist(), 217, 131, rules, threshold],
+            [probability_u8.ravel().tolist(), 217, 131, rules, threshold],
         )
-        painted = np.zeros(p8.shape, bool)
+        painted = np.zeros(probability_u8.shape, bool)
         for y, start, end in found[0]:
             painted[y, start:end] = True
         np.testing.assert_array_equal(painted, mask)
-        regions = find_regions(mask, p8, (0.1, 0.2))
+        regions = find_regions(mask, probability_u8, (0.1, 0.2))
         assert [r["area_px"] for r in found[1]] == [r.area_px for r in regions]
         for ours, theirs in zip(regions, sorted(found[1], key=lambda r: -r["area_px"])):
             if sum(r.area_px == ours.area_px for r in regions) > 1:
@@ -87,8 +88,8 @@ def test_browser_and_numpy_agree_on_every_pixel_and_every_region(page, rules):
 @pytest.mark.parametrize("peak", [120, 200])
 def test_browser_and_python_give_one_answer(page, peak, presence):
     """Mask, reason and confidence, as `Prediction.answer` gives them."""
-    p8 = np.full((60, 90), 40, np.uint8)
-    p8[10:14, 20:26] = peak
+    probability_u8 = np.full((60, 90), 40, np.uint8)
+    probability_u8[10:14, 20:26] = peak
     for rules in (
         PostProcessing(0.5),
         PostProcessing(0.5, min_peak=0.6),
@@ -97,43 +98,44 @@ def test_browser_and_python_give_one_answer(page, peak, presence):
         PostProcessing(0.4, min_area=0.01),
     ):
         limits = {"agreement": 0.9, "limits": Confidence(0.2, 0.5)}
-        prediction = predicted(p8, rules, presence=presence, **limits)
+        prediction = predicted(probability_u8, rules, presence=presence, **limits)
         for threshold in (0.0, 0.4, 0.5, 0.501, 0.7, 1.0):
-            answer = prediction.answer(threshold)
+            answer = prediction.segment(threshold)
             found = page.evaluate(
                 f"""([values, rules, presence, confidence, threshold]) => {{
-                    const p8 = Uint8Array.from(values);
-                    const a = {VIEWER}.viewer.answerOf({{ p8, width: 90, height: 60, rules,
-                        presence, confidence, peak: Math.max(...values) }}, threshold);
+                    const probability_u8 = Uint8Array.from(values);
+                    const a = {VIEWER}.viewer.answerOf({{
+                        probability_u8, width: 90, height: 60, rules, presence, confidence,
+                        peak: Math.max(...values) }}, threshold);
                     const look = a.segmented.suggestion.reduce((n, r) => n + r.x1 - r.x0, 0);
                     return [a.segmented.pixels, a.reason, a.confidence, a.regions.length, look];
                 }}""",
-                [p8.ravel().tolist(), to_dict(rules), presence, prediction.answer().confidence,
-                 threshold],
+                [probability_u8.ravel().tolist(), to_dict(rules), presence,
+                 prediction.segment().confidence, threshold],
             )  # fmt: skip
             expected = [answer.mask.sum(), answer.reason, answer.confidence, len(answer.regions),
-                        answer.suggestion.sum()]  # fmt: skip
+                        answer.withheld_mask.sum()]  # fmt: skip
             assert found == expected, (rules, threshold)
 
 
 def test_a_region_at_the_limit_of_size_is_kept_on_both_sides(page):
-    p8 = np.zeros((450, 280), np.uint8)
-    p8[20:27, 30:39] = 255  # 63 pixels; 0.0005 of 280 × 450 is 63
+    probability_u8 = np.zeros((450, 280), np.uint8)
+    probability_u8[20:27, 30:39] = 255  # 63 pixels; 0.0005 of 280 × 450 is 63
     rules = {"threshold": 0.5, "min_area": 0.0005, "min_peak": 0.0}
     pixels_kept = page.evaluate(
         f"""([values, rules]) => {VIEWER}.viewer.segmentMap(
             Uint8Array.from(values), 280, 450, rules, 0.5, 255).pixels""",
-        [p8.ravel().tolist(), rules],
+        [probability_u8.ravel().tolist(), rules],
     )
-    assert pixels_kept == segment(p8, PostProcessing(**rules)).sum() == 63
+    assert pixels_kept == segment(probability_u8, PostProcessing(**rules)).sum() == 63
 
 
 def test_the_uncertainty_map_is_the_networks(page, scan, segmenter):
     upload(page, scan)
     page.locator("#viewer [data-mode=uncertainty]").click()
     expect(page.locator("#viewer .legend.uncertainty")).to_be_visible()
-    shown = page.evaluate(f"Array.from({VIEWER}.viewer.stage.scene.u8)")
-    expected = segmenter.examine(pixels(scan)).u8
+    shown = page.evaluate(f"Array.from({VIEWER}.viewer.stage.scene.disagreement_u8)")
+    expected = segmenter.analyze(pixels(scan)).disagreement_u8
     np.testing.assert_array_equal(np.reshape(shown, expected.shape), expected)
     assert np.ptp(expected) > 50  # along the outline
 

@@ -52,11 +52,11 @@ def clip(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def predictions(clip, segmenter) -> list:
-    return [segmenter.examine(frame) for frame in pydicom.dcmread(clip).pixel_array]
+    return [segmenter.analyze(frame) for frame in pydicom.dcmread(clip).pixel_array]
 
 
 def areas_by(predictions: list, threshold: float | None = None) -> list[int]:
-    return [int(prediction.answer(threshold).mask.sum()) for prediction in predictions]
+    return [int(prediction.segment(threshold).mask.sum()) for prediction in predictions]
 
 
 def areas(page: Page) -> list[int]:
@@ -102,16 +102,23 @@ def test_small_regions_and_closed_gates_are_left_out_of_the_areas(page, networks
 
     random = np.random.default_rng(3)
     noise = Image.fromarray(random.integers(0, 256, (9, 12), np.uint8))
-    p8 = np.asarray(noise.resize((97, 61), Image.BICUBIC))
+    probability_u8 = np.asarray(noise.resize((97, 61), Image.BICUBIC))
     for rules in (PostProcessing(min_area=0.01), PostProcessing(min_area=0.2), PostProcessing()):
-        given = {"p8": p8.ravel().tolist(), "width": 97, "height": 61, "rules": to_dict(rules)}
+        given = {
+            "probability_u8": probability_u8.ravel().tolist(),
+            "width": 97,
+            "height": 61,
+            "rules": to_dict(rules),
+        }
         for presence in (None, 0.5):
             found = page.evaluate(
                 f"said => Array.from({VIEWER}.viewer.areasByLevel("
-                "{ ...said, p8: Uint8Array.from(said.p8) }))",
+                "{ ...said, probability_u8: Uint8Array.from(said.probability_u8) }))",
                 given | {"presence": presence},
             )
-            assert found == [int(segment(p8, rules, v / 255, presence).sum()) for v in range(256)]
+            assert found == [
+                int(segment(probability_u8, rules, v / 255, presence).sum()) for v in range(256)
+            ]
     closed = given | {"presence": 0.1, "rules": to_dict(PostProcessing(min_presence=0.2))}
     asked = f"said => Array.from({VIEWER}.viewer.areasByLevel(said))"
     assert set(page.evaluate(asked, closed)) == {0}
@@ -121,7 +128,7 @@ def test_a_frame_is_reached_by_button_key_slider_and_plot(whole, predictions):
     page = whole
     page.locator("#viewer [data-clip=on]").click()
     at(page, 2)
-    np.testing.assert_array_equal(painted_mask(page, SHAPE), predictions[1].answer().mask)
+    np.testing.assert_array_equal(painted_mask(page, SHAPE), predictions[1].segment().mask)
     page.locator("#viewer .stage").press(".")
     at(page, 3)
     page.keyboard.press(",")
@@ -196,7 +203,7 @@ def test_an_edit_stays_with_its_frame_and_counts_in_the_plot(whole, predictions)
     assert areas(page) == expected
     page.keyboard.press(".")
     at(page, 4)
-    np.testing.assert_array_equal(painted_mask(page, SHAPE), predictions[3].answer().mask)
+    np.testing.assert_array_equal(painted_mask(page, SHAPE), predictions[3].segment().mask)
     assert areas(page) == expected
     set_threshold(page, 0.8)
     changed = areas_by(predictions, 0.8)
@@ -211,7 +218,7 @@ def test_an_edit_stays_with_its_frame_and_counts_in_the_plot(whole, predictions)
     at(page, 4)
     expect(page.locator("#viewer input[name=threshold]")).to_have_value("0.8")
     taken = Image.open(io.BytesIO(download(page, "mask")))
-    np.testing.assert_array_equal(np.asarray(taken) > 0, predictions[3].answer(0.8).mask)
+    np.testing.assert_array_equal(np.asarray(taken) > 0, predictions[3].segment(0.8).mask)
 
 
 def test_truth_and_network_are_of_the_frame_that_is_shown(whole, tmp_path):
@@ -287,7 +294,7 @@ def test_frames_that_are_far_make_room_and_are_asked_for_again(page, clip, predi
     assert areas(page) == areas_by(predictions)
     page.locator("#viewer [name=frame]").fill("9")
     at(page, 9)
-    np.testing.assert_array_equal(painted_mask(page, SHAPE), predictions[8].answer().mask)
+    np.testing.assert_array_equal(painted_mask(page, SHAPE), predictions[8].segment().mask)
 
 
 @needs_npm

@@ -17,10 +17,10 @@ from tests.browser.test_edit import drag, edited, start
 from tests.browser.test_site import give, ready
 from unet.core.metrics import Confusion
 from unet.data.phantom import make_phantom
-from unet.inference.bundle import BundleError, bundles_in
+from unet.inference.bundle import BundleError, list_bundles
 from unet.page.analysis import example_images
 from unet.page.site import build_site
-from unet.publishing.readme import best_first
+from unet.publishing.readme import sort_by_validation
 
 SECOND = f"{VIEWER}.viewer.two.second"
 SHAPE = (400, 500)  # of the scan
@@ -341,7 +341,7 @@ def test_swiping_and_both_thresholds_repaint_a_large_image_within_a_frame(page, 
 
 @needs_npm
 def test_the_page_without_a_server_compares_too(browser, scan, other, tmp_path):
-    build_site(best_first(bundles_in(app.ROOT / "weights")), tmp_path / "site")
+    build_site(sort_by_validation(list_bundles(app.ROOT / "weights")), tmp_path / "site")
     with served(tmp_path / "site") as address, windows(browser, address) as open_it:
         page = open_it()
         ready(page)

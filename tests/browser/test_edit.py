@@ -188,7 +188,7 @@ def test_what_is_taken_home_says_that_it_was_edited(page, scan, segmenter):
     start(page)
     drag(page, (30, 350), (90, 350))
     mask = edited(page)
-    answer = segmenter.examine(np.asarray(Image.open(scan))).answer()
+    answer = segmenter.analyze(np.asarray(Image.open(scan))).segment()
     found = json.loads(download(page, "json"))
     assert found["edited_by_hand"] is True
     assert found["confidence"] is None

@@ -19,7 +19,7 @@ from tests.browser.test_files import download
 from tests.browser.test_site import give
 from unet import Segmenter
 from unet.config import to_dict
-from unet.core.prompts import Hints, hints_of
+from unet.core.prompts import Prompts, parse_prompts
 from unet.data.phantom import make_phantom
 
 SHAPE = (400, 500)  # of the scan
@@ -28,8 +28,8 @@ HINTS = f"{POINTING}.here().toJSON()"
 
 
 @pytest.fixture(scope="session")
-def guide(networks) -> Segmenter:
-    return networks.guide()
+def interactive_model(networks) -> Segmenter:
+    return networks.interactive_model()
 
 
 @pytest.fixture
@@ -56,23 +56,23 @@ def click(page: Page, place: tuple[float, float], **options) -> None:
     page.mouse.click(*on_screen(page, *place), **options)
 
 
-def hints_on(page: Page) -> Hints:
+def hints_on(page: Page) -> Prompts:
     said = page.evaluate(HINTS)
     strokes = (
         tuple(tuple(map(tuple, stroke)) for stroke in said[k]) for k in ("inside", "outside")
     )
-    return Hints(*strokes, tuple(map(tuple, said["boxes"])))
+    return Prompts(*strokes, tuple(map(tuple, said["boxes"])))
 
 
-def held_equal(page: Page, scan, guide: Segmenter) -> np.ndarray:
+def held_equal(page: Page, scan, interactive_model: Segmenter) -> np.ndarray:
     """The mask that is shown; it is what Python says to the same hints."""
     mask = painted_mask(page, SHAPE)
-    expected = guide.examine(pixels(scan), hints_on(page)).answer()
+    expected = interactive_model.analyze(pixels(scan), hints_on(page)).segment()
     np.testing.assert_array_equal(mask, expected.mask)
     return mask
 
 
-def test_a_click_is_answered_and_each_step_taken_back(page, scan, guide, lesion):
+def test_a_click_is_answered_and_each_step_taken_back(page, scan, interactive_model, lesion):
     upload(page, scan)
     alone = painted_mask(page, SHAPE)
     start(page)
@@ -80,12 +80,14 @@ def test_a_click_is_answered_and_each_step_taken_back(page, scan, guide, lesion)
     answered(page)
     x, y = page.evaluate(HINTS)["inside"][0][0]
     assert np.hypot(x - lesion[0], y - lesion[1]) < 1
-    once = held_equal(page, scan, guide)
+    once = held_equal(page, scan, interactive_model)
     assert once[int(y), int(x)]
     expect(page.locator("#viewer .answer span")).to_contain_text(
         "Guided by what you point at: it outlines"
     )
-    here = guide.examine(pixels(scan), hints_on(page)).p8[int(y), int(x)] / 255
+    here = (
+        interactive_model.analyze(pixels(scan), hints_on(page)).probability_u8[int(y), int(x)] / 255
+    )
     read = page.locator("#viewer .readout")
     expect(read).to_have_text(f"x {int(x)} y {int(y)} probability {here:.2f}")
 
@@ -94,7 +96,7 @@ def test_a_click_is_answered_and_each_step_taken_back(page, scan, guide, lesion)
     page.keyboard.up("Alt")
     answered(page)
     assert len(page.evaluate(HINTS)["outside"]) == 1
-    twice = held_equal(page, scan, guide)
+    twice = held_equal(page, scan, interactive_model)
 
     page.keyboard.press("Control+z")
     answered(page)
@@ -110,21 +112,23 @@ def test_a_click_is_answered_and_each_step_taken_back(page, scan, guide, lesion)
     np.testing.assert_array_equal(painted_mask(page, SHAPE), twice)
 
 
-def test_a_stroke_and_a_box_are_hints_that_can_be_moved_and_deleted(page, scan, guide, lesion):
+def test_a_stroke_and_a_box_are_hints_that_can_be_moved_and_deleted(
+    page, scan, interactive_model, lesion
+):
     upload(page, scan)
     start(page)
     x, y = lesion
     drag(page, (x - 15, y), (x, y + 4), (x + 15, y))
     answered(page)
     assert len(page.evaluate(HINTS)["inside"][0]) > 4
-    held_equal(page, scan, guide)
+    held_equal(page, scan, interactive_model)
 
     page.locator("#viewer [data-hint=box]").click()
     drag(page, (x - 60, y - 60), (x + 60, y + 60))
     answered(page)
     [box] = page.evaluate(HINTS)["boxes"]
     np.testing.assert_allclose(box, [x - 60, y - 60, x + 60, y + 60], atol=1.5)
-    held_equal(page, scan, guide)
+    held_equal(page, scan, interactive_model)
     click(page, (x + 100, y + 100))  # no box
     assert len(page.evaluate(HINTS)["boxes"]) == 1
 
@@ -132,7 +136,7 @@ def test_a_stroke_and_a_box_are_hints_that_can_be_moved_and_deleted(page, scan, 
     answered(page)
     [moved] = page.evaluate(HINTS)["boxes"]
     np.testing.assert_allclose(moved, np.add(box, [10, -10, 10, -10]), atol=1.5)
-    held_equal(page, scan, guide)
+    held_equal(page, scan, interactive_model)
     click(page, (moved[0], moved[1]))
     page.keyboard.press("Delete")
     answered(page)
@@ -140,13 +144,13 @@ def test_a_stroke_and_a_box_are_hints_that_can_be_moved_and_deleted(page, scan, 
     assert len(page.evaluate(HINTS)["inside"]) == 1
 
 
-def test_keys_and_fingers_point_too(open_page, scan, guide, lesion):
+def test_keys_and_fingers_point_too(open_page, scan, interactive_model, lesion):
     page = open_page(390, 844, has_touch=True)
     upload(page, scan)
     start(page)
     page.touchscreen.tap(*on_screen(page, *lesion))
     answered(page)
-    held_equal(page, scan, guide)
+    held_equal(page, scan, interactive_model)
     page.locator("#viewer .stage").focus()
     for _ in range(3):
         page.keyboard.press("Shift+ArrowRight")
@@ -157,7 +161,9 @@ def test_keys_and_fingers_point_too(open_page, scan, guide, lesion):
     np.testing.assert_allclose(second[0], [width / 2 + 30, height / 2], atol=0.01)
 
 
-def test_what_is_pointed_at_goes_home_and_comes_back(open_page, scan, guide, lesion, tmp_path):
+def test_what_is_pointed_at_goes_home_and_comes_back(
+    open_page, scan, interactive_model, lesion, tmp_path
+):
     page = open_page()
     upload(page, scan)
     start(page)
@@ -167,7 +173,7 @@ def test_what_is_pointed_at_goes_home_and_comes_back(open_page, scan, guide, les
     found = json.loads(download(page, "json"))
     hints = page.evaluate(HINTS)
     assert found["hints"] == hints
-    assert found["network"]["sha256"] == guide.network.sha256
+    assert found["network"]["sha256"] == interactive_model.network.sha256
     session = tmp_path / "session.json"
     session.write_bytes(download(page, "session"))
     # A mask is corrected on top of it; until that is taken back, nobody points.
@@ -218,7 +224,9 @@ def test_a_lesion_pointed_at_in_one_frame_is_carried_to_the_others(page, clip):
 
 
 @needs_npm
-def test_the_page_without_a_server_answers_as_python_does(open_site, scan, guide, lesion):
+def test_the_page_without_a_server_answers_as_python_does(
+    open_site, scan, interactive_model, lesion
+):
     site = open_site()
     give(site, scan)
     start(site)
@@ -232,25 +240,31 @@ def test_the_page_without_a_server_answers_as_python_does(open_site, scan, guide
     drag(site, (x + 70, y + 50), (x - 70, y - 50))  # from whichever corner
     answered(site)
     said = site.evaluate(HINTS)
-    here = np.array(site.evaluate(f"Array.from({VIEWER}.viewer.stage.scene.p8)")).reshape(SHAPE)
-    python = guide.examine(pixels(scan), hints_of(said, *SHAPE)).p8
+    here = np.array(
+        site.evaluate(f"Array.from({VIEWER}.viewer.stage.scene.probability_u8)")
+    ).reshape(SHAPE)
+    python = interactive_model.analyze(pixels(scan), parse_prompts(said, *SHAPE)).probability_u8
     assert np.abs(here - python.astype(int)).max() <= 1
     found = json.loads(download(site, "json"))
-    assert found["network"]["name"] == guide.name
+    assert found["network"]["name"] == interactive_model.name
     [[right, bottom, left, top]] = said["boxes"]
     assert found["hints"] == said | {"boxes": [[left, top, right, bottom]]}
     site.keyboard.press("Control+z")
     answered(site)
     drag(site, (x, y), (x + 1.5, y + 1))  # less than a pixel of the network's
     answered(site)
-    here = np.array(site.evaluate(f"Array.from({VIEWER}.viewer.stage.scene.p8)")).reshape(SHAPE)
-    python = guide.examine(pixels(scan), hints_of(site.evaluate(HINTS), *SHAPE)).p8
+    here = np.array(
+        site.evaluate(f"Array.from({VIEWER}.viewer.stage.scene.probability_u8)")
+    ).reshape(SHAPE)
+    python = interactive_model.analyze(
+        pixels(scan), parse_prompts(site.evaluate(HINTS), *SHAPE)
+    ).probability_u8
     assert np.abs(here - python.astype(int)).max() <= 1
 
 
 @needs_npm
 def test_prompts_that_only_exclude_keep_the_gate_on_both_pages(
-    open_site, tmp_path, guide, segmenter
+    open_site, tmp_path, interactive_model, segmenter
 ):
     """They do not say that there is a lesion: the lesion classifier and the rules still decide."""
     image = make_phantom(4, "normal", *SHAPE).image
@@ -261,8 +275,8 @@ def test_prompts_that_only_exclude_keep_the_gate_on_both_pages(
     site.locator("#viewer [data-hint=outside]").click()
     click(site, (40, 350))
     answered(site)
-    expected = guide.examine(image, hints_of(site.evaluate(HINTS), *SHAPE))
-    expected = replace(expected, familiar=segmenter.examine(image).familiar)  # as on the server
+    expected = interactive_model.analyze(image, parse_prompts(site.evaluate(HINTS), *SHAPE))
+    expected = replace(expected, familiar=segmenter.analyze(image).familiar)  # as on the server
     said = site.evaluate(
         f"(({{ rules, presence, confidence }}) => ({{ rules, presence, confidence }}))"
         f"({VIEWER}.viewer.stage.scene.said)"
@@ -270,8 +284,8 @@ def test_prompts_that_only_exclude_keep_the_gate_on_both_pages(
     assert said["rules"] == to_dict(expected.rules)
     assert said["rules"]["min_presence"] > 0
     assert said["presence"] == pytest.approx(expected.presence, abs=1e-4)
-    assert said["confidence"] == expected.answer().confidence
-    np.testing.assert_array_equal(painted_mask(site, SHAPE), expected.answer().mask)
+    assert said["confidence"] == expected.segment().confidence
+    np.testing.assert_array_equal(painted_mask(site, SHAPE), expected.segment().mask)
 
 
 def drop(page: Page, name: str, text: str) -> None:
@@ -321,13 +335,16 @@ def test_hints_that_cannot_be_meant_are_a_sentence_and_lose_nothing(page, scan, 
 def test_a_threshold_that_nobody_moved_is_the_answering_networks_own(page, scan, lesion, networks):
     upload(page, scan)
     shown = page.locator("#viewer input[name=threshold]")
-    own, guided = networks.get(networks.default).threshold, networks.guide().threshold
-    assert own != guided
+    own, interactive = (
+        networks.get(networks.default).threshold,
+        networks.interactive_model().threshold,
+    )
+    assert own != interactive
     assert float(shown.input_value()) == own
     start(page)
     click(page, lesion)
     answered(page)
-    assert float(shown.input_value()) == guided
+    assert float(shown.input_value()) == interactive
     page.locator("#viewer [data-point=clear]").click()
     page.wait_for_function(f"!{VIEWER}.viewer.stage.scene.said")
     assert float(shown.input_value()) == own

@@ -18,13 +18,13 @@ import app
 from tests.browser.site import needs_npm, ready
 from tests.browser.steps import VIEWER, painted_mask
 from unet.data.phantom import make_phantom
-from unet.inference.bundle import bundles_in
+from unet.inference.bundle import list_bundles
 from unet.io.images import read_picture
 from unet.page.analysis import analyse
 from unet.page.exports import download as exports_download
 from unet.page.exports import report
 from unet.page.site import build_site
-from unet.publishing.readme import best_first
+from unet.publishing.readme import sort_by_validation
 
 pytestmark = needs_npm
 
@@ -61,9 +61,10 @@ def pictures(folder: Path) -> list[Path]:
 
 def said(page: Page) -> dict:
     return page.evaluate(
-        """() => { const { p8, u8, agreement, presence, familiar, confidence } =
+        """() => { const { probability_u8, agreement, presence, familiar, confidence } =
                      window.site.shown.prediction;
-                   return { p8: Array.from(p8), agreement, presence, familiar, confidence }; }"""
+                   return { probability_u8: Array.from(probability_u8),
+                            agreement, presence, familiar, confidence }; }"""
     )
 
 
@@ -71,27 +72,31 @@ def test_the_browser_says_what_python_says_of_every_picture(open_site, segmenter
     page = open_site()
     for path in pictures(tmp_path):
         give(page, path)
-        expected = segmenter.examine(read_picture(path).pixels)
+        expected = segmenter.analyze(read_picture(path).pixels)
         found = said(page)
-        p8 = np.array(found["p8"], np.uint8).reshape(expected.p8.shape)
+        probability_u8 = np.array(found["probability_u8"], np.uint8).reshape(
+            expected.probability_u8.shape
+        )
         # Sums in another order: a probability may lie on the other side of a half level.
-        apart = np.abs(p8.astype(int) - expected.p8)
+        apart = np.abs(probability_u8.astype(int) - expected.probability_u8)
         assert apart.max() <= 1, path.name
         assert (apart > 0).mean() < 1e-3, path.name
         np.testing.assert_array_equal(
-            painted_mask(page, expected.p8.shape), expected.answer().mask, err_msg=path.name
+            painted_mask(page, expected.probability_u8.shape),
+            expected.segment().mask,
+            err_msg=path.name,
         )
         assert found["agreement"] == pytest.approx(expected.agreement, abs=1e-4)
         assert found["presence"] == pytest.approx(expected.presence, abs=1e-4)
         assert found["familiar"] == expected.familiar
-        assert found["confidence"] == expected.answer().confidence
+        assert found["confidence"] == expected.segment().confidence
 
 
 def test_what_is_taken_home_is_what_python_writes(open_site, scan, segmenter):
     page = open_site()
     give(page, scan)
     analysed = analyse(segmenter, read_picture(scan))
-    answer = analysed.answer()
+    answer = analysed.segment()
     for kind, make in (("mask", report.mask_png), ("overlay", report.overlay_png)):
         ours = np.asarray(Image.open(io.BytesIO(download(page, f"[data-download={kind}]"))))
         np.testing.assert_array_equal(ours, Image.open(io.BytesIO(make(analysed, answer))))
@@ -127,7 +132,7 @@ def test_an_edited_mask_is_taken_home_as_python_writes_it(open_site, scan, segme
     page.evaluate("document.querySelector('#viewer .viewer').viewer.calibrate([0.07, 0.07])")
     mask = painted_mask(page, (400, 500))
     analysed = analyse(segmenter, read_picture(scan))
-    answer = analysed.answer(edited=mask, calibrated_mm=(0.07, 0.07))
+    answer = analysed.segment(edited=mask, calibrated_mm=(0.07, 0.07))
     found = json.loads(download(page, "[data-download=json]"))
     expected = json.loads(report.findings_json(analysed, answer))
     for name in ("edited_by_hand", "millimetres_calibrated_by_hand", "pixel_spacing_mm",
@@ -245,7 +250,7 @@ def test_it_fits_a_phone(open_site, scan):
 
 
 def test_one_file_opens_from_a_disk(browser, segmenter, tmp_path):
-    bundles = best_first(bundles_in(app.ROOT / "weights"))
+    bundles = sort_by_validation(list_bundles(app.ROOT / "weights"))
     build_site(bundles, tmp_path / "page.html", single_file=True)
     page = browser.new_context().new_page()
     asked = []
@@ -254,7 +259,9 @@ def test_one_file_opens_from_a_disk(browser, segmenter, tmp_path):
     ready(page)
     page.locator("#examples button").first.click()
     page.wait_for_function(f"{VIEWER}.dataset.loaded.startsWith('1 ')")
-    expected = segmenter.examine(make_phantom(1, "benign").image)
-    np.testing.assert_array_equal(painted_mask(page, expected.p8.shape), expected.answer().mask)
+    expected = segmenter.analyze(make_phantom(1, "benign").image)
+    np.testing.assert_array_equal(
+        painted_mask(page, expected.probability_u8.shape), expected.segment().mask
+    )
     assert asked == []
     page.context.close()

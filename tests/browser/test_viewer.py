@@ -72,13 +72,13 @@ def test_zoom_pan_and_fit(page, scan):
 
 def test_the_readout_gives_position_and_probability(page, scan, segmenter):
     upload(page, scan)
-    p8 = quantise(segmenter.predict(pixels(scan)))
-    row, column = np.argwhere(p8 == p8.max())[0]
+    probability_u8 = quantise(segmenter.predict(pixels(scan)))
+    row, column = np.argwhere(probability_u8 == probability_u8.max())[0]
     scale, x, y = page.evaluate(f"(s => [s.scale, s.x, s.y])({VIEWER}.viewer.stage)")
     box = page.locator("#viewer canvas").bounding_box()
     page.mouse.move(box["x"] + x + (column + 0.5) * scale, box["y"] + y + (row + 0.5) * scale)
     expect(page.locator("#viewer .readout")).to_have_text(
-        f"x {column} y {row} probability {p8.max() / 255:.2f}"
+        f"x {column} y {row} probability {probability_u8.max() / 255:.2f}"
     )
 
 

@@ -15,7 +15,7 @@ from tests.browser.steps import VIEWER, upload
 from unet import Segmenter
 from unet.page import analysis, server
 from unet.page.exports.download import image_sha256
-from unet.page.model_registry import Networks, Source
+from unet.page.model_registry import ModelRegistry, ModelSource
 
 
 def test_downloads_do_not_depend_on_who_else_calls(page, address, scan):
@@ -84,7 +84,7 @@ def test_another_network_and_a_truth_at_once_are_both_followed(page, scan):
 def following(browser, monkeypatch):
     """A page that follows the Hub; the network arrives when the test says so."""
     monkeypatch.setenv("UNET_REPO", "user/net")
-    networks = Networks([app.ROOT / "weights" / "efficientnet-unet"])
+    networks = ModelRegistry([app.ROOT / "weights" / "efficientnet-unet"])
     blocks = app.build_page(networks)
     url = server.launch(blocks, networks, prevent_thread_lock=True, quiet=True, **app.LAUNCH)
     context = browser.new_context()
@@ -104,7 +104,7 @@ def test_a_network_that_arrives_answers_for_the_picture_that_is_shown(following,
     folder = app.ROOT / "weights" / "unet"
     arrived = Segmenter.load(folder, "ab" * 20)
     threading.Thread(
-        target=networks.take, args=("user/net", Source(folder, "ab" * 20), arrived)
+        target=networks.take, args=("user/net", ModelSource(folder, "ab" * 20), arrived)
     ).start()
     expect(page.locator("#status")).to_contain_text(
         re.compile("user/net.*downloaded"), timeout=20_000

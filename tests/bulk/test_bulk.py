@@ -17,9 +17,9 @@ from PIL import Image
 
 from tests.io.test_dicom import write as write_dicom
 from unet import cli
-from unet.bulk.inputs import Item, items_of, mask_name
-from unet.bulk.local import BATCH, by_processes
-from unet.bulk.results import Ledger
+from unet.bulk.inputs import Item, list_inputs, mask_name
+from unet.bulk.local import BATCH, segment_locally
+from unet.bulk.results import ResultsStore
 from unet.bulk.worker import COLUMNS, Job, row_of
 from unet.data.phantom import make_phantom
 
@@ -138,12 +138,12 @@ def test_two_manifests_in_one_folder_do_not_share_results(tiny_bundle, tmp_path,
 
 def test_an_error_of_the_moment_is_not_kept(tmp_path):
     item = Item("a.png", 10, 1)
-    with Ledger(tmp_path, {}) as bulk_results:
+    with ResultsStore(tmp_path, {}) as bulk_results:
         bulk_results.add(
             [item], [row_of(item, error="could not be segmented (OSError: [Errno 5])")]
         )
         assert bulk_results.has(item)
-    with Ledger(tmp_path, {}) as bulk_results:
+    with ResultsStore(tmp_path, {}) as bulk_results:
         bulk_results.forget_errors()
         assert not bulk_results.has(item)
         assert bulk_results.counts()["errors"] == 1  # until it is tried again
@@ -168,7 +168,7 @@ def test_masks_are_not_taken_for_images_however_the_folder_is_written(tmp_path, 
     write_images(data, 1)
     write_images(data / "out" / "masks", 1)
     (tmp_path / "link").symlink_to(data)
-    assert [item.path for item in items_of(data, data / way / "out")] == ["000.png"]
+    assert [item.path for item in list_inputs(data, data / way / "out")] == ["000.png"]
 
 
 def test_the_datas_own_folder_is_not_for_results(tmp_path, tiny_bundle, capsys):
@@ -189,7 +189,7 @@ def test_a_folder_that_cannot_be_listed_is_told(tmp_path, monkeypatch):
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", closed)
-    found = {item.path for item in items_of(tmp_path, tmp_path / "out")}
+    found = {item.path for item in list_inputs(tmp_path, tmp_path / "out")}
     assert found == {"a/000.png", "locked"}
 
 
@@ -205,7 +205,7 @@ def test_results_of_another_network_or_data_are_not_mixed(whole, tmp_path, capsy
 
 def test_two_runs_do_not_write_to_one_folder(tmp_path, tiny_bundle, capsys):
     write_images(tmp_path / "data", 1)
-    with Ledger(tmp_path / "out", {}):
+    with ResultsStore(tmp_path / "out", {}):
         assert segment(tmp_path / "data", tmp_path / "out", tiny_bundle) == 1
     assert "another run is writing there" in capsys.readouterr().err
 
@@ -246,7 +246,7 @@ def test_masks_names_cannot_collide_or_be_a_folder_of_others():
 def test_listing_leaves_out_the_results_themselves(tmp_path):
     write_images(tmp_path, 2)
     write_images(tmp_path / "out" / "masks", 2)
-    assert [item.path for item in items_of(tmp_path, tmp_path / "out")] == ["000.png", "001.png"]
+    assert [item.path for item in list_inputs(tmp_path, tmp_path / "out")] == ["000.png", "001.png"]
 
 
 def test_a_killed_worker_costs_nothing(tiny_bundle, tmp_path, monkeypatch):
@@ -264,9 +264,9 @@ def test_a_killed_worker_costs_nothing(tiny_bundle, tmp_path, monkeypatch):
     data = tmp_path / "data"
     write_images(data, 100)
     job = Job(data, tmp_path / "out", tiny_bundle, 1)
-    items = list(items_of(data, tmp_path / "out"))
+    items = list(list_inputs(data, tmp_path / "out"))
     killed, done = [], []
-    for batch, rows in by_processes(job, iter(items), 2):
+    for batch, rows in segment_locally(job, iter(items), 2):
         done += [row["path"] for row in rows if row["error"] is None]
         assert len(rows) == len(batch)
         if len(killed) < 2 and answered[-1] not in killed:  # one that starts has no batch to lose
@@ -301,7 +301,7 @@ def test_a_file_that_ends_every_worker_is_found_and_told(tiny_bundle, tmp_path, 
     monkeypatch.setattr(local, "_Process", Fake)
     monkeypatch.setattr(local, "wait", lambda connections: connections[:1])
     items = [Item(f"{number:03d}.png", 1, 1) for number in range(40)]
-    found = [row for _, rows in by_processes(None, iter(items), 2) for row in rows]
+    found = [row for _, rows in segment_locally(None, iter(items), 2) for row in rows]
     assert sorted(row["path"] for row in found) == [item.path for item in items]
     assert [row["path"] for row in found if row["error"]] == ["003.png"]
 

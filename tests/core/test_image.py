@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from unet.core.image import from_output, mask_to_input, to_grey, to_input
+from unet.core.image import mask_to_input, resize_probability, to_grey, to_input
 
 
 def test_the_input_is_grey_square_in_0_1_and_rounded_to_4_decimals():
@@ -44,7 +44,7 @@ def test_a_mask_is_resized_by_nearest_pixel_and_stays_binary():
 def test_the_output_goes_back_to_the_images_own_place_and_size():
     square = np.zeros((60, 60), np.float32)
     square[:30, :20] = 1
-    probability = from_output(square, 100, 300)
+    probability = resize_probability(square, 100, 300)
     assert probability.shape == (100, 300)
     assert probability.dtype == np.float32
     mask = probability >= 0.5

@@ -17,7 +17,7 @@ from unet.publishing import space
 
 
 def test_test_cases_alone_are_taken_with_their_truth(tiny_bundle, phantoms, tmp_path):
-    chosen = examples.fill_examples([phantoms], tiny_bundle, tmp_path / "out")
+    chosen = examples.export_examples([phantoms], tiny_bundle, tmp_path / "out")
     assert chosen
     assert set(chosen) <= set(read_info(tiny_bundle).split["test"])
     found = read_examples(tmp_path / "out")
@@ -32,12 +32,12 @@ def test_what_a_person_added_stays_and_what_was_chosen_before_is_replaced(
     tiny_bundle, phantoms, tmp_path
 ):
     out = tmp_path / "out"
-    examples.fill_examples([phantoms], tiny_bundle, out)
+    examples.export_examples([phantoms], tiny_bundle, out)
     before = sorted(path.name for path in out.iterdir())
     Image.new("L", (40, 30), 9).save(out / "mine.png")
     with (out / "examples.csv").open("a") as file:
         file.write("mine.png,Mine,0.1,Me,yes,\n")
-    examples.fill_examples([phantoms], tiny_bundle, out)
+    examples.export_examples([phantoms], tiny_bundle, out)
     assert sorted(path.name for path in out.iterdir()) == sorted([*before, "mine.png"])
     last = read_examples(out)[-1]
     assert (last.caption, last.shared, last.picture.spacing_mm) == ("Mine", True, (0.1, 0.1))
@@ -51,11 +51,11 @@ def test_what_a_person_added_stays_and_what_was_chosen_before_is_replaced(
 def test_where_nothing_can_be_taken_it_is_said(tiny_bundle, phantoms, tmp_path):
     with pytest.raises(HubError, match="expected a list of examples"):
         space.shared_examples(tmp_path, tmp_path)
-    examples.fill_examples([phantoms], tiny_bundle, tmp_path / "out")
+    examples.export_examples([phantoms], tiny_bundle, tmp_path / "out")
     with pytest.raises(HubError, match="may be shared"):
         space.shared_examples(tmp_path / "out", tmp_path)
     with pytest.raises(DatasetError, match="expected a folder"):
-        examples.fill_examples([tmp_path / "gone"], tiny_bundle, tmp_path / "out")
+        examples.export_examples([tmp_path / "gone"], tiny_bundle, tmp_path / "out")
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from unet.core.prompts import Hints
+from unet.core.prompts import Prompts
 from unet.data.prompt_simulation import (
     ELSE_AREAS,
     click,
@@ -41,7 +41,7 @@ def test_people_begin_by_clicks_scribbles_and_boxes():
     scribbles = sum(len(stroke) > 1 for hint in hints for stroke in hint.inside)
     assert 0 < boxes < 20
     assert 0 < scribbles < 20
-    assert all(hint.show_a_lesion for hint in hints)
+    assert all(hint.has_positive for hint in hints)
 
 
 def test_a_box_is_about_the_lesion_and_a_little_too_large():
@@ -78,7 +78,7 @@ def test_the_next_click_goes_to_the_largest_error():
 
 
 def test_nobody_clicks_where_nothing_is_wrong():
-    assert next_click(Hints(), TRUTH, TRUTH, np.random.default_rng(0)) == Hints()
+    assert next_click(Prompts(), TRUTH, TRUTH, np.random.default_rng(0)) == Prompts()
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 90), (60, 1)])

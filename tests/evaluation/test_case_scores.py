@@ -14,39 +14,41 @@ from tests.conftest import predicted
 from unet.core.mask import PostProcessing, segment
 from unet.data.cases import Case
 from unet.errors import UserError
-from unet.evaluation.case_scores import Map, score_map, sweep
+from unet.evaluation.case_scores import CasePrediction, score_case, sweep
 from unet.evaluation.summary import dice_by_confidence, summarise
-from unet.evaluation.threshold_selection import choose_postprocessing, operating_curve
-from unet.experiments.evaluate import choose_rules, evaluate
+from unet.evaluation.threshold_selection import operating_curve, select_postprocessing
+from unet.experiments.evaluate import calibrate, evaluate
 from unet.inference.bundle import read_info
 from unet.inference.confidence import Confidence
 
 
-def map_of(p8: np.ndarray, truth: np.ndarray) -> Map:
+def map_of(probability_u8: np.ndarray, truth: np.ndarray) -> CasePrediction:
     square = np.zeros((16, 16), np.float32)  # the network's own size: not what is scored here
-    return Map(Case("a", "benign", Path("a.png"), ()), square, predicted(p8), truth)
+    return CasePrediction(
+        Case("a", "benign", Path("a.png"), ()), square, predicted(probability_u8), truth
+    )
 
 
-def with_presence(m: Map, presence: float, **changes) -> Map:
+def with_presence(m: CasePrediction, presence: float, **changes) -> CasePrediction:
     return replace(m, prediction=replace(m.prediction, presence=presence), **changes)
 
 
-def lesion_map(inside: int, around: int) -> Map:
+def lesion_map(inside: int, around: int) -> CasePrediction:
     """A lesion of 10 × 20 pixels at one level in surroundings at another."""
     truth = np.zeros((40, 60), bool)
     truth[10:20, 20:40] = True
     return map_of(np.where(truth, inside, around).astype(np.uint8), truth)
 
 
-def normal_map(speck: int) -> Map:
+def normal_map(speck: int) -> CasePrediction:
     """No lesion, but a speck of 2 × 2 pixels at a level."""
-    p8 = np.zeros((40, 60), np.uint8)
-    p8[5:7, 50:52] = speck
-    return map_of(p8, np.zeros((40, 60), bool))
+    probability_u8 = np.zeros((40, 60), np.uint8)
+    probability_u8[5:7, 50:52] = speck
+    return map_of(probability_u8, np.zeros((40, 60), bool))
 
 
-def dice_of(maps: list[Map], rules: PostProcessing) -> list[float]:
-    masks = [segment(m.prediction.p8, rules) for m in maps]
+def dice_of(maps: list[CasePrediction], rules: PostProcessing) -> list[float]:
+    masks = [segment(m.prediction.probability_u8, rules) for m in maps]
     totals = [mask.sum() + m.truth.sum() for mask, m in zip(masks, maps)]
     return [
         2 * (mask & m.truth).sum() / total if total else 1.0
@@ -56,7 +58,7 @@ def dice_of(maps: list[Map], rules: PostProcessing) -> list[float]:
 
 def test_the_threshold_that_parts_lesion_from_surroundings_is_chosen():
     maps = [lesion_map(200, 150), lesion_map(180, 140)]
-    rules = choose_postprocessing(maps)
+    rules = select_postprocessing(maps)
     assert 150 / 255 < rules.threshold <= 180 / 255
     assert dice_of(maps, rules) == [1, 1]
     assert (rules.min_area, rules.min_peak) == (0, 0)  # they do nothing here
@@ -64,25 +66,25 @@ def test_the_threshold_that_parts_lesion_from_surroundings_is_chosen():
 
 def test_of_thresholds_that_are_as_good_the_middle_one_is_chosen():
     """One at the edge may lose lesions elsewhere; of two in the middle the lower loses fewer."""
-    assert choose_postprocessing([lesion_map(200, 100)]).threshold == 0.55  # of 0.4 to 0.75
+    assert select_postprocessing([lesion_map(200, 100)]).threshold == 0.55  # of 0.4 to 0.75
 
 
 def test_no_threshold_is_so_low_that_it_would_be_one_hospitals_alone():
-    assert choose_postprocessing([lesion_map(50, 0)]).threshold >= 0.25
+    assert select_postprocessing([lesion_map(50, 0)]).threshold >= 0.25
 
 
 def test_small_false_masks_are_dropped_by_area_when_brightness_cannot():
     maps = [lesion_map(150, 0), normal_map(255)]
-    rules = choose_postprocessing(maps)
+    rules = select_postprocessing(maps)
     assert rules.min_area > 4 / 2400
     assert dice_of(maps, rules) == [1, 1]
 
 
 def test_false_masks_are_gated_by_peak_when_area_cannot():
     lesion = lesion_map(150, 0)
-    lesion.prediction.p8[15, 30] = 255
-    false_alarm = map_of(lesion_map(180, 0).prediction.p8, np.zeros((40, 60), bool))
-    rules = choose_postprocessing([lesion, false_alarm])
+    lesion.prediction.probability_u8[15, 30] = 255
+    false_alarm = map_of(lesion_map(180, 0).prediction.probability_u8, np.zeros((40, 60), bool))
+    rules = select_postprocessing([lesion, false_alarm])
     assert rules.min_peak > 180 / 255
     assert dice_of([lesion, false_alarm], rules) == [1, 1]
 
@@ -90,12 +92,12 @@ def test_false_masks_are_gated_by_peak_when_area_cannot():
 def test_false_masks_are_gated_by_presence_when_nothing_else_tells_them_apart():
     lesion = with_presence(lesion_map(200, 0), 0.09)
     false_alarm = with_presence(lesion, 0.01, truth=np.zeros((40, 60), bool))
-    rules = choose_postprocessing([lesion, false_alarm])
+    rules = select_postprocessing([lesion, false_alarm])
     assert 0.01 < rules.min_presence <= 0.09
     assert (rules.min_area, rules.min_peak) == (0, 0)
 
 
-def many(count: int, dataset: str, presence: float, normal: bool = False) -> list[Map]:
+def many(count: int, dataset: str, presence: float, normal: bool = False) -> list[CasePrediction]:
     m = with_presence(lesion_map(200, 0), presence)
     case = replace(m.case, dataset=dataset)
     return [replace(m, case=case, **{"truth": m.truth & False} if normal else {})] * count
@@ -105,45 +107,45 @@ def test_a_gate_that_would_miss_more_than_3_percent_of_any_sets_lesions_is_not_c
     """However much it gains at home: what a gate of one hospital does abroad is the point."""
     home = many(100, "home", 0.9) + many(50, "home", 0.015, normal=True)
     abroad = many(96, "abroad", 0.9) + many(4, "abroad", 0.01)
-    assert choose_postprocessing(home).min_presence == 0.02
-    assert choose_postprocessing(home + abroad).min_presence == 0.0
+    assert select_postprocessing(home).min_presence == 0.02
+    assert select_postprocessing(home + abroad).min_presence == 0.0
     few = many(97, "abroad", 0.9) + many(3, "abroad", 0.01)
-    assert choose_postprocessing(home + few).min_presence == 0.02
+    assert select_postprocessing(home + few).min_presence == 0.02
 
 
 def test_a_gate_that_still_shows_what_it_takes_goes_before_a_smallest_region():
     home = many(100, "home", 0.9) + many(50, "home", 0.015, normal=True)
-    tiny = np.zeros_like(home[0].prediction.p8)
+    tiny = np.zeros_like(home[0].prediction.probability_u8)
     tiny[0, 0] = 200  # 0.04 % of the image: a smallest region would do as well
-    small = [replace(m, prediction=replace(m.prediction, p8=tiny)) for m in home[100:]]
-    rules = choose_postprocessing(home[:100] + small)
+    small = [replace(m, prediction=replace(m.prediction, probability_u8=tiny)) for m in home[100:]]
+    rules = select_postprocessing(home[:100] + small)
     assert (rules.min_presence, rules.min_area) == (0.02, 0.0)
 
 
 def test_no_gate_is_higher_than_what_holds_elsewhere():
     for presence in (0.03, 0.3):
         home = many(100, "home", 0.9) + many(50, "home", presence, normal=True)
-        assert choose_postprocessing(home).min_presence == 0.0
+        assert select_postprocessing(home).min_presence == 0.0
 
 
 def test_no_lesion_that_a_gate_takes_the_mask_from_is_answered_with_a_plain_none():
     home = many(100, "home", 0.9) + many(50, "home", 0.01, normal=True)
     abroad = many(99, "abroad", 0.9) + many(1, "abroad", 0.015)
-    rules = choose_postprocessing(home + abroad)
+    rules = select_postprocessing(home + abroad)
     assert (rules.min_presence, rules.unsure_presence) == (0.02, 0.0)
-    assert choose_postprocessing(home).unsure_presence == 0.02  # no lesion is gated: plain none
+    assert select_postprocessing(home).unsure_presence == 0.02  # no lesion is gated: plain none
 
 
 def test_a_plain_none_is_for_what_is_very_unlikely_whatever_a_few_cases_allow():
     home = many(100, "home", 0.9) + many(50, "home", 0.015, normal=True)
-    rules = choose_postprocessing(home)
+    rules = select_postprocessing(home)
     assert (rules.min_presence, rules.unsure_presence) == (0.02, 0.02)
 
 
 def test_the_threshold_is_the_one_that_is_best_on_the_worst_set():
     home, abroad = lesion_map(250, 150), lesion_map(120, 60)
     away = replace(abroad, case=replace(abroad.case, dataset="abroad"))
-    rules = choose_postprocessing([home] * 9 + [away])
+    rules = select_postprocessing([home] * 9 + [away])
     low, high = dice_of([home, away], rules)
     for threshold in (0.3, 0.65):  # the best for the one set, or the other
         assert min(dice_of([home, away], PostProcessing(threshold))) <= min(low, high)
@@ -166,7 +168,7 @@ def test_the_sweep_agrees_with_the_rules_at_each_threshold():
         dice = dice_of(maps, at)
         assert row["dice_all"] == pytest.approx(np.mean(dice))
         assert row["dice_lesion"] == pytest.approx(np.mean(dice[:2]))
-        assert row["normal_with_mask"] == segment(maps[2].prediction.p8, at).any()
+        assert row["normal_with_mask"] == segment(maps[2].prediction.probability_u8, at).any()
 
 
 def test_fit_writes_a_whole_bundle(tiny_bundle):
@@ -290,7 +292,7 @@ def test_scores_are_told_by_data_set_and_scanner_where_there_are_several():
     def result(dataset, scanner, inside):
         m = lesion_map(inside, 0)
         case = replace(m.case, dataset=dataset, scanner=scanner)
-        return score_map(replace(m, case=case), "test", PostProcessing())
+        return score_case(replace(m, case=case), "test", PostProcessing())
 
     results = [result("BUSI", "", 200), result("BUS-BRA", "A", 100), result("BUS-BRA", "B", 200)]
     summary = summarise(results)
@@ -310,7 +312,7 @@ def test_confidence_is_scored_by_its_words():
         m = lesion_map(inside, 0)
         limits = Confidence(low=0.5, high=0.8)
         prediction = replace(m.prediction, agreement=agreement, limits=limits)
-        results.append(score_map(replace(m, prediction=prediction), "test", PostProcessing()))
+        results.append(score_case(replace(m, prediction=prediction), "test", PostProcessing()))
     found = dice_by_confidence(results)
     # The third has no mask, and nothing in its map beyond 100 of 255: sure, and wrong.
     assert found == {
@@ -320,14 +322,14 @@ def test_confidence_is_scored_by_its_words():
 
 
 def test_four_of_five_lesions_without_a_mask_are_said_with_low_confidence():
-    from unet.training.calibration import choose_confidence
+    from unet.training.calibration import fit_confidence_thresholds
 
     found = with_presence(lesion_map(200, 0), 0.9)
     found = replace(found, prediction=replace(found.prediction, agreement=0.9))
     missed = [with_presence(lesion_map(50, 0), value) for value in (0.05, 0.12, 0.2, 0.3, 0.4)]
-    limits = choose_confidence([found, *missed], PostProcessing())
+    limits = fit_confidence_thresholds([found, *missed], PostProcessing())
     assert limits.none == 0.12
-    assert choose_confidence([found], PostProcessing()).none == 1.0
+    assert fit_confidence_thresholds([found], PostProcessing()).none == 1.0
 
 
 def test_rules_are_chosen_anew_with_other_data_sets_and_these_are_scored(
@@ -343,7 +345,7 @@ def test_rules_are_chosen_anew_with_other_data_sets_and_these_are_scored(
         Image.fromarray(phantom.image).save(other / "images" / f"{number}.png")
         Image.fromarray(phantom.mask).save(other / "masks" / f"{number}.png")
     copy = Path(shutil.copytree(tiny_bundle, tmp_path / "tiny"))
-    choose_rules(copy, [str(phantoms), str(other)], tmp_path / "figures")
+    calibrate(copy, [str(phantoms), str(other)], tmp_path / "figures")
     info = read_info(copy)
     assert info.sha256 == read_info(tiny_bundle).sha256
     assert info.training["rules_chosen_on"] == f"{phantoms.name} + elsewhere"

@@ -35,8 +35,8 @@ LESION = box((10, 20, 10, 20))
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_said(mask, truth, words):
-    p8 = np.where(mask | truth, 230, 10).astype(np.uint8)
-    assert diagnose(mask, truth, predicted(p8, RULES)) == words
+    probability_u8 = np.where(mask | truth, 230, 10).astype(np.uint8)
+    assert diagnose(mask, truth, predicted(probability_u8, RULES)) == words
 
 
 @pytest.mark.parametrize(
@@ -48,13 +48,13 @@ def test_what_is_wrong_is_said(mask, truth, words):
     ],
 )
 def test_why_a_lesion_was_missed_is_said(peak, words):
-    p8 = np.zeros((40, 60), np.uint8)
-    p8[15, 30] = peak
-    assert diagnose(box(), LESION, predicted(p8, RULES)) == words
+    probability_u8 = np.zeros((40, 60), np.uint8)
+    probability_u8[15, 30] = peak
+    assert diagnose(box(), LESION, predicted(probability_u8, RULES)) == words
 
 
 def test_a_lesion_missed_for_its_presence_is_said():
-    p8 = np.full((40, 60), 250, np.uint8)
+    probability_u8 = np.full((40, 60), 250, np.uint8)
     rules = PostProcessing(threshold=0.5, min_presence=0.2)
-    words = diagnose(box(), LESION, predicted(p8, rules, presence=0.1966))
+    words = diagnose(box(), LESION, predicted(probability_u8, rules, presence=0.1966))
     assert words == "missed: a lesion at all thought unlikely (0.197)"

@@ -13,10 +13,10 @@ from PIL import Image
 from tests.conftest import predicted
 from unet.core.mask import PostProcessing
 from unet.errors import UserError
-from unet.evaluation.interactive import grown_region, pointing_summary
-from unet.experiments.interactive import measure_clicks
+from unet.evaluation.interactive import grow_region, interactive_summary
+from unet.experiments.interactive import evaluate_interactive
 from unet.page import about
-from unet.publishing.interactive import pointing_section
+from unet.publishing.interactive import interactive_section
 
 
 class Pointer:
@@ -25,22 +25,22 @@ class Pointer:
     def __init__(self, radius: float):
         self.radius, self.asked = radius, []
 
-    def examine(self, grey, hints=None):
+    def analyze(self, grey, hints=None):
         self.asked.append(hints)
         y, x = np.mgrid[: grey.shape[0], : grey.shape[1]] + 0.5
-        p8 = np.zeros(grey.shape, np.uint8)
+        probability_u8 = np.zeros(grey.shape, np.uint8)
         for strokes, value in ((hints.inside, 255), (hints.outside, 0)) if hints else ():
             for (px, py), *_ in strokes:
-                p8[(x - px) ** 2 + (y - py) ** 2 < self.radius**2] = value
-        return predicted(p8)
+                probability_u8[(x - px) ** 2 + (y - py) ** 2 < self.radius**2] = value
+        return predicted(probability_u8)
 
 
 def test_people_click_and_the_answers_are_scored(phantoms):
     from unet.data.loading import load_datasets
 
     cases = load_datasets([phantoms], 32).cases
-    guide = Pointer(12)
-    found = pointing_summary(Pointer(12), guide, cases, clicks=3, people=2)
+    interactive_model = Pointer(12)
+    found = interactive_summary(Pointer(12), interactive_model, cases, clicks=3, people=2)
     [one] = found.values()
     lesions = sum(case.label != "normal" for case in cases)
     assert one["lesions"] == lesions
@@ -52,21 +52,23 @@ def test_people_click_and_the_answers_are_scored(phantoms):
     assert 0 <= one["rescued"] <= 1
     assert np.shape(one["people"]) == (2, 4)
     assert one["people"][0][1] != one["people"][1][1]  # they click elsewhere
-    first = [hints for hints in guide.asked if len(hints.inside) + len(hints.outside) == 1]
+    first = [
+        hints for hints in interactive_model.asked if len(hints.inside) + len(hints.outside) == 1
+    ]
     assert len(first) == 2 * lesions + 2 * one["stray"]["images"]
     stray = one["stray"]
     assert 0 < stray["share"] <= stray["largest"] < 0.05
     assert stray["after_not_here"] == 0
-    assert pointing_summary(Pointer(12), Pointer(12), cases, 3, 2) == found  # the same people
+    assert interactive_summary(Pointer(12), Pointer(12), cases, 3, 2) == found  # the same people
 
 
 def test_a_region_grows_about_a_click_down_to_where_the_click_is_in_it():
-    p8 = np.full((20, 30), 10, np.uint8)
-    p8[4:9, 4:9], p8[12:18, 15:25] = 200, 90
-    prediction = predicted(p8, PostProcessing(threshold=0.5))
-    assert grown_region(prediction, (6.0, 6.0)).sum() == 25
-    assert grown_region(prediction, (20.0, 15.0)).sum() == 60
-    assert grown_region(prediction, (1.0, 19.0)).sum() == 600
+    probability_u8 = np.full((20, 30), 10, np.uint8)
+    probability_u8[4:9, 4:9], probability_u8[12:18, 15:25] = 200, 90
+    prediction = predicted(probability_u8, PostProcessing(threshold=0.5))
+    assert grow_region(prediction, (6.0, 6.0)).sum() == 25
+    assert grow_region(prediction, (20.0, 15.0)).sum() == 60
+    assert grow_region(prediction, (1.0, 19.0)).sum() == 600
 
 
 def test_the_numbers_are_written_beside_the_network(tiny_guide, tiny_bundle, phantoms, tmp_path):
@@ -78,20 +80,20 @@ def test_the_numbers_are_written_beside_the_network(tiny_guide, tiny_bundle, pha
     info.split["validation"] = read_info(tiny_bundle).split["validation"]
     write_info(bundle, info)
     with pytest.raises(UserError, match="takes no hints"):
-        measure_clicks(tiny_bundle, tiny_bundle, [str(phantoms)], "validation", 2, 1)
+        evaluate_interactive(tiny_bundle, tiny_bundle, [str(phantoms)], "validation", 2, 1)
     with pytest.raises(UserError, match="holds none of the test cases"):
-        measure_clicks(bundle, tiny_bundle, [str(phantoms)], "test", 2, 1)
+        evaluate_interactive(bundle, tiny_bundle, [str(phantoms)], "test", 2, 1)
     with pytest.raises(UserError, match="has no left_out split, only"):
-        measure_clicks(bundle, tiny_bundle, [str(phantoms)], "left_out", 2, 1)
+        evaluate_interactive(bundle, tiny_bundle, [str(phantoms)], "left_out", 2, 1)
     info.split["validation"] = read_info(tiny_bundle).split["train"][:2]
     write_info(tmp_path / "guided-unet", info)
     with pytest.raises(UserError, match="has seen 2 of the validation cases"):
-        measure_clicks(bundle, tiny_bundle, [str(phantoms)], "validation", 2, 1)
+        evaluate_interactive(bundle, tiny_bundle, [str(phantoms)], "validation", 2, 1)
     info.split["validation"] = read_info(tiny_bundle).split["validation"]
     write_info(bundle, info)
     metrics = json.loads((tiny_bundle / "metrics.json").read_text())
     (bundle / "metrics.json").write_text(json.dumps(metrics))
-    measure_clicks(bundle, tiny_bundle, [str(phantoms)], "validation", 2, 1)
+    evaluate_interactive(bundle, tiny_bundle, [str(phantoms)], "validation", 2, 1)
     written = json.loads((bundle / "clicks.json").read_text())["validation"]
     [one] = written["datasets"].values()
     assert len(one["dice"]) == 3
@@ -122,20 +124,20 @@ def test_what_neither_network_has_seen_is_told_apart_in_another_bundle(
     write_info(bundle, info)
     (out / "clicks.json").write_text(json.dumps({"validation": {"people": 7}}))
     with pytest.raises(UserError, match=r"is not the network that .* started from"):
-        measure_clicks(bundle, tiny_bundle, [str(phantoms)], "left_out", 1, 1, out)
+        evaluate_interactive(bundle, tiny_bundle, [str(phantoms)], "left_out", 1, 1, out)
     info.training["start"] = {"sha256": read_info(tiny_bundle).sha256["model.weights.h5"]}
     write_info(bundle, info)
-    measure_clicks(bundle, tiny_bundle, [str(phantoms)], "left_out", 1, 1, out)
+    evaluate_interactive(bundle, tiny_bundle, [str(phantoms)], "left_out", 1, 1, out)
     written = json.loads((out / "clicks.json").read_text())
     assert written["validation"] == {"people": 7}
     assert written["without BUS-BRA 2"]["people"] == 1
     assert (out / "plots" / "clicks_without_BUS-BRA_2.png").exists()
     assert not (bundle / "clicks.json").exists()
     new = tmp_path / "new" / "folder"  # made before anything is measured
-    measure_clicks(bundle, tiny_bundle, [str(phantoms)], "left_out", 1, 1, new)
+    evaluate_interactive(bundle, tiny_bundle, [str(phantoms)], "left_out", 1, 1, new)
     assert (new / "clicks.json").exists()
     del written["validation"]
-    text = pointing_section("guided-unet", written, pictures=True)
+    text = interactive_section("guided-unet", written, pictures=True)
     assert "1 at each lesion of BUS-BRA 2, click it" in text
     assert "trained without BUS-BRA 2, the second starting from the first" in text
     assert (

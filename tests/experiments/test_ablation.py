@@ -16,9 +16,9 @@ from unet.experiments.fit import fit
 from unet.experiments.leave_one_domain_out import leave_out
 from unet.inference.bundle import read_info
 from unet.publishing import card
-from unet.training.sampling import examples_of
+from unet.training.sampling import make_training_set
 
-CHANGES = {"the recipe": {}, "no augmentation": {"augment": False}}
+CHANGES = {"the recipe": {}, "no augmentation": {"augmentation": "none"}}
 
 
 @pytest.fixture(scope="module")
@@ -66,10 +66,10 @@ def test_each_averaged_view_is_left_out(phantoms, tmp_path, monkeypatch):
     averaged = []
 
     def spy(segmenter, cases):
-        averaged.append(len(segmenter.views(np.eye(40, dtype=np.uint8)).probability))
-        return probability_maps(segmenter, cases)
+        averaged.append(len(segmenter.predict_views(np.eye(40, dtype=np.uint8)).probability))
+        return predict_cases(segmenter, cases)
 
-    probability_maps = ablation.probability_maps
+    predict_cases = ablation.predict_cases
     monkeypatch.setattr(ablation, "probability_maps", spy)
     rows = ablation.ablate_rules([phantoms], places["out"], read_info(places["out"]))
     names = [row["what"] for row in rows]
@@ -103,21 +103,21 @@ def test_a_training_that_would_be_the_recipes_own_is_not_done():
     assert every["the recipe"] == recipe
     lesions = ablation.recipes_without(recipe, all_lesions=True)
     assert set(every) - set(lesions) == {"normals as often as lesions"}
-    without = ablation.recipes_without(replace(recipe, pieces=False), all_lesions=False)
-    assert set(every) - set(without) == {"no pieces"}
+    without = ablation.recipes_without(replace(recipe, patches=False), all_lesions=False)
+    assert set(every) - set(without) == {"no patches"}
 
 
 def test_parts_are_scored_on_a_set_that_no_training_saw(phantoms, other, tmp_path, monkeypatch):
     data = [str(phantoms), str(other)]
-    config = replace(QUICK, presence=True, pieces=True)
+    config = replace(QUICK, presence_head=True, patches=True)
     fit(data, "unet", TINY, config, out=tmp_path / "tiny", run_dir=tmp_path / "fit")
     learnt = []
 
     def spy(dataset, indices, **options):
         learnt.append({dataset.cases[i].dataset for i in indices})
-        return train_on(dataset, indices, **options)
+        return train_on_cases(dataset, indices, **options)
 
-    train_on = ablation.train_on
+    train_on_cases = ablation.train_on_cases
     monkeypatch.setattr(ablation, "train_on", spy)
     words = ("--data", str(other), "--leave-out", "Elsewhere")
     found = ablated(tmp_path / "tiny", phantoms, tmp_path / "run", *words)
@@ -133,7 +133,7 @@ def test_parts_are_scored_on_a_set_that_no_training_saw(phantoms, other, tmp_pat
     # The recipe without that set is one training, whichever command asks for it.
     run_dir = tmp_path / "run" / "0"
     before = (run_dir / "history.csv").read_bytes()
-    recipe = replace(config, epochs=1, keep="last")
+    recipe = replace(config, epochs=1, checkpoint="last")
     leave_out(
         data, "unet", TINY, recipe, left_out="elsewhere",
         out=tmp_path / "left out", run_dir=run_dir, resume=True,
@@ -144,12 +144,12 @@ def test_parts_are_scored_on_a_set_that_no_training_saw(phantoms, other, tmp_pat
 def test_all_trainings_are_shown_as_many_pictures(phantoms):
     dataset = load_datasets([phantoms], 32)
     indices = list(range(len(dataset.cases)))
-    recipe = replace(QUICK, epochs=6, warmup_epochs=2, pieces=True)
-    recipes = {"the recipe": recipe, "no pieces": replace(recipe, pieces=False)}
+    recipe = replace(QUICK, epochs=6, warmup_epochs=2, patches=True)
+    recipes = {"the recipe": recipe, "no patches": replace(recipe, patches=False)}
     found = ablation.shown_as_many_pictures(dataset, indices, recipes)
     assert found["the recipe"] == recipe
-    assert found["no pieces"].epochs > 2 * recipe.epochs
-    assert found["no pieces"].warmup_epochs > 2 * recipe.warmup_epochs > 0
-    shown = {name: len(examples_of(dataset, indices, r)) for name, r in recipes.items()}
+    assert found["no patches"].epochs > 2 * recipe.epochs
+    assert found["no patches"].warmup_epochs > 2 * recipe.warmup_epochs > 0
+    shown = {name: len(make_training_set(dataset, indices, r)) for name, r in recipes.items()}
     with_pieces, without = (found[name].epochs * shown[name] for name in recipes)
-    assert abs(with_pieces - without) <= shown["no pieces"] / 2
+    assert abs(with_pieces - without) <= shown["no patches"] / 2

@@ -92,12 +92,12 @@ def test_on_a_cluster_what_others_start_from_is_trained_first(
     )
     field = architecture_comparison.Field(load_datasets([phantoms, other_phantoms], 32))
     them = architecture_comparison.contenders(32, 1, "float32")
-    chosen = {name: them[name] for name in ("unet", "unet-tuned-all", "unet-tuned-deep")}
+    chosen = {name: them[name] for name in ("unet", "unet-tuned-all", "unet-tuned-decoder")}
     architecture_comparison._train_on_cluster(
         "auto", architecture_comparison.Runs(field, tmp_path), chosen, 1
     )
     assert waves == [
-        {"unet, seed 0", "source, seed 0"}, {"unet-tuned-all, seed 0", "unet-tuned-deep, seed 0"},
+        {"unet, seed 0", "source, seed 0"}, {"unet-tuned-all, seed 0", "unet-tuned-decoder, seed 0"},
     ]  # fmt: skip
 
 
@@ -154,22 +154,22 @@ def test_fine_tuning_starts_from_the_other_data_set_and_leaves_layers_as_they_ar
 
     places = ["--out", str(tmp_path / "c.json"), "--run-dir", str(tmp_path / "runs")]
     data = ["--data", str(phantoms), "--data", str(other_phantoms)]
-    words = [*WORDS, *data, *places, "--names", "unet-tuned-shallow", "--precision"]
+    words = [*WORDS, *data, *places, "--names", "unet-tuned-encoder", "--precision"]
     assert cli.main([*words, "mixed_bfloat16"]) == 0
     content = json.loads((tmp_path / "c.json").read_text())
     assert content["networks"]["unet"]["external"]["cases"] > 0
     text = comparison_section(content)
     assert f"train.py compare --data {content['trained_on']} --data elsewhere --size 32" in text
-    assert "\n| unet-tuned-shallow † | " in text.split("never seen")[1]
+    assert "\n| unet-tuned-encoder † | " in text.split("never seen")[1]
     assert "as many steps on elsewhere before, then its encoder alone" in text
     assert "* elsewhere, never seen: better" not in text  # only what never saw it is held to that
     for chart in relatives_charts(content):
         known, unknown = (len(series["points"]) for series in chart["series"])
         assert (known, unknown) == (2, 1)
     field = architecture_comparison.Field(load_datasets([phantoms, other_phantoms], 32))
-    tuned = architecture_comparison.contenders(32, 1, "mixed_bfloat16")["unet-tuned-shallow"]
+    tuned = architecture_comparison.contenders(32, 1, "mixed_bfloat16")["unet-tuned-encoder"]
     network = architecture_comparison.Runs(field, tmp_path / "runs").train(
-        "unet-tuned-shallow", tuned, 0
+        "unet-tuned-encoder", tuned, 0
     )
     source = build_network(tuned.model)
     source.load_weights(tmp_path / "runs" / "source" / "seed-0" / "network.weights.h5")

@@ -14,9 +14,9 @@ from unet.config import to_dict
 from unet.core.mask import PostProcessing
 from unet.data.cases import DatasetError, read_mask
 from unet.data.loading import load_datasets
-from unet.evaluation.case_scores import Map
+from unet.evaluation.case_scores import CasePrediction
 from unet.experiments import cross_validation
-from unet.experiments.artifacts import keep_what_still_holds
+from unet.experiments.artifacts import carry_over_results
 from unet.experiments.fit import cross_validate, fit
 from unet.experiments.recipes import same_recipe
 from unet.inference.bundle import read_info
@@ -25,7 +25,7 @@ from unet.publishing.tables import interval
 from unet.training import sampling as examples_module
 from unet.training.checkpoint import RunError
 
-LAST = replace(QUICK, keep="last", epochs=2)
+LAST = replace(QUICK, checkpoint="last", epochs=2)
 
 
 @pytest.fixture(scope="module")
@@ -65,13 +65,13 @@ def test_a_network_is_scored_on_none_of_the_cases_it_learnt_from(
         assert validation is None
         seen.append({number_of(image) for image in examples.images})
 
-    def segmenter_without_rules(trained, model_config, examples, seed):
+    def uncalibrated_segmenter(trained, model_config, examples, seed):
         assert {number_of(image) for image in examples.images} == seen[-1]
 
-    def probability_maps(segmenter, cases):
+    def predict_cases(segmenter, cases):
         ids = [case.id for case in dataset.cases]
         scored.append({ids.index(case.id) for case in cases})
-        return [Map(c, *maps_by_id[c.id]) for c in cases]
+        return [CasePrediction(c, *maps_by_id[c.id]) for c in cases]
 
     def choose(maps):
         chosen_on.append({m.case.id for m in maps})
@@ -83,7 +83,7 @@ def test_a_network_is_scored_on_none_of_the_cases_it_learnt_from(
         for truth in [read_mask(c)]
     }
     monkeypatch.setattr(examples_module, "train", train)
-    for stand_in in (segmenter_without_rules, probability_maps):
+    for stand_in in (uncalibrated_segmenter, predict_cases):
         monkeypatch.setattr(cross_validation, stand_in.__name__, stand_in)
     monkeypatch.setattr(cross_validation, "choose_postprocessing", choose)
     _, rows = cross_validation.cross_validate(
@@ -139,15 +139,15 @@ def test_results_outlive_a_training_anew_of_the_same_recipe_only(validated, tiny
     other.mkdir()
     info = read_info(tiny_bundle)
     recipe = replace(info, training=info.training | {"config": to_dict(LAST)})
-    keep_what_still_holds(old, new, recipe)
+    carry_over_results(old, new, recipe)
     assert {path.name for path in new.iterdir()} == {
         "cross_validation.json", "cross_validation.csv", "ablation.json",
     }  # fmt: skip
-    keep_what_still_holds(old, other, replace(recipe, sha256={"model.weights.h5": "other"}))
+    carry_over_results(old, other, replace(recipe, sha256={"model.weights.h5": "other"}))
     assert {p.name for p in other.iterdir()} == {"cross_validation.json", "cross_validation.csv"}
     shutil.rmtree(other)
     other.mkdir()
-    keep_what_still_holds(old, other, replace(recipe, model=replace(TINY, filters=(4, 4))))
+    carry_over_results(old, other, replace(recipe, model=replace(TINY, filters=(4, 4))))
     assert not any(other.iterdir())
 
 
@@ -189,8 +189,8 @@ def test_fit_with_flip_averaging_learns_what_agreement_means(phantoms, tmp_path)
     places = {"out": tmp_path / "flipped", "run_dir": tmp_path / "run"}
     fit([str(phantoms)], "unet", model, config, **places)
     segmenter = Segmenter.load(tmp_path / "flipped")
-    found = segmenter.examine(np.full((40, 60), 90, np.uint8))
-    assert found.u8.shape == (40, 60)
+    found = segmenter.analyze(np.full((40, 60), 90, np.uint8))
+    assert found.disagreement_u8.shape == (40, 60)
     assert 0 <= found.agreement <= 1
     rows = list(csv.DictReader((tmp_path / "flipped" / "cases.csv").read_text().splitlines()))
     assert all(0 <= float(row["agreement"]) <= 1 for row in rows)

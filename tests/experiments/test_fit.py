@@ -19,13 +19,13 @@ from unet.data.phantom import make_phantom
 from unet.errors import UserError
 from unet.experiments import evaluate as evaluate_experiment
 from unet.experiments import fit as fit_experiment
-from unet.experiments.artifacts import keep_what_still_holds
-from unet.experiments.evaluate import choose_rules, evaluate
+from unet.experiments.artifacts import carry_over_results
+from unet.experiments.evaluate import calibrate, evaluate
 from unet.experiments.fit import fit
 from unet.inference.bundle import read_info
 from unet.inference.segmenter import Segmenter
 from unet.training import checkpoint
-from unet.training.initial_weights import seen_by
+from unet.training.initial_weights import seen_case_ids
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def test_new_rules_leave_no_scores_of_others(copy, phantoms, other, tmp_path):
     evaluate(copy, [str(phantoms), str(other)], "all", None, tmp_path / "figures")
     assert "external" in metrics_of(copy)["splits"]
     before = metrics_of(copy)["splits"]["test"]
-    choose_rules(copy, [str(phantoms)], tmp_path / "figures")
+    calibrate(copy, [str(phantoms)], tmp_path / "figures")
     assert set(metrics_of(copy)["splits"]) == {"train", "validation", "test"}
     assert metrics_of(copy)["splits"]["test"]["cases"] == before["cases"]
     assert not (copy / "plots" / "threshold_sweep_external.png").exists()
@@ -55,20 +55,22 @@ def test_other_views_leave_no_scores_of_the_views_before(phantoms, tmp_path, cap
     fit(data, "unet", model, config, out=out, run_dir=tmp_path / "run")
     before = Segmenter.load(out)
     (out / "leave_out.json").write_text("{}")
-    guided = tmp_path / "guided" / "clicks.json"  # whose answer without a click is this network's
-    guided.parent.mkdir()
-    guided.write_text(json.dumps({"test": {"beside": {"sha256": before.network.sha256}}}))
+    interactive = (
+        tmp_path / "interactive" / "clicks.json"
+    )  # whose answer without a click is this network's
+    interactive.parent.mkdir()
+    interactive.write_text(json.dumps({"test": {"beside": {"sha256": before.network.sha256}}}))
     words = ["rules", "--weights", str(out), "--data", data[0]]
     assert cli.main([*words, "--smaller-view", "0.9"]) == 0
     assert read_info(out).model == replace(model, smaller_view=0.9)
     assert not (out / "leave_out.json").exists()
     said = capsys.readouterr().out
     assert f"{out / 'leave_out.json'} is of other views and is left out" in said
-    assert f"{guided} was measured before this change; train.py clicks does again" in said
+    assert f"{interactive} was measured before this change; train.py clicks does again" in said
     shown = "over the image, its mirror image and the image at 90% of its size on black."
     assert shown in (out / "README.md").read_text()
     image = make_phantom(3, "benign", 90, 120).image
-    ours, theirs = (s.views(image).probability for s in (Segmenter.load(out), before))
+    ours, theirs = (s.predict_views(image).probability for s in (Segmenter.load(out), before))
     assert (len(ours), len(theirs)) == (3, 2)
     np.testing.assert_allclose(ours[:2], theirs, atol=1e-6)
     assert cli.main([*words, "--smaller-view", "1.5"]) == 1
@@ -89,7 +91,7 @@ def test_rules_that_fail_leave_the_bundle_as_it_was(copy, phantoms, tmp_path, mo
 
     monkeypatch.setattr(evaluate_experiment, "evaluate_splits", fail)
     with pytest.raises(OSError, match="no space"):
-        choose_rules(copy, [str(phantoms)], tmp_path / "figures")
+        calibrate(copy, [str(phantoms)], tmp_path / "figures")
     assert {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()} == before
 
 
@@ -149,7 +151,7 @@ def test_what_rules_were_chosen_on_is_never_scored_as_unseen(copy, phantoms, tmp
         phantom = make_phantom(70 + number, "benign", 100, 140)
         Image.fromarray(phantom.image).save(other / "images" / f"{number}.png")
         Image.fromarray(phantom.mask).save(other / "masks" / f"{number}.png")
-    choose_rules(copy, [str(phantoms), str(other)], tmp_path / "figures")
+    calibrate(copy, [str(phantoms), str(other)], tmp_path / "figures")
     chosen_on = set(read_info(copy).training["calibration_cases"])
     assert chosen_on
     out = tmp_path / "out"
@@ -204,7 +206,7 @@ def test_one_does_not_go_on_from_a_network_that_knows_the_test_cases(
     config = replace(config, test_fraction=0.2, validation_fraction=0.4)  # of eight cases
     fit([str(other)], "unet", TINY, config, **words)
     split = read_info(tiny_bundle).split
-    seen = seen_by(read_info(tmp_path / "abroad"))
+    seen = seen_case_ids(read_info(tmp_path / "abroad"))
     assert {*split["train"], *split["validation"]} <= seen
     assert not seen & set(split["test"])
 
@@ -215,14 +217,14 @@ def test_what_was_measured_of_the_same_weights_is_kept(copy, tmp_path, capsys):
     new = tmp_path / "new"
     (new / "plots").mkdir(parents=True)
     info = read_info(copy)
-    keep_what_still_holds(copy, new, info)
+    carry_over_results(copy, new, info)
     assert (new / "clicks.json").read_text() == "{}"
     assert (new / "plots" / "clicks_test.png").read_bytes() == b"plot"
     other = tmp_path / "other"
     other.mkdir()
-    keep_what_still_holds(copy, other, replace(info, sha256={"model.weights.h5": "another"}))
+    carry_over_results(copy, other, replace(info, sha256={"model.weights.h5": "another"}))
     assert not (other / "clicks.json").exists()
     assert "is left out; train.py clicks" in capsys.readouterr().out
-    keep_what_still_holds(copy, other, replace(info, postprocessing=PostProcessing(0.71)))
+    carry_over_results(copy, other, replace(info, postprocessing=PostProcessing(0.71)))
     assert not (other / "clicks.json").exists()
     assert "is left out; train.py clicks" in capsys.readouterr().out

@@ -15,7 +15,7 @@ from unet.inference.bundle import read_info
 from unet.inference.hub import HubError, push
 from unet.publishing.tables import interval, leave_out_table
 
-LAST = replace(QUICK, keep="last", epochs=1)
+LAST = replace(QUICK, checkpoint="last", epochs=1)
 
 
 def test_a_plain_folder_is_read_with_its_groups(other, phantoms):
@@ -36,7 +36,7 @@ def test_the_left_out_set_is_scored_and_never_learnt_from(other, phantoms, tmp_p
         return train(model_config, config, examples, *args, **options)
 
     monkeypatch.setattr(module, "train", spy)
-    config = replace(LAST, pieces=True, presence=True)
+    config = replace(LAST, patches=True, presence_head=True)
     data = [str(phantoms), str(other)]
     places = {"out": tmp_path / "out", "run_dir": tmp_path / "run"}
     leave_out(data, "unet", TINY, config, left_out="Elsewhere", **places)
@@ -84,7 +84,7 @@ def test_the_left_out_set_is_scored_and_never_learnt_from(other, phantoms, tmp_p
 
 def test_what_would_choose_an_epoch_on_what_is_left_is_refused(other, phantoms, tmp_path):
     data = [str(phantoms), str(other)]
-    with pytest.raises(UserError, match="add --keep last"):
+    with pytest.raises(UserError, match="add --checkpoint last"):
         leave_out(data, "unet", TINY, QUICK, left_out="elsewhere",
                   out=tmp_path / "out", run_dir=tmp_path / "run")  # fmt: skip
 

@@ -17,9 +17,9 @@ from unet import cli
 from unet.data.loading import load_datasets
 from unet.errors import UserError
 from unet.experiments.ray_executor import finish
-from unet.training.sampling import train_on
+from unet.training.sampling import train_on_cases
 
-LAST = replace(QUICK, keep="last", epochs=4)
+LAST = replace(QUICK, checkpoint="last", epochs=4)
 
 
 def killed_in_the_middle(dataset, told: Path, **training) -> None:
@@ -34,7 +34,7 @@ def killed_in_the_middle(dataset, told: Path, **training) -> None:
         file.write(f"{os.getpid()}\n")
     if len(told.read_text().split()) == 1:
         threading.Thread(target=kill, daemon=True).start()
-    train_on(dataset, **training)
+    train_on_cases(dataset, **training)
 
 
 def assert_same_trainings(one: Path, other: Path) -> None:
@@ -56,7 +56,7 @@ def test_a_killed_worker_loses_nothing(phantoms, tmp_path):
     dataset = load_datasets([phantoms], TINY.input_size)
     what = {"indices": list(range(12)), "model_config": TINY, "config": LAST,
             "data_fingerprint": "", "resume": True}  # fmt: skip
-    train_on(dataset, run_dir=tmp_path / "whole", **what)
+    train_on_cases(dataset, run_dir=tmp_path / "whole", **what)
     training = partial(
         killed_in_the_middle, told=tmp_path / "told", run_dir=tmp_path / "killed", **what
     )
@@ -79,7 +79,7 @@ def test_what_a_training_says_is_told(tmp_path):
 def test_without_ray_it_is_said_what_installs_it(phantoms, tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "ray", None)
     places = ["--out", str(tmp_path / "out"), "--run-dir", str(tmp_path / "run")]
-    words = ["fit", "--data", str(phantoms), "--keep", "last", "--input-size", "32", *places]
+    words = ["fit", "--data", str(phantoms), "--checkpoint", "last", "--input-size", "32", *places]
     assert cli.main([*words, "--folds", "2", "--ray", "local"]) == 1
     assert "pip install -r requirements-cluster.txt" in capsys.readouterr().err
     assert cli.main([*words, "--ray", "local"]) == 1

@@ -23,12 +23,12 @@ class Page:
 
     def __init__(self, bundle: Path, folder: Path):
         import app
-        from unet.page.model_registry import Networks
+        from unet.page.model_registry import ModelRegistry
 
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-        self._page = app.build_page(Networks([bundle]))
+        self._page = app.build_page(ModelRegistry([bundle]))
         options = app.LAUNCH | {"server_port": port, "server_name": "127.0.0.1"}
         _, address, _ = self._page.launch(prevent_thread_lock=True, quiet=True, **options)
         self._client = httpx2.Client(base_url=f"{address}gradio_api/", timeout=ANSWER_TIMEOUT_S)

@@ -82,9 +82,9 @@ def kind_of(name: str, folder: Path, bundle: Path | None = None) -> Kind:
     whole = (copy / file).read_bytes()
     if name == "unet.json":  # without the graph's hash the graph is made anew, by TensorFlow
         from unet.inference.bundle import read_info
-        from unet.inference.keras_export import load_network, onnx_of
+        from unet.inference.keras_export import export_onnx, load_network
 
-        onnx_of(load_network(copy, read_info(copy)), [])
+        export_onnx(load_network(copy, read_info(copy)), [])
     return Kind([whole], lambda content: _load(copy, file, content), change)
 
 
@@ -107,7 +107,7 @@ def _open(path: Path, content: bytes) -> Picture:
 def _open_dicom(path: Path, content: bytes) -> None:
     """Read it, its last frame too, and make of it what goes back to an archive."""
     from tests.conftest import predicted
-    from unet.page.analysis import Analysed
+    from unet.page.analysis import Analysis
     from unet.page.clip_cache import frame_ms
     from unet.page.exports.dicom import secondary_capture, segmentation
 
@@ -116,7 +116,7 @@ def _open_dicom(path: Path, content: bytes) -> None:
     assert shown_ms is None or (math.isfinite(shown_ms) and shown_ms > 0)
     mask = np.zeros(picture.pixels.shape[:2], bool)
     mask[: mask.shape[0] // 2] = True
-    analysed = Analysed("a", "a", picture, predicted(mask.astype(np.uint8)), 0.1)
+    analysed = Analysis("a", "a", picture, predicted(mask.astype(np.uint8)), 0.1)
     if picture.header is not None:
         segmentation(analysed, mask)
         secondary_capture(analysed, mask)
@@ -134,13 +134,13 @@ def _open_mask(path: Path, content: bytes) -> None:
 def _archive(folder: Path, *names: str) -> bytes:
     """A batch's ZIP of one small image, by each of these names."""
     from tests.conftest import predicted
-    from unet.page.analysis import Analysed
+    from unet.page.analysis import Analysis
     from unet.page.exports.zip import BatchItem, ZipWriter
 
-    analysed = Analysed("a", "a", Picture(seeds.grey()), predicted(seeds.grey()), 0.1)
+    analysed = Analysis("a", "a", Picture(seeds.grey()), predicted(seeds.grey()), 0.1)
     with ZipWriter(folder / "results.zip") as archive:
         for name in names:
-            archive.add(BatchItem({"file": Path(name).name}, analysed, analysed.answer(0.5)))
+            archive.add(BatchItem({"file": Path(name).name}, analysed, analysed.segment(0.5)))
     return (folder / "results.zip").read_bytes()
 
 
@@ -184,8 +184,8 @@ def _load(bundle: Path, file: str, content: bytes) -> None:
             assert network.input_shape[1:] == (32, 32, 1)
             return
         segmenter = Segmenter.load(bundle)
-        prediction = segmenter.examine(seeds.grey())
-        found = findings_of(prediction, prediction.answer())
+        prediction = segmenter.analyze(seeds.grey())
+        found = findings_of(prediction, prediction.segment())
         json.dumps(found, allow_nan=False)
     except UserError as error:  # who loads a bundle by hand is told which
         raise UserError(str(error).replace(str(bundle), "BUNDLE")) from error

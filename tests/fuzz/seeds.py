@@ -197,8 +197,8 @@ def bundle(folder: Path) -> Path:
     from unet.core.mask import PostProcessing
     from unet.inference.confidence import Confidence
     from unet.inference.keras_export import write_bundle
-    from unet.inference.lesion_classifier import Presence
-    from unet.inference.ood_detector import Familiarity
+    from unet.inference.lesion_classifier import LesionClassifier
+    from unet.inference.ood_detector import OODDetector
     from unet.networks import build_network
 
     folder.mkdir()
@@ -206,9 +206,9 @@ def bundle(folder: Path) -> Path:
     write_bundle(
         folder, build_network(model), model=model, postprocessing=PostProcessing(0.4, 0.001, 0.1),
         training={"data": "phantom"}, split={"train": ["a"], "test": ["b"]},
-        familiarity=Familiarity(
+        familiarity=OODDetector(
             "encoder_2_relu_2", np.zeros(8, np.float32), np.eye(8, dtype=np.float32), 1.0),
-        presence=Presence(("bottleneck_relu_2",), np.zeros(16, np.float32), 0.0),
+        presence=LesionClassifier(("bottleneck_relu_2",), np.zeros(16, np.float32), 0.0),
         confidence=Confidence(), commit=None,
     )  # fmt: skip
     return folder

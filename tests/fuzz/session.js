@@ -14,7 +14,7 @@ const viewer = new Function("LESION", "stage", "thresholdInput", "work", "pointi
 async function open(bytes) {
   const notice = {}, brought = {};
   const [height, width] = [12, 20];
-  const value = { guided: true, frame: 0, network: { name: "net", sha256: "cd".repeat(32) } };
+  const value = { interactive: true, frame: 0, network: { name: "net", sha256: "cd".repeat(32) } };
   const scene = { sha256: "ab".repeat(32), width, height, editor: null, value, said: null };
   const work = { pointed: new Map() };
   const follow = () => { // as if the network had answered at once

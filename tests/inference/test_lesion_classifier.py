@@ -3,17 +3,17 @@ import json
 import numpy as np
 import pytest
 
-from unet.inference.lesion_classifier import Presence
-from unet.training.calibration import fit_presence
+from unet.inference.lesion_classifier import LesionClassifier
+from unet.training.calibration import fit_lesion_regression
 
 
 @pytest.fixture(scope="module")
-def presence() -> Presence:
+def presence() -> LesionClassifier:
     """Learnt from 900 images with a lesion and 100 without, which one of three features tells."""
     random = np.random.default_rng(0)
     present = np.arange(1000) < 900
     features = random.normal(0, (1, 5, 1), (1000, 3)) + np.outer(present, (0, 20, 0))
-    return fit_presence(("deep",), features, present)
+    return fit_lesion_regression(("deep",), features, present)
 
 
 def test_it_tells_images_apart_by_the_feature_that_does(presence):
@@ -37,11 +37,11 @@ def test_views_are_averaged(presence):
 
 
 def test_it_survives_json(presence):
-    again = Presence.from_dict(json.loads(json.dumps(presence.to_dict())))
+    again = LesionClassifier.from_dict(json.loads(json.dumps(presence.to_dict())))
     features = np.array([[0.5, 9, 1]])
     assert again.probability(features) == presence.probability(features)
     assert again.layers == ("deep",)
 
 
 def test_nothing_is_learnt_where_all_images_are_alike():
-    assert fit_presence(("deep",), np.zeros((5, 3)), np.ones(5, bool)) is None
+    assert fit_lesion_regression(("deep",), np.zeros((5, 3)), np.ones(5, bool)) is None

@@ -9,7 +9,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from unet.inference.onnx_model import Graph, GraphError
+from unet.inference.onnx_model import OnnxModel, OnnxModelError
 
 
 def graph_of(*nodes, shape=("B", 8, 8, 1), output="probability", tensors=()) -> bytes:
@@ -29,7 +29,7 @@ SIGMOID = helper.make_node("Sigmoid", ["image"], ["probability"])
 
 
 def test_a_graph_of_standard_operators_is_run_for_any_batch():
-    graph = Graph(graph_of(SIGMOID))
+    graph = OnnxModel(graph_of(SIGMOID))
     assert graph.size == 8
     batch = np.linspace(-2, 2, 3 * 64, dtype=np.float32).reshape(3, 8, 8, 1)
     np.testing.assert_allclose(graph(batch)["probability"], 1 / (1 + np.exp(-batch)), atol=1e-6)
@@ -38,11 +38,11 @@ def test_a_graph_of_standard_operators_is_run_for_any_batch():
 
 def test_an_operator_from_elsewhere_is_refused():
     foreign = helper.make_node("Run", ["image"], ["probability"], domain="elsewhere")
-    with pytest.raises(GraphError, match=r"not ONNX' own \(elsewhere\)"):
-        Graph(graph_of(foreign))
+    with pytest.raises(OnnxModelError, match=r"not ONNX' own \(elsewhere\)"):
+        OnnxModel(graph_of(foreign))
     no_text = graph_of(foreign).replace(b"elsewhere", b"elsewher\xff")
-    with pytest.raises(GraphError, match=r"not ONNX' own \(b'elsewher"):
-        Graph(no_text)
+    with pytest.raises(OnnxModelError, match=r"not ONNX' own \(b'elsewher"):
+        OnnxModel(no_text)
 
 
 def test_an_operator_from_elsewhere_within_a_branch_is_refused():
@@ -55,8 +55,8 @@ def test_an_operator_from_elsewhere_within_a_branch_is_refused():
     choice = helper.make_node(
         "If", ["yes"], ["probability"], then_branch=branch(SIGMOID), else_branch=branch(foreign)
     )
-    with pytest.raises(GraphError, match=r"com\.microsoft"):
-        Graph(graph_of(choice, tensors=[yes]))
+    with pytest.raises(OnnxModelError, match=r"com\.microsoft"):
+        OnnxModel(graph_of(choice, tensors=[yes]))
 
 
 def test_weights_in_other_files_are_not_read(tmp_path):
@@ -65,8 +65,8 @@ def test_weights_in_other_files_are_not_read(tmp_path):
     tensor.data_location = TensorProto.EXTERNAL
     tensor.external_data.add(key="location", value=str(tmp_path / "secret"))
     add = helper.make_node("Add", ["image", "w"], ["probability"])
-    with pytest.raises(GraphError, match="keeps weights in other files"):
-        Graph(graph_of(add, tensors=[tensor]))
+    with pytest.raises(OnnxModelError, match="keeps weights in other files"):
+        OnnxModel(graph_of(add, tensors=[tensor]))
 
 
 @pytest.mark.parametrize(
@@ -82,8 +82,8 @@ def test_weights_in_other_files_are_not_read(tmp_path):
     ids=["text", "empty", "cut", "oblong", "other output", "unknown operator"],
 )
 def test_what_is_no_network_is_refused(content, message):
-    with pytest.raises(GraphError, match=message):
-        Graph(content)
+    with pytest.raises(OnnxModelError, match=message):
+        OnnxModel(content)
 
 
 NODE = helper.make_node
@@ -105,8 +105,10 @@ LARGE = helper.make_tensor("sizes", TensorProto.INT64, [4], [1, 1000, 1000, 1000
     ids=["fixed batch", "other shape", "other type", "infinite", "no probability", "huge"],
 )  # fmt: skip
 def test_a_graph_that_fails_or_gives_something_else_is_a_sentence(nodes, shape, message):
-    with pytest.raises(GraphError) as error:
-        Graph(graph_of(*nodes, shape=shape, tensors=[LARGE]))(np.zeros((2, 8, 8, 1), np.float32))
+    with pytest.raises(OnnxModelError) as error:
+        OnnxModel(graph_of(*nodes, shape=shape, tensors=[LARGE]))(
+            np.zeros((2, 8, 8, 1), np.float32)
+        )
     assert any(part in str(error.value) for part in message.split("|"))
     assert "/" not in str(error.value).replace("ReduceMax", "")
 
@@ -114,8 +116,8 @@ def test_a_graph_that_fails_or_gives_something_else_is_a_sentence(nodes, shape, 
 def test_a_graph_that_repeats_itself_is_refused():
     body = helper.make_graph([], "body", [], [])
     loop = NODE("Loop", ["", ""], ["probability"], body=body)
-    with pytest.raises(GraphError, match=r"repeats itself \(Loop\)"):
-        Graph(graph_of(loop))
+    with pytest.raises(OnnxModelError, match=r"repeats itself \(Loop\)"):
+        OnnxModel(graph_of(loop))
 
 
 def test_sparse_weights_are_not_read():
@@ -123,8 +125,8 @@ def test_sparse_weights_are_not_read():
     at = helper.make_tensor("at", TensorProto.INT64, [1], [0])
     model = onnx.load_model_from_string(graph_of(SIGMOID))
     model.graph.sparse_initializer.append(helper.make_sparse_tensor(one, at, [10**12]))
-    with pytest.raises(GraphError, match="sparse weights"):
-        Graph(model.SerializeToString())
+    with pytest.raises(OnnxModelError, match="sparse weights"):
+        OnnxModel(model.SerializeToString())
 
 
 def test_a_graph_that_takes_too_long_is_stopped(monkeypatch):
@@ -132,8 +134,8 @@ def test_a_graph_that_takes_too_long_is_stopped(monkeypatch):
     names = [f"x{i}" for i in range(3000)]
     nodes = [NODE("Cos", [a], [b]) for a, b in zip(["image", *names], names)]
     nodes.append(NODE("Sigmoid", names[-1:], ["probability"]))
-    graph = Graph(graph_of(*nodes, shape=("B", 512, 512, 1)))
-    with pytest.raises(GraphError, match="cannot be run"):
+    graph = OnnxModel(graph_of(*nodes, shape=("B", 512, 512, 1)))
+    with pytest.raises(OnnxModelError, match="cannot be run"):
         graph(np.zeros((1, 512, 512, 1), np.float32))
 
 
@@ -143,7 +145,7 @@ def test_the_graph_in_a_bundle_gives_what_keras_gives(tiny_bundle):
     from unet.inference.onnx_model import GRAPH
 
     info = read_info(tiny_bundle)
-    graph = Graph((tiny_bundle / GRAPH).read_bytes())
+    graph = OnnxModel((tiny_bundle / GRAPH).read_bytes())
     batch = np.random.default_rng(3).random((5, graph.size, graph.size, 1), np.float32)
     expected = runner_of(load_network(tiny_bundle, info), info.layers)(batch)
     found = graph(batch)
@@ -175,7 +177,7 @@ def test_a_graph_is_not_computed_while_it_is_made_ready():
     last = helper.make_node("Sigmoid", ["shifted"], ["probability"])
     content = graph_of(*chain, total, added, last, tensors=[side])
     begun = time.perf_counter()
-    graph = Graph(content)
+    graph = OnnxModel(content)
     ready = time.perf_counter()
     graph(np.zeros((1, 8, 8, 1), np.float32))
     assert ready - begun < (time.perf_counter() - ready) / 2

@@ -3,8 +3,8 @@ import json
 import numpy as np
 import pytest
 
-from unet.inference.ood_detector import Familiarity
-from unet.training.calibration import fit_familiarity
+from unet.inference.ood_detector import OODDetector
+from unet.training.calibration import fit_feature_gaussian
 
 
 def known(count: int, seed: int) -> np.ndarray:
@@ -13,8 +13,8 @@ def known(count: int, seed: int) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def familiarity() -> Familiarity:
-    return fit_familiarity("some_layer", known(4000, 0), known(1000, 1))
+def familiarity() -> OODDetector:
+    return fit_feature_gaussian("some_layer", known(4000, 0), known(1000, 1))
 
 
 def test_a_distance_counts_in_standard_deviations(familiarity):
@@ -37,7 +37,7 @@ def test_a_picture_is_unfamiliar_some_way_beyond_the_limit(familiarity):
 
 
 def test_it_survives_json(familiarity):
-    again = Familiarity.from_dict(json.loads(json.dumps(familiarity.to_dict())))
+    again = OODDetector.from_dict(json.loads(json.dumps(familiarity.to_dict())))
     features = np.array([1.0, 2.0], np.float32)
     assert again.distance(features) == familiarity.distance(features)
     assert (again.layer, again.limit) == ("some_layer", familiarity.limit)
@@ -46,4 +46,4 @@ def test_it_survives_json(familiarity):
 @pytest.mark.parametrize("change", [{"mean": "!"}, {"precision": "AAAA"}, {"limit": "far"}])
 def test_values_that_do_not_fit_are_refused(familiarity, change):
     with pytest.raises((ValueError, TypeError)):
-        Familiarity.from_dict(familiarity.to_dict() | change)
+        OODDetector.from_dict(familiarity.to_dict() | change)

@@ -12,9 +12,9 @@ LIMITS = {"agreement": 0.9, "limits": Confidence(0.2, 0.5)}
 
 def lesion(rules: PostProcessing = PostProcessing(0.5), **facts):  # noqa: B008 (frozen)
     """A lesion of 4 × 6 pixels at 200 of 255 in surroundings at 60."""
-    p8 = np.full((20, 30), 60, np.uint8)
-    p8[5:9, 10:16] = 200
-    return predicted(p8, rules, **LIMITS | facts)
+    probability_u8 = np.full((20, 30), 60, np.uint8)
+    probability_u8[5:9, 10:16] = 200
+    return predicted(probability_u8, rules, **LIMITS | facts)
 
 
 @pytest.mark.parametrize(
@@ -22,15 +22,15 @@ def lesion(rules: PostProcessing = PostProcessing(0.5), **facts):  # noqa: B008 
     [(None, 24, "high"), (0.5, 24, "high"), (0.7, 24, None), (0.9, 0, None), (0.0, 600, None)],
 )
 def test_confidence_is_said_at_the_networks_own_threshold_alone(threshold, area, confidence):
-    answer = lesion().answer(threshold)
+    answer = lesion().segment(threshold)
     assert answer.mask.sum() == area
     assert sum(region.area_px for region in answer.regions) == area
     assert answer.confidence == confidence
 
 
 def test_of_an_unfamiliar_picture_a_network_is_not_sure():
-    assert lesion(familiar=False).answer().confidence == "low"
-    assert lesion(familiar=False).answer(0.9).confidence is None
+    assert lesion(familiar=False).segment().confidence == "low"
+    assert lesion(familiar=False).segment(0.9).confidence is None
 
 
 @pytest.mark.parametrize(
@@ -44,25 +44,25 @@ def test_of_an_unfamiliar_picture_a_network_is_not_sure():
     ],
 )
 def test_why_there_is_no_mask_is_said(rules, threshold, reason):
-    answer = lesion(rules, presence=0.4).answer(threshold)
+    answer = lesion(rules, presence=0.4).segment(threshold)
     assert answer.reason == reason
     assert answer.mask.any() == (reason is None)
 
 
 def test_regions_are_in_millimetres_where_the_spacing_is_known():
-    (region,) = lesion().answer(spacing_mm=(0.5, 0.1)).regions
+    (region,) = lesion().segment(spacing_mm=(0.5, 0.1)).regions
     assert region.area_mm2 == pytest.approx(24 * 0.05)
-    assert lesion().answer().regions[0].area_mm2 is None
+    assert lesion().segment().regions[0].area_mm2 is None
 
 
 def test_a_threshold_outside_0_to_1_is_refused():
     with pytest.raises(ValueError, match="between 0 and 1"):
-        lesion().answer(1.2)
+        lesion().segment(1.2)
 
 
 def test_other_rules_are_another_prediction():
     strict = replace(lesion(), rules=PostProcessing(0.9))
-    assert not strict.answer().mask.any()
+    assert not strict.segment().mask.any()
 
 
 @pytest.mark.parametrize(
@@ -78,8 +78,8 @@ def test_other_rules_are_another_prediction():
     ],
 )
 def test_what_a_gate_keeps_back_is_unsure_unless_a_lesion_is_very_unlikely(rules, presence, unsure):
-    answer = lesion(rules, presence=presence).answer()
+    answer = lesion(rules, presence=presence).segment()
     assert answer.unsure == unsure
     assert not unsure or answer.confidence == "low"
-    assert [region.area_px for region in answer.suggested_regions] == [24] * unsure
-    assert not (answer.mask & answer.suggestion).any()
+    assert [region.area_px for region in answer.withheld_regions] == [24] * unsure
+    assert not (answer.mask & answer.withheld_mask).any()

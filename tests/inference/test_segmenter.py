@@ -8,8 +8,8 @@ from PIL import Image
 
 from unet.core.mask import PostProcessing, quantise
 from unet.inference.confidence import Confidence
-from unet.inference.lesion_classifier import Presence
-from unet.inference.prediction import Network
+from unet.inference.lesion_classifier import LesionClassifier
+from unet.inference.prediction import ModelId
 from unet.inference.segmenter import Segmenter
 
 
@@ -38,19 +38,19 @@ def test_rows_stay_rows(tiny_segmenter):
 
 def test_a_mask_follows_the_networks_rules_or_the_given_threshold(tiny_segmenter):
     image = np.random.default_rng(0).integers(0, 256, (50, 80), np.uint8)
-    probability, found = tiny_segmenter.predict(image), tiny_segmenter.examine(image)
-    np.testing.assert_array_equal(quantise(probability), found.p8)
-    middle = float(np.median(found.p8)) / 255
+    probability, found = tiny_segmenter.predict(image), tiny_segmenter.analyze(image)
+    np.testing.assert_array_equal(quantise(probability), found.probability_u8)
+    middle = float(np.median(found.probability_u8)) / 255
     mask = tiny_segmenter.segment(image, middle)
-    np.testing.assert_array_equal(mask, found.answer(middle).mask)
+    np.testing.assert_array_equal(mask, found.segment(middle).mask)
     # By hand: the rules are the network's own, and the threshold is the one that is given.
     free = replace(found, rules=PostProcessing(0.5))
     expected = probability * np.float32(255) + np.float32(0.5) >= round(middle * 255)
     assert 0 < expected.sum() < expected.size
-    np.testing.assert_array_equal(free.answer(middle).mask, expected)
+    np.testing.assert_array_equal(free.segment(middle).mask, expected)
     # A gate above every presence takes the whole mask.
     closed = replace(found, presence=0.3, rules=PostProcessing(0.5, min_presence=0.4))
-    assert not closed.answer(middle).mask.any()
+    assert not closed.segment(middle).mask.any()
 
 
 def test_the_threshold_is_the_one_in_the_bundle(tiny_segmenter, tiny_bundle):
@@ -86,34 +86,43 @@ def test_a_network_that_knows_nothing_but_the_map_says_nothing_else():
     from tests.conftest import TINY
     from unet.core.mask import PostProcessing
     from unet.inference.keras_export import runner_of
-    from unet.inference.prediction import Network
+    from unet.inference.prediction import ModelId
     from unet.inference.segmenter import Segmenter
     from unet.networks import build_network
 
     run = runner_of(build_network(TINY), ())
-    segmenter = Segmenter(run, TINY.input_size, Network("bare"), PostProcessing())
-    found = segmenter.examine(np.arange(4000).astype(np.uint8).reshape(50, 80))
-    assert found.p8.shape == (50, 80)
-    assert (found.u8, found.agreement, found.familiar, found.presence, found.limits) == (None,) * 5
-    assert found.answer().confidence is None
+    segmenter = Segmenter(run, TINY.input_size, ModelId("bare"), PostProcessing())
+    found = segmenter.analyze(np.arange(4000).astype(np.uint8).reshape(50, 80))
+    assert found.probability_u8.shape == (50, 80)
+    assert (
+        found.disagreement_u8,
+        found.agreement,
+        found.familiar,
+        found.presence,
+        found.limits,
+    ) == (None,) * 5
+    assert found.segment().confidence is None
 
 
 def test_flip_averaging_treats_left_and_right_alike():
     from tests.conftest import TINY
     from unet.core.mask import PostProcessing
     from unet.inference.keras_export import runner_of
-    from unet.inference.prediction import Network
+    from unet.inference.prediction import ModelId
     from unet.inference.segmenter import Segmenter
     from unet.networks import build_network
 
     run = runner_of(build_network(TINY), ())
-    network = Network("flipped")
+    network = ModelId("flipped")
     segmenter = Segmenter(run, TINY.input_size, network, PostProcessing(), flip=True)
     image = np.random.default_rng(0).integers(0, 256, (32, 32), np.uint8)
-    found, mirrored = segmenter.examine(image), segmenter.examine(image[:, ::-1])
-    for ours, theirs in ((found.p8, mirrored.p8), (found.u8, mirrored.u8)):
+    found, mirrored = segmenter.analyze(image), segmenter.analyze(image[:, ::-1])
+    for ours, theirs in (
+        (found.probability_u8, mirrored.probability_u8),
+        (found.disagreement_u8, mirrored.disagreement_u8),
+    ):
         np.testing.assert_allclose(theirs[:, ::-1].astype(int), ours, atol=1)
-    assert found.u8.max() > 0
+    assert found.disagreement_u8.max() > 0
 
 
 def test_a_smaller_view_is_laid_back_over_the_image():
@@ -124,10 +133,10 @@ def test_a_smaller_view_is_laid_back_over_the_image():
         seen.append(batch)
         return {"probability": batch[..., :1]}
 
-    segmenter = Segmenter(run, 40, Network("n"), PostProcessing(), flip=True, smaller_view=0.8)
+    segmenter = Segmenter(run, 40, ModelId("n"), PostProcessing(), flip=True, smaller_view=0.8)
     image = np.zeros((40, 40), np.uint8)
     image[10:18, 6:20] = 255
-    views = segmenter.views(image).probability
+    views = segmenter.predict_views(image).probability
     assert len(views) == 3
     np.testing.assert_allclose(views[:2], np.stack([image / 255] * 2))
     assert (views[2] >= 0.5).tolist() == (image > 0).tolist()
@@ -138,7 +147,7 @@ def test_a_smaller_view_is_laid_back_over_the_image():
     middle = 4 + 0.8 * np.array([14, 13])  # of the rectangle, in the frame
     assert [rows.mean() + 0.5, columns.mean() + 0.5] == pytest.approx(middle, abs=0.5)
     assert len(rows) == pytest.approx(0.64 * 8 * 14, rel=0.2)
-    assert segmenter.examine(image).agreement > 0.8
+    assert segmenter.analyze(image).agreement > 0.8
 
 
 def test_presence_is_asked_of_the_views_at_full_size():
@@ -147,10 +156,10 @@ def test_presence_is_asked_of_the_views_at_full_size():
         brightest[2:] = np.nan
         return {"probability": batch[..., :1], "deep": brightest}
 
-    presence = Presence(("deep",), np.ones(1, np.float32), 0.0)
-    segmenter = Segmenter(run, 40, Network("n"), PostProcessing(), flip=True, smaller_view=0.8,
+    presence = LesionClassifier(("deep",), np.ones(1, np.float32), 0.0)
+    segmenter = Segmenter(run, 40, ModelId("n"), PostProcessing(), flip=True, smaller_view=0.8,
                           presence=presence)  # fmt: skip
-    found = segmenter.examine(np.eye(40, dtype=np.uint8) * 255)
+    found = segmenter.analyze(np.eye(40, dtype=np.uint8) * 255)
     assert found.presence == pytest.approx(1 / (1 + np.exp(-1)))
 
 
@@ -158,8 +167,8 @@ def test_a_network_of_one_view_has_no_confidence_whatever_its_bundle_says():
     def run(batch):
         return {"probability": batch}
 
-    segmenter = Segmenter(run, 8, Network("net"), PostProcessing(), confidence=Confidence())
-    assert segmenter.examine(np.zeros((9, 9), np.uint8)).answer().confidence is None
+    segmenter = Segmenter(run, 8, ModelId("net"), PostProcessing(), confidence=Confidence())
+    assert segmenter.analyze(np.zeros((9, 9), np.uint8)).segment().confidence is None
 
 
 @pytest.mark.parametrize("grey", [0, 130, 255])
@@ -167,8 +176,8 @@ def test_a_picture_of_one_grey_shows_nothing(tiny_segmenter, grey):
     """Such as the black first frame of a clip, of which a network may make anything."""
     image = np.full((40, 70), grey, np.uint8)
     assert not tiny_segmenter.predict(image).any()
-    prediction = tiny_segmenter.examine(image)
+    prediction = tiny_segmenter.analyze(image)
     assert prediction.familiar is False
-    assert not prediction.answer(threshold=0.01).mask.any()
+    assert not prediction.segment(threshold=0.01).mask.any()
     image[3, 5] ^= 1
     assert tiny_segmenter.predict(image).any()

@@ -24,7 +24,7 @@ def peers(weights: Path, rounds: int) -> None:
     import tensorflow as tf
 
     from unet import Segmenter
-    from unet.core.image import framed, to_input
+    from unet.core.image import shrink_and_pad, to_input
     from unet.inference.bundle import read_info
     from unet.inference.keras_export import load_network, with_features
 
@@ -34,7 +34,7 @@ def peers(weights: Path, rounds: int) -> None:
     x = to_input(image, size)[None]
     batch = np.concatenate([x, x[:, :, ::-1]]) if flip else x
     if share := info.model.smaller_view:
-        batch = np.concatenate([batch, framed(x[0], share)[None]])
+        batch = np.concatenate([batch, shrink_and_pad(x[0], share)[None]])
     network = with_features(load_network(weights, info), info.layers)
     graph = tf.function(
         lambda x: network(x, training=False),
@@ -42,7 +42,7 @@ def peers(weights: Path, rounds: int) -> None:
     )
     segmenter = Segmenter.load(weights)
     runs = {
-        "Segmenter": lambda: segmenter.views_of_input(x[0]),
+        "Segmenter": lambda: segmenter.predict_input_views(x[0]),
         "TensorFlow graph": lambda: graph(batch),
     }
     engines = {

@@ -47,7 +47,11 @@ def unfamiliar(weights: Path, data: list[Path]) -> None:
     segmenter = Segmenter.load(weights)
 
     def told(name: str, pictures: dict[str, np.ndarray]) -> None:
-        warned = [key for key, picture in pictures.items() if not segmenter.views(picture).familiar]
+        warned = [
+            key
+            for key, picture in pictures.items()
+            if not segmenter.predict_views(picture).familiar
+        ]
         share = len(warned) / len(pictures)
         print(f"{name}: {len(warned)} of {len(pictures)} warned of ({share:.1%})")
         if share < 0.5:

@@ -24,9 +24,9 @@ def site(rounds: int) -> None:
     from playwright.sync_api import sync_playwright
 
     from unet.data.phantom import make_phantom
-    from unet.inference.bundle import bundles_in
+    from unet.inference.bundle import list_bundles
     from unet.page.site import build_site
-    from unet.publishing.readme import best_first
+    from unet.publishing.readme import sort_by_validation
 
     isolating = {"Cross-Origin-Embedder-Policy": "require-corp",
                  "Cross-Origin-Opener-Policy": "same-origin"}  # fmt: skip
@@ -35,7 +35,7 @@ def site(rounds: int) -> None:
         image = Path(temporary) / "measured.png"
         Image.fromarray(make_phantom(1, "benign", 719, 1048).image).save(image)
         folder = Path(temporary) / "site"
-        build_site(best_first(bundles_in(ROOT / "weights")), folder)
+        build_site(sort_by_validation(list_bundles(ROOT / "weights")), folder)
         for name, headers in (("one thread", {}), ("isolated", isolating)):
 
             class Handler(SimpleHTTPRequestHandler):

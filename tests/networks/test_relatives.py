@@ -8,7 +8,7 @@ import pytest
 
 from tests.conftest import TINY
 from unet.config import RECIPES, ModelConfig
-from unet.inference.keras_export import onnx_of
+from unet.inference.keras_export import export_onnx
 from unet.networks import architecture, build_network, sentence
 from unet.networks.fixed_filters import AROUND
 from unet.networks.macs import multiply_adds
@@ -90,7 +90,7 @@ def test_it_trains_a_step_saves_loads_and_exports(name, tmp_path):
     np.testing.assert_array_equal(again(images), network(images))
     module = architecture(config)
     layers = [module.familiarity_layer(config), *module.presence_layers(config)]
-    onnx_of(network, layers)  # which compares the graph's answers with Keras'
+    export_onnx(network, layers)  # which compares the graph's answers with Keras'
 
 
 @pytest.mark.parametrize("name", ["unet", *KINDS])
@@ -110,10 +110,10 @@ def channel(name: str, image: np.ndarray) -> np.ndarray:
 def test_texture_is_the_local_binary_pattern():
     image = np.random.default_rng(3).random((32, 32)).astype(np.float32).round(4)
     image[5:9, 11:20] = 0.3  # equal neighbours set their bits
-    framed = np.pad(image, 1)
+    shrink_and_pad = np.pad(image, 1)
     code = np.zeros((32, 32), int)
     for bit, (row, column) in enumerate(AROUND):
-        neighbour = framed[1 + row : 33 + row, 1 + column : 33 + column]
+        neighbour = shrink_and_pad[1 + row : 33 + row, 1 + column : 33 + column]
         code += (neighbour >= image) << bit
     np.testing.assert_allclose(channel("texture", image) * 255, code, atol=1e-3)
 

@@ -11,7 +11,7 @@ from unet.page import about
 from unet.page.about.charts import charts_of
 from unet.page.about.numbers import held_out_cases, mean_interval
 from unet.page.about.summary import summary_of
-from unet.publishing.readme import best_first
+from unet.publishing.readme import sort_by_validation
 
 WEIGHTS = Path(__file__).parents[2] / "weights"
 COLUMNS = ("id", "label", "split", "dice", "recall", "precision", "accuracy")
@@ -38,7 +38,7 @@ def test_the_best_on_validation_comes_first_and_one_without_numbers_last(tmp_pat
     better, worse = bundle_with(tmp_path / "b", 0.8), bundle_with(tmp_path / "a", 0.7)
     unknown = tmp_path / "c"
     unknown.mkdir()
-    assert best_first([unknown, worse, better]) == [better, worse, unknown]
+    assert sort_by_validation([unknown, worse, better]) == [better, worse, unknown]
 
 
 NOT_OURS = ["", "id,dice\na,0.5\n", "split,dice\ntest,half\n", "split,id,dice\ntest,a,nan\n", "\0"]

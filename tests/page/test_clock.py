@@ -13,7 +13,7 @@ from PIL import Image
 
 import app
 from unet.page import server, uploads
-from unet.page.model_registry import Networks
+from unet.page.model_registry import ModelRegistry
 
 DAY_S = 86_400
 
@@ -44,7 +44,7 @@ def test_uploads_and_answers_go_in_time_and_people_are_served(
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(folder))
     monkeypatch.setattr(uploads, "MINUTE", 1.0)
     monkeypatch.setattr(uploads, "HOUR", 8.0)
-    networks = Networks([app.ROOT / "weights" / "unet"])
+    networks = ModelRegistry([app.ROOT / "weights" / "unet"])
     page = app.build_page(networks)
     address = server.launch(page, networks, prevent_thread_lock=True, quiet=True, **app.LAUNCH)
     try:

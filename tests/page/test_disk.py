@@ -17,7 +17,7 @@ from PIL import Image
 import app
 from tests.page.test_rate_limits import TIMEOUT_S, answer_of, ask, given
 from unet.page import server
-from unet.page.model_registry import Networks
+from unet.page.model_registry import ModelRegistry
 from unet.page.uploads import CANNOT_KEEP, is_of_the_disk
 
 
@@ -37,7 +37,7 @@ def folder(tmp_path_factory) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def address(folder) -> Iterator[str]:
-    networks = Networks([app.ROOT / "weights" / "unet"])
+    networks = ModelRegistry([app.ROOT / "weights" / "unet"])
     page = app.build_page(networks)
     yield server.launch(page, networks, prevent_thread_lock=True, quiet=True, **app.LAUNCH)
     page.close()
@@ -75,7 +75,7 @@ def unwritable(folder: Path, code: int) -> Iterator[None]:
         yield
 
 
-def told(answer: str) -> bool:
+def to_gradio_error(answer: str) -> bool:
     return "event: error" in answer and CANNOT_KEEP in answer and "Errno" not in answer
 
 
@@ -87,8 +87,8 @@ def test_what_cannot_be_kept_is_said_in_words_and_the_page_goes_on(address, fold
         answer = httpx2.post(f"{address}gradio_api/upload", files=files, timeout=TIMEOUT_S)
         assert (answer.status_code, answer.text) == (507, CANNOT_KEEP)
         assert answer.headers["x-content-type-options"] == "nosniff"
-        assert told(answer_of(address, ask(address, "segment", [sent, None])))
-        assert told(answer_of(address, ask(address, "batch", [[sent], None]), "batch"))
+        assert to_gradio_error(answer_of(address, ask(address, "segment", [sent, None])))
+        assert to_gradio_error(answer_of(address, ask(address, "batch", [[sent], None]), "batch"))
         assert httpx2.get(f"{address}healthz").status_code == 200
     printed = capfd.readouterr().err
     assert "disk: " in printed
@@ -109,7 +109,7 @@ def test_an_answer_that_cannot_be_written_is_said_in_words(address, folder):
 
         patch.setattr("gradio.processing_utils.save_img_array_to_cache", full)
         patch.setattr("gradio.image_utils.save_image", full)
-        assert told(answer_of(address, ask(address, "segment", [sent, None])))
+        assert to_gradio_error(answer_of(address, ask(address, "segment", [sent, None])))
 
 
 def test_only_what_comes_of_the_disk_is_said_to():

@@ -17,7 +17,7 @@ import pytest
 import app
 from tests.browser.site import free_port
 from unet.errors import UserError
-from unet.page.startup_checks import check_address, said_in_a_sentence
+from unet.page.startup_checks import check_address, exit_with_message
 
 WEIGHTS = app.ROOT / "weights"
 START = "import runpy; runpy.run_path('app.py', run_name='__main__')"
@@ -152,20 +152,20 @@ def test_weights_that_are_missing_or_say_nothing(tmp_path, monkeypatch, files, w
     if files is not None:
         linked(folder, unet_json=files)
     monkeypatch.setenv("UNET_WEIGHTS", str(folder))
-    with pytest.raises(SystemExit, match=words), said_in_a_sentence():
+    with pytest.raises(SystemExit, match=words), exit_with_message():
         app.networks_here()
 
 
 def test_no_weights_at_all(tmp_path, monkeypatch):
     monkeypatch.setattr(app, "ROOT", tmp_path)
     monkeypatch.delenv("UNET_WEIGHTS", raising=False)
-    with pytest.raises(SystemExit, match="There is no network in weights/"), said_in_a_sentence():
+    with pytest.raises(SystemExit, match="There is no network in weights/"), exit_with_message():
         app.networks_here()
 
 
 def test_whatever_else_ends_the_start_is_a_sentence_too():
     words = r"^app.py: the page cannot start \(OSError: a b\)$"
-    with pytest.raises(SystemExit, match=words), said_in_a_sentence():
+    with pytest.raises(SystemExit, match=words), exit_with_message():
         raise OSError("a\n  b")
 
 

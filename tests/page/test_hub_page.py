@@ -20,7 +20,7 @@ from PIL import Image
 
 from tests.inference.test_hub import REPO, ROOT, pushed
 from unet.inference.bundle import read_info
-from unet.page.model_registry import Networks
+from unet.page.model_registry import ModelRegistry
 
 
 def free_port() -> int:
@@ -74,7 +74,7 @@ def works(address: str, tmp_path: Path, bundle: Path) -> None:
 
 def test_the_page_takes_the_hubs_network_once_it_is_verified(environment, tiny_bundle):
     commit = pushed(environment, tiny_bundle)
-    assert Networks([tiny_bundle]).status("tiny").startswith("Network **tiny** (bundled)")
+    assert ModelRegistry([tiny_bundle]).status("tiny").startswith("Network **tiny** (bundled)")
     done = follow(environment, tiny_bundle, "networks.follow_hub(REPO, None).join(90)")
     assert f"Network **{REPO}** (downloaded, revision `{commit[:12]}`)." in done.stdout
 
@@ -187,7 +187,7 @@ def test_a_second_network_of_another_name_joins_the_first(tiny_bundle, tmp_path)
     info = json.loads((other / "unet.json").read_text())
     info["model"]["name"] = "other"
     (other / "unet.json").write_text(json.dumps(info))
-    networks = Networks([tiny_bundle, other])
+    networks = ModelRegistry([tiny_bundle, other])
     assert (networks.default, list(networks.sources)) == ("tiny", ["tiny", "other"])
     image = np.arange(600).astype(np.uint8).reshape(20, 30)
     np.testing.assert_array_equal(

@@ -13,7 +13,7 @@ from PIL import Image
 import app
 from unet.page import metrics, server
 from unet.page.metrics import Counts
-from unet.page.model_registry import Networks
+from unet.page.model_registry import ModelRegistry
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def start(monkeypatch):
     """Starts the page for some networks; gives its address."""
     pages = []
 
-    def run(networks: Networks) -> str:
+    def run(networks: ModelRegistry) -> str:
         page = app.build_page(networks)
         pages.append(page)
         return server.launch(page, networks, prevent_thread_lock=True, quiet=True, **app.LAUNCH)
@@ -35,7 +35,7 @@ def test_the_page_is_healthy_once_its_network_is_there_and_not_where_it_fails(
     start, tiny_bundle, tmp_path, monkeypatch
 ):
     monkeypatch.delenv("UNET_METRICS", raising=False)
-    networks = Networks([tiny_bundle])
+    networks = ModelRegistry([tiny_bundle])
     monkeypatch.setattr(networks, "load_in_background", lambda name: None)
     address = start(networks)
     answer = httpx2.get(f"{address}healthz")
@@ -47,7 +47,7 @@ def test_the_page_is_healthy_once_its_network_is_there_and_not_where_it_fails(
 
     broken = shutil.copytree(tiny_bundle, tmp_path / "broken")
     (broken / "model.onnx").write_bytes(b"half")
-    networks = Networks([broken])
+    networks = ModelRegistry([broken])
     address = start(networks)
     networks.load_in_background("broken").join(60)
     answer = httpx2.get(f"{address}healthz")
@@ -59,7 +59,7 @@ def test_the_metrics_say_how_much_is_done_and_name_nothing(
 ):
     monkeypatch.setenv("UNET_METRICS", "1")
     monkeypatch.setattr(metrics, "counts", Counts())
-    address = start(Networks([tiny_bundle]))
+    address = start(ModelRegistry([tiny_bundle]))
     client = Client(address, verbose=False, download_files=tmp_path / "downloads")
     for name, content in (("Jane.png", None), ("Jane 2.png", b"half")):
         Image.new("L", (40, 30), 90).save(tmp_path / name)

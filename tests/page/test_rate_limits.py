@@ -17,7 +17,7 @@ from PIL import Image
 
 import app
 from unet.page import analysis, rate_limits, server
-from unet.page.model_registry import Networks
+from unet.page.model_registry import ModelRegistry
 
 FIELD = {"meta": {"_type": "gradio.FileData"}}
 AT_ONCE = 4
@@ -28,7 +28,7 @@ TIMEOUT_S = 120
 
 @pytest.fixture(scope="module")
 def served() -> Iterator[tuple[str, object]]:
-    networks = Networks([app.ROOT / "weights" / "unet"])
+    networks = ModelRegistry([app.ROOT / "weights" / "unet"])
     page = app.build_page(networks)
     address = server.launch(page, networks, prevent_thread_lock=True, quiet=True, **app.LAUNCH)
     yield address, page

@@ -22,13 +22,13 @@ from starlette.testclient import TestClient
 import app
 from tests.measure.processes import resident_mib
 from unet.page import rate_limits, server
-from unet.page.model_registry import Networks
+from unet.page.model_registry import ModelRegistry
 from unet.page.server import Guard, policy
 
 
 @pytest.fixture(scope="module")
 def launched(tiny_bundle):
-    networks = Networks([tiny_bundle])
+    networks = ModelRegistry([tiny_bundle])
     page = app.build_page(networks)
     settings = {"prevent_thread_lock": True, "quiet": True, **app.LAUNCH}
     yield page, server.launch(page, networks, **settings)

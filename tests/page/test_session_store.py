@@ -5,17 +5,17 @@ import numpy as np
 
 from tests.conftest import predicted
 from unet.io.images import Picture
-from unet.page.analysis import Analysed
-from unet.page.session_store import Kept
+from unet.page.analysis import Analysis
+from unet.page.session_store import AnalysisCache
 
 
-def analysed(name: str, side: int = 10, series: str = "series") -> Analysed:
+def analysed(name: str, side: int = 10, series: str = "series") -> Analysis:
     pixels = np.zeros((side, side), np.uint8)
-    return Analysed(name, series, Picture(pixels), predicted(pixels.copy()), 0.1)
+    return Analysis(name, series, Picture(pixels), predicted(pixels.copy()), 0.1)
 
 
 def test_the_oldest_go_when_all_together_take_too_much():
-    kept = Kept(max_bytes=5 * 200)  # an image of 10 × 10 and its map take 200 bytes
+    kept = AnalysisCache(max_bytes=5 * 200)  # an image of 10 × 10 and its map take 200 bytes
     for number in range(8):
         kept.put(analysed(str(number)))
     assert [kept.get(str(n)) is not None for n in range(8)] == [False] * 3 + [True] * 5
@@ -24,7 +24,7 @@ def test_the_oldest_go_when_all_together_take_too_much():
 
 
 def test_nothing_is_kept_longer_than_its_time_and_nothing_that_was_dropped():
-    kept = Kept(seconds=0.2)
+    kept = AnalysisCache(seconds=0.2)
     kept.put(analysed("a", series="first"))
     kept.put(analysed("b"))
     kept.open("ann", "first")
@@ -37,7 +37,7 @@ def test_nothing_is_kept_longer_than_its_time_and_nothing_that_was_dropped():
 
 
 def test_a_visitor_who_leaves_takes_each_answer_for_their_picture_along_and_no_others():
-    kept = Kept()
+    kept = AnalysisCache()
     kept.open("ann", "first")
     kept.open("ben", "other")
     for name, series in (("a", "first"), ("with truth", "first"), ("b", "other")):
@@ -49,7 +49,7 @@ def test_a_visitor_who_leaves_takes_each_answer_for_their_picture_along_and_no_o
 
 
 def test_only_the_picture_and_the_request_asked_for_last_are_wanted():
-    kept = Kept()
+    kept = AnalysisCache()
     kept.open("ann", "first")
     slow = kept.ask("ann")
     kept.open("ben", "other")  # whoever else asks
@@ -63,7 +63,7 @@ def test_only_the_picture_and_the_request_asked_for_last_are_wanted():
 
 
 def test_what_is_in_use_stays_longest_and_pixels_that_are_shared_count_once():
-    kept = Kept(max_bytes=5 * 200)
+    kept = AnalysisCache(max_bytes=5 * 200)
     base = analysed("base")
     kept.put(base)
     for number in range(20):  # each pointed at the first, whose pixels it shares
@@ -74,7 +74,7 @@ def test_what_is_in_use_stays_longest_and_pixels_that_are_shared_count_once():
 
 
 def test_a_picture_that_was_overtaken_or_failed_leaves_nothing_behind():
-    kept = Kept()
+    kept = AnalysisCache()
 
     def give(series: str) -> None:
         kept.put(analysed(series, series=series))

@@ -104,7 +104,7 @@ def test_a_site_is_replaced_whole_and_names_tell_content(tiny_bundle, tmp_path):
 
 def test_what_a_site_cannot_offer_is_refused_in_words(tiny_bundle, tiny_guide, tmp_path):
     with pytest.raises(UserError, match="answers to what a person points at"):
-        site.build_site([tiny_guide, tiny_bundle], tmp_path / "site", guide=tiny_guide)
+        site.build_site([tiny_guide, tiny_bundle], tmp_path / "site", interactive_model=tiny_guide)
     with pytest.raises(UserError, match="no example in it has a mask and may be shared"):
         site.build_site([tiny_bundle], tmp_path / "site", examples=tmp_path / "gone")
 

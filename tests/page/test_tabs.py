@@ -6,7 +6,7 @@ import gradio as gr
 import pytest
 
 from unet.io.images import ImageError
-from unet.page.session_store import Kept
+from unet.page.session_store import AnalysisCache
 from unet.page.tabs import check_threshold, threshold_input
 from unet.page.tabs.clip import _whole
 
@@ -37,5 +37,5 @@ def test_what_is_no_frame_is_a_sentence(frame):
 
 @pytest.mark.parametrize("name", [None, "", "gone", ["a"], {}, 7])
 def test_what_is_no_id_names_nothing(name):
-    assert Kept().get(name) is None
-    assert Kept().packed(name) is None
+    assert AnalysisCache().get(name) is None
+    assert AnalysisCache().packed(name) is None

@@ -25,8 +25,17 @@ from PIL import Image
 import app
 from tests.io.test_dicom import write
 from unet.page import server, uploads
-from unet.page.model_registry import Networks
-from unet.page.uploads import PLACE, Held, Sweeper, name_of, named, new_place, remove, without_name
+from unet.page.model_registry import ModelRegistry
+from unet.page.uploads import (
+    PLACE,
+    Sweeper,
+    UploadTracker,
+    name_of,
+    named,
+    new_place,
+    remove,
+    without_name,
+)
 
 SECRET = "Doe^Jane"
 
@@ -42,7 +51,7 @@ def folder(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def address(folder, tiny_bundle):
-    networks = Networks([tiny_bundle])
+    networks = ModelRegistry([tiny_bundle])
     page = app.build_page(networks)
     yield server.launch(page, networks, prevent_thread_lock=True, quiet=True, **app.LAUNCH)
     page.close()
@@ -145,7 +154,7 @@ def host():
 
 
 def fetched(url: str) -> Path:
-    uploads.rename_what_arrives()
+    uploads.install_upload_patches()
     download = gr.processing_utils.async_ssrf_protected_download
     with ThreadPoolExecutor() as pool:  # the browser tests keep a loop in this thread
         return Path(pool.submit(lambda: asyncio.run(download(url, ""))).result())
@@ -323,7 +332,7 @@ def test_a_visitor_has_what_was_given_last_and_nothing_after_leaving(folder):
         path.write_bytes(b"x")
         return path
 
-    held = Held()
+    held = UploadTracker()
     first, second, truth, others = place(), place(), place(), place()
     held.only("ann", "picture", [first])
     held.only("ann", "truth", [truth])
@@ -340,7 +349,7 @@ def test_what_is_worked_on_stays_until_it_is_done(folder):
     paths = [new_place() / "x.png" for _ in range(2)]
     for path in paths:
         path.write_bytes(b"x")
-    held = Held()
+    held = UploadTracker()
     held.only("ann", "batch", paths)
     held.only("ann", "batch at work", paths)
     held.only("ann", "batch", paths[1:])

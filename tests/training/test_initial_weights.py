@@ -14,35 +14,36 @@ from unet.inference.bundle import WEIGHTS, read_info
 from unet.inference.keras_export import load_network
 from unet.networks.fast_batchnorm import FusedBatchNormalization
 from unet.training.checkpoint import RunError
-from unet.training.trainer import Examples, train
+from unet.training.trainer import TrainingSet, train
 
-ONCE = replace(QUICK, epochs=1, keep="last", batch_size=9)
+ONCE = replace(QUICK, epochs=1, checkpoint="last", batch_size=9)
 
 
 @pytest.fixture(scope="module")
 def examples(phantoms):
     dataset = load_datasets([phantoms], TINY.input_size)
-    return Examples(dataset.images, dataset.masks)
+    return TrainingSet(dataset.images, dataset.masks)
 
 
-@pytest.mark.parametrize("tune", ["all", "shallow", "deep"])
-def test_only_the_layers_that_are_tuned_change(tune, examples, tiny_bundle, tmp_path):
+@pytest.mark.parametrize("trainable", ["all", "encoder", "decoder"])
+def test_only_the_layers_that_are_trained_change(trainable, examples, tiny_bundle, tmp_path):
     source = load_network(tiny_bundle, read_info(tiny_bundle))
     options = {"start": tiny_bundle / WEIGHTS, "resume": True}
-    config = replace(ONCE, tune=tune)
+    config = replace(ONCE, trainable=trainable)
     tuned = train(TINY, config, examples, None, tmp_path, **options).network
     for layer in source.layers:
         if not layer.get_weights():
             continue
         now = tuned.get_layer(layer.name).get_weights()
         same = all(np.array_equal(a, b) for a, b in zip(layer.get_weights(), now))
-        is_shallow = layer.name.startswith("encoder")
-        assert same == ((tune == "shallow" and not is_shallow) or (tune == "deep" and is_shallow))
+        in_encoder = layer.name.startswith("encoder")
+        frozen = {"all": False, "encoder": not in_encoder, "decoder": in_encoder}[trainable]
+        assert same == frozen
 
 
 def test_what_starts_from_nothing_is_not_tuned_in_part(examples, tmp_path):
     with pytest.raises(UserError, match="give --start a trained network"):
-        train(TINY, replace(ONCE, tune="deep"), examples, None, tmp_path)
+        train(TINY, replace(ONCE, trainable="decoder"), examples, None, tmp_path)
 
 
 def test_a_run_is_not_resumed_from_another_start(examples, tiny_bundle, tmp_path):
@@ -53,7 +54,7 @@ def test_a_run_is_not_resumed_from_another_start(examples, tiny_bundle, tmp_path
 
 def test_a_bundle_says_what_it_started_from(phantoms, tiny_bundle, tmp_path):
     options = {"out": tmp_path / "out", "run_dir": tmp_path / "run", "start": tiny_bundle}
-    fit([str(phantoms)], "unet", TINY, replace(ONCE, tune="shallow", epochs=1), **options)
+    fit([str(phantoms)], "unet", TINY, replace(ONCE, trainable="encoder", epochs=1), **options)
     training = read_info(tmp_path / "out").training
     hashes = read_info(tiny_bundle).sha256
     assert training["start"] == {"name": "tiny", "sha256": hashes[WEIGHTS], "seen": []}
@@ -65,7 +66,7 @@ def test_a_start_of_another_kind_is_refused(phantoms, tiny_bundle, tmp_path, cap
     places = ["--out", str(tmp_path / "out"), "--run-dir", str(tmp_path / "run")]
     assert command_line.main([*words, *places]) == 1
     assert "holds a network of another kind" in capsys.readouterr().err
-    assert command_line.main([*words, *places, "--folds", "2", "--keep", "last"]) == 1
+    assert command_line.main([*words, *places, "--folds", "2", "--checkpoint", "last"]) == 1
     assert "leave out --start" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 

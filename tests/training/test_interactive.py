@@ -8,20 +8,20 @@ import pytest
 from scipy import ndimage
 
 from unet.config import RECIPES, ModelConfig
-from unet.core.prompts import Hints, draw_hints
+from unet.core.prompts import Prompts, draw_prompts
 from unet.data.loading import load_datasets
 from unet.data.prompt_simulation import ELSE_AREAS
-from unet.inference.keras_export import onnx_of
+from unet.inference.keras_export import export_onnx
 from unet.networks import build_network
 from unet.training import interactive
-from unet.training.calibration import segmenter_without_rules
+from unet.training.calibration import uncalibrated_segmenter
 from unet.training.interactive import pointed_at
-from unet.training.sampling import examples_of
-from unet.training.trainer import Examples, train
+from unet.training.sampling import make_training_set
+from unet.training.trainer import TrainingSet, train
 
 MODEL, TRAINING = RECIPES["guided-unet"]
 MODEL = replace(MODEL, input_size=32)
-CLICK = Hints(inside=(((16.0, 16.0),),))
+CLICK = Prompts(inside=(((16.0, 16.0),),))
 QUICK = replace(TRAINING, epochs=2, warmup_epochs=1, batch_size=8, pretrained=False)
 
 
@@ -94,7 +94,7 @@ def test_who_is_shown_a_picture_from_closer_points_at_the_same_place(monkeypatch
 
 
 def test_a_network_begins_by_not_seeing_hints(tmp_path):
-    plain = build_network(replace(MODEL, guided=False))
+    plain = build_network(replace(MODEL, interactive=False))
     weights = tmp_path / "plain.weights.h5"
     plain.save_weights(weights)
     from unet.training.trainer import _copy_weights, _network_in
@@ -102,7 +102,7 @@ def test_a_network_begins_by_not_seeing_hints(tmp_path):
     shown_hints = build_network(MODEL)
     _copy_weights(_network_in(weights, MODEL), shown_hints)
     images, _ = batch(2)
-    maps = draw_hints(Hints(inside=(((9.0, 9.0),),)), 32, 32, 32)
+    maps = draw_prompts(Prompts(inside=(((9.0, 9.0),),)), 32, 32, 32)
     shown = np.concatenate([images, np.stack([maps, maps])], axis=3)
     expected = plain.predict_on_batch(images)
     np.testing.assert_allclose(shown_hints.predict_on_batch(shown), expected, atol=1e-5)
@@ -110,25 +110,27 @@ def test_a_network_begins_by_not_seeing_hints(tmp_path):
 
 def test_only_one_encoder_takes_hints():
     with pytest.raises(ValueError, match="only the encoder efficientnet-lite2 takes hints"):
-        ModelConfig(guided=True)
+        ModelConfig(interactive=True)
 
 
 def test_a_guided_network_is_trained_and_exported(phantoms, tmp_path):
     dataset = load_datasets([phantoms], 32)
-    examples = examples_of(dataset, list(range(12)), QUICK)
-    validation = Examples(dataset.images[12:], dataset.masks[12:])
+    examples = make_training_set(dataset, list(range(12)), QUICK)
+    validation = TrainingSet(dataset.images[12:], dataset.masks[12:])
     trained = train(MODEL, QUICK, examples, validation, tmp_path)
     assert [row["epoch"] for row in trained.history] == [1, 2]
     assert {"loss", "dice", "val_dice", "val_presence_auc"} <= set(trained.history[0])
 
-    segmenter = segmenter_without_rules(trained, MODEL, examples, seed=0)
+    segmenter = uncalibrated_segmenter(trained, MODEL, examples, seed=0)
     grey = (dataset.images[0, :, :, 0] * 255).astype(np.uint8)
-    alone = segmenter.examine(grey)
-    pointed = segmenter.examine(grey, CLICK)
+    alone = segmenter.analyze(grey)
+    pointed = segmenter.analyze(grey, CLICK)
     assert alone.presence is not None
     assert pointed.presence is None
-    maps = [segmenter.views(grey, hints).probability for hints in (None, CLICK)]
+    maps = [segmenter.predict_views(grey, hints).probability for hints in (None, CLICK)]
     assert np.abs(maps[0] - maps[1]).max() > 0
-    assert segmenter.examine(grey, Hints()).p8.tolist() == alone.p8.tolist()
-    assert onnx_of(trained.network, segmenter.presence.layers)
+    assert (
+        segmenter.analyze(grey, Prompts()).probability_u8.tolist() == alone.probability_u8.tolist()
+    )
+    assert export_onnx(trained.network, segmenter.presence.layers)
     keras.backend.clear_session()

@@ -17,7 +17,7 @@ from unet.data.loading import load_datasets
 from unet.errors import UserError
 from unet.training import jax_processes
 from unet.training.jax_processes import Processes
-from unet.training.trainer import EpochEnd, Examples, train
+from unet.training.trainer import EpochEnd, TrainingSet, train
 
 SMALL = replace(TINY, filters=(4,), dropout=(0.1,), bottleneck_filters=8)
 """Of one level: what is compiled takes most of the time."""
@@ -30,8 +30,8 @@ def data(phantoms):
     """11 cases in batches of 5, and 7 in one of 8: none can be halved."""
     dataset = load_datasets([phantoms], TINY.input_size)
     return (
-        Examples(dataset.images[:11], dataset.masks[:11]),
-        Examples(dataset.images[11:], dataset.masks[11:]),
+        TrainingSet(dataset.images[:11], dataset.masks[:11]),
+        TrainingSet(dataset.images[11:], dataset.masks[11:]),
     )
 
 
@@ -107,7 +107,7 @@ def test_depthwise_convolutions_trained_on_jax_are_keras_own_afterwards(compiled
     """Biases, strides and the names in the file of weights: ConvMixer has the first."""
     model = replace(RECIPES["convmixer-unet"][0], input_size=32, filters=(4,), dropout=(0.0,))
     model = replace(model, bottleneck_filters=8)
-    once = replace(FIVE, epochs=1, keep="last")
+    once = replace(FIVE, epochs=1, checkpoint="last")
     trained = train(model, once, *data, tmp_path, among=Processes(1))
     assert np.isfinite(trained.network(data[1].images)).all()
     again = train(model, once, *data, tmp_path, among=Processes(1), resume=True)

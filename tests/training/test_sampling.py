@@ -2,7 +2,7 @@ from dataclasses import replace
 
 from tests.conftest import QUICK
 from unet.data.loading import load_datasets
-from unet.training.sampling import examples_of
+from unet.training.sampling import make_training_set
 
 
 def test_whole_images_come_twice_as_often_as_pieces_and_normals_as_often_as_said(phantoms):
@@ -10,9 +10,9 @@ def test_whole_images_come_twice_as_often_as_pieces_and_normals_as_often_as_said
     indices = list(range(len(dataset.cases)))
     lesion = dataset.masks.any(axis=(1, 2, 3))
     assert 0 < lesion.sum() < len(lesion)
-    plain = examples_of(dataset, indices, replace(QUICK, normals=3))
+    plain = make_training_set(dataset, indices, replace(QUICK, normal_oversampling=3))
     assert list(plain.repeats) == [1 if has else 3 for has in lesion]
-    more = examples_of(dataset, indices, replace(QUICK, normals=3, pieces=True))
+    more = make_training_set(dataset, indices, replace(QUICK, normal_oversampling=3, patches=True))
     assert list(more.repeats[: len(indices)]) == [2 if has else 6 for has in lesion]
     pieces = slice(len(indices), None)
     assert (more.repeats[pieces] == 1).all()

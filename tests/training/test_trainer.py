@@ -21,7 +21,7 @@ from unet.data.loading import load_datasets
 from unet.errors import UserError
 from unet.training import trainer
 from unet.training.checkpoint import MONITOR, RunError, best_epoch
-from unet.training.trainer import PRESENCE, EpochEnd, Examples, is_finished, train
+from unet.training.trainer import PRESENCE, EpochEnd, TrainingSet, is_finished, train
 
 LONG = TrainConfig(epochs=12, batch_size=4, warmup_epochs=1)
 
@@ -30,8 +30,8 @@ LONG = TrainConfig(epochs=12, batch_size=4, warmup_epochs=1)
 def data(phantoms):
     dataset = load_datasets([phantoms], TINY.input_size)
     return (
-        Examples(dataset.images[:12], dataset.masks[:12]),
-        Examples(dataset.images[12:], dataset.masks[12:]),
+        TrainingSet(dataset.images[:12], dataset.masks[:12]),
+        TrainingSet(dataset.images[12:], dataset.masks[12:]),
     )
 
 
@@ -212,22 +212,22 @@ def test_presence_is_learnt_with_the_network_and_asked_as_it_was_learnt(data, tm
     """What the trained head says of an image is what the shipped bundle says of it."""
     from unet.core.mask import PostProcessing
     from unet.inference.keras_export import runner_of
-    from unet.inference.prediction import Network
+    from unet.inference.prediction import ModelId
     from unet.inference.segmenter import Segmenter
     from unet.training import trainer
 
-    config = replace(QUICK, presence=True)
+    config = replace(QUICK, presence_head=True)
     trained = train(TINY, config, *data, tmp_path / "run")
     assert {"presence_auc", "val_presence_auc", "val_dice", "iou"} <= set(trained.history[-1])
     segmenter = Segmenter(
-        runner_of(trained.network, trained.presence.layers), TINY.input_size, Network("x"),
+        runner_of(trained.network, trained.presence.layers), TINY.input_size, ModelId("x"),
         PostProcessing(), presence=trained.presence,
     )  # fmt: skip
     with_head = trainer._to_train(TINY, config)
     with_head.load_weights(tmp_path / "run" / f"kept-{best_epoch(trained.history):04d}.weights.h5")
     images = data[1].images
     expected = with_head.predict(images, verbose=0)[PRESENCE][:, 0]
-    found = [segmenter.views_of_input(image).presence for image in images]
+    found = [segmenter.predict_input_views(image).presence for image in images]
     np.testing.assert_allclose(found, expected, atol=1e-5)
     assert len(set(np.round(found, 6))) > 1
     again = train(TINY, config, *data, tmp_path / "run", resume=True)
@@ -239,13 +239,13 @@ def test_a_run_begun_before_there_was_a_setting_is_resumed(data, tmp_path):
     train(TINY, one, *data, tmp_path)
     path = tmp_path / "last" / "state.json"
     state = json.loads(path.read_text())
-    for name in ("pieces", "normals", "presence"):
+    for name in ("patches", "normal_oversampling", "presence_head"):
         del state["settings"]["train"][name]
     state["settings"]["train"]["annotations"] = False  # a setting that is gone, and was not used
     path.write_text(json.dumps(state))
     assert len(train(TINY, one, *data, tmp_path, resume=True).history) == 1
     with pytest.raises(RunError, match=r"train\.presence: False then, True now"):
-        train(TINY, replace(one, presence=True), *data, tmp_path, resume=True)
+        train(TINY, replace(one, presence_head=True), *data, tmp_path, resume=True)
     state["settings"]["train"]["annotations"] = True
     path.write_text(json.dumps(state))
     with pytest.raises(RunError, match=r"train\.annotations: True then, and there is no such"):

@@ -37,12 +37,12 @@ class Item:
     modified: int
 
     @property
-    def shown(self) -> str:
+    def display_name(self) -> str:
         """The path as it is written down: bytes that are no UTF-8 as `\\udcNN`."""
-        return shown(self.path)
+        return display_name(self.path)
 
 
-def shown(path: str) -> str:
+def display_name(path: str) -> str:
     """A path as UTF-8 text."""
     return path.encode("utf-8", "backslashreplace").decode()
 
@@ -60,7 +60,7 @@ def root_of(data: Path) -> Path:
     raise UserError(f"{data}: expected a folder of images, or a text or CSV file of paths")
 
 
-def items_of(data: Path, out: Path) -> Iterator[Item]:
+def list_inputs(data: Path, out: Path) -> Iterator[Item]:
     """The files of a folder, or of a manifest, one by one: no list of all is ever held.
 
     Args:

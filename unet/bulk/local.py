@@ -22,7 +22,7 @@ TRIES = 2
 Finished = tuple[list[Item], list[Row]]
 
 
-def by_processes(job: Job, items: Iterator[Item], workers: int) -> Iterator[Finished]:
+def segment_locally(job: Job, items: Iterator[Item], workers: int) -> Iterator[Finished]:
     """Segment files in so many processes; gives batches as they are finished, in any order.
 
     A worker that ends (killed, out of memory, a decoder's crash) is replaced, and its files are
@@ -81,7 +81,7 @@ class _Process:
                 self.connection.send(batch)
 
     def take(self) -> list[Row] | None:
-        """The batch's rows; None if the process has ended. Raises UserError as `by_processes`."""
+        """The batch's rows; None if the process has ended. Raises as `segment_locally`."""
         try:
             if not self._started:
                 self._hear()

@@ -14,9 +14,9 @@ from types import ModuleType
 import numpy as np
 
 from unet.bulk.inputs import Item
-from unet.bulk.local import BATCH, Finished, by_processes
+from unet.bulk.local import BATCH, Finished, segment_locally
 from unet.bulk.worker import Job, Worker
-from unet.cluster import joined
+from unet.cluster import ray_session
 
 WINDOW = 10_000
 """Files that are handed to Ray at once: so many items are held in memory."""
@@ -37,7 +37,7 @@ class RayWorker:
         return {"finished": [pickle.dumps((item, self._worker.rows(item))) for item in items]}
 
 
-def by_ray(
+def segment_with_ray(
     job: Job, items: Iterator[Item], address: str, workers: int | None
 ) -> Iterator[Finished]:
     """Segment files on a cluster; gives batches as they are finished, in any order.
@@ -51,7 +51,7 @@ def by_ray(
     Raises:
         UserError: There is no cluster, or masks cannot be written.
     """
-    with joined(address) as ray:
+    with ray_session(address) as ray:
         _quiet(ray)
         count = workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
         while window := list(islice(items, WINDOW)):
@@ -60,7 +60,7 @@ def by_ray(
                 left.pop(finished[0][0].path, None)
                 yield finished
             if left:  # their workers ended each time: one by one, to find the file that does it
-                yield from by_processes(job, iter(left.values()), 1)
+                yield from segment_locally(job, iter(left.values()), 1)
 
 
 def _window(ray: ModuleType, job: Job, items: list[Item], workers: int) -> Iterator[Finished]:
@@ -81,7 +81,7 @@ def _window(ray: ModuleType, job: Job, items: list[Item], workers: int) -> Itera
 
 
 def _quiet(ray: ModuleType) -> None:
-    """No bars; a batch that is lost does not end the run, as `by_ray` does it again."""
+    """No bars; a batch that is lost does not end the run, as `segment_with_ray` does it again."""
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False

@@ -25,7 +25,7 @@ ROWS_AT_ONCE = 10_000
 """Rows of a Parquet row group, and so the most that are held when results are written."""
 
 
-class Ledger:
+class ResultsStore:
     """The finished files of an out folder and their rows. One run at a time may hold it."""
 
     def __init__(self, folder: Path, settings: dict[str, str]):
@@ -99,7 +99,7 @@ class Ledger:
 
     def list(self, item: Item) -> None:
         """Note that this run's data holds a file."""
-        self._database.execute("INSERT OR IGNORE INTO listed VALUES (?)", (item.shown,))
+        self._database.execute("INSERT OR IGNORE INTO listed VALUES (?)", (item.display_name,))
 
     def forget_unlisted(self) -> Sequence[str]:
         """Delete the rows of files that this run's data does not hold.
@@ -118,7 +118,7 @@ class Ledger:
         """Let go of it."""
         self._database.close()
 
-    def __enter__(self) -> Ledger:
+    def __enter__(self) -> ResultsStore:
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, _: object) -> None:
@@ -129,7 +129,7 @@ class Ledger:
     def has(self, item: Item) -> bool:
         """Whether a file is finished and has not changed since."""
         found = self._database.execute(
-            "SELECT size, modified FROM files WHERE path = ?", (item.shown,)
+            "SELECT size, modified FROM files WHERE path = ?", (item.display_name,)
         ).fetchone()
         return found == (item.size, item.modified)
 
@@ -140,9 +140,9 @@ class Ledger:
         execute("BEGIN")
         try:
             for item in items:
-                execute("DELETE FROM rows WHERE path = ?", (item.shown,))
+                execute("DELETE FROM rows WHERE path = ?", (item.display_name,))
                 execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?)",
-                        (item.shown, item.size, item.modified))  # fmt: skip
+                        (item.display_name, item.size, item.modified))  # fmt: skip
             values = ([row[name] for name in COLUMNS] for row in rows)
             self._database.executemany(f"INSERT OR REPLACE INTO rows VALUES ({marks})", values)
             execute("COMMIT")

@@ -10,13 +10,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from unet.bulk.inputs import Item, items_of, root_of
-from unet.bulk.local import Finished, by_processes
-from unet.bulk.results import Ledger
+from unet.bulk.inputs import Item, list_inputs, root_of
+from unet.bulk.local import Finished, segment_locally
+from unet.bulk.results import ResultsStore
 from unet.bulk.worker import WRITING, Job
 from unet.config import to_dict
 from unet.errors import UserError
-from unet.files import write_whole
+from unet.files import atomic_write
 from unet.inference.bundle import WEIGHTS, verify
 from unet.inference.onnx_model import GRAPH, usable_cores
 from unet.provenance import git_commit
@@ -37,7 +37,7 @@ def segment_all(
     an error are tried again, and rows and masks of files that are no longer listed are removed.
 
     Args:
-        data, out: See `unet.bulk.inputs.items_of`.
+        data, out: See `unet.bulk.inputs.list_inputs`.
         weights: The bundle.
         workers: Processes; one a core if None.
         ray: A Ray cluster's address, or "local"; processes of this machine if None.
@@ -63,16 +63,16 @@ def segment_all(
     settings = {
         "data": str(data.absolute()), "network": f"{info.model.name} {sha256}", "rules": rules,
     }  # fmt: skip
-    with Ledger(out, settings) as ledger:
+    with ResultsStore(out, settings) as ledger:
         ledger.forget_errors()
         shutil.rmtree(out / WRITING, ignore_errors=True)  # what a killed run was writing
-        todo = _unfinished(items_of(data, out), ledger)
+        todo = _unfinished(list_inputs(data, out), ledger)
         if ray:
-            from unet.bulk.ray import by_ray
+            from unet.bulk.ray import segment_with_ray
 
-            batches = by_ray(job, todo, ray, workers)
+            batches = segment_with_ray(job, todo, ray, workers)
         else:
-            batches = by_processes(job, todo, count)
+            batches = segment_locally(job, todo, count)
         _write_down(batches, ledger)
         shutil.rmtree(out / WRITING, ignore_errors=True)
         for mask in ledger.forget_unlisted():
@@ -84,7 +84,7 @@ def segment_all(
             "postprocessing": to_dict(info.postprocessing), "commit": git_commit(),
         }  # fmt: skip
         about |= counts | {"fingerprint": ledger.fingerprint()}
-    write_whole(out / "run.json", json.dumps(about, indent=1) + "\n")
+    atomic_write(out / "run.json", json.dumps(about, indent=1) + "\n")
     print(
         f"{counts['files']} files, {counts['rows']} rows, {counts['errors']} of them errors: wrote "
         + " and ".join(str(path) for path in written)
@@ -101,7 +101,7 @@ def rules_sha256(weights: Path) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def _unfinished(items: Iterator[Item], ledger: Ledger) -> Iterator[Item]:
+def _unfinished(items: Iterator[Item], ledger: ResultsStore) -> Iterator[Item]:
     """The items that the ledger does not have; asked as late as can be."""
     for item in items:
         ledger.list(item)
@@ -109,7 +109,7 @@ def _unfinished(items: Iterator[Item], ledger: Ledger) -> Iterator[Item]:
             yield item
 
 
-def _write_down(batches: Iterator[Finished], ledger: Ledger) -> None:
+def _write_down(batches: Iterator[Finished], ledger: ResultsStore) -> None:
     """Write batches down as they come, and say now and then how many images a second that is."""
     begun = told = time.monotonic()
     images = 0

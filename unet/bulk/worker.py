@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from unet.bulk.inputs import Item, mask_name, shown
+from unet.bulk.inputs import Item, display_name, mask_name
 from unet.errors import UserError
 from unet.inference.onnx_model import THREADS
 from unet.io.images import ImageError, Picture, read_picture
@@ -120,8 +120,8 @@ class Worker:
         return {"network": network.name, "network_sha256": network.sha256}
 
     def _answer(self, picture: Picture, path: str) -> Row:
-        prediction = self.segmenter.examine(picture.pixels)
-        answer = prediction.answer(spacing_mm=picture.spacing_mm)
+        prediction = self.segmenter.analyze(picture.pixels)
+        answer = prediction.segment(spacing_mm=picture.spacing_mm)
         height, width = answer.mask.shape
         area = int(np.count_nonzero(answer.mask))
         spacing = picture.spacing_mm
@@ -138,7 +138,7 @@ class Worker:
             "regions": len(answer.regions),
             "area_px": area,
             "area_mm2": None if spacing is None else round(area * spacing[0] * spacing[1], 3),
-            "mask": shown(f"{MASKS}/{name}"),
+            "mask": display_name(f"{MASKS}/{name}"),
         }
 
     def _write(self, name: os.PathLike, mask: np.ndarray) -> None:
@@ -162,7 +162,7 @@ class Worker:
 
 def row_of(item: Item, frame: int = 0, error: str | None = None) -> Row:
     """A row that says nothing but which file and frame it is of, and what is wrong."""
-    return dict.fromkeys(COLUMNS) | {"path": item.shown, "frame": frame, "error": error}
+    return dict.fromkeys(COLUMNS) | {"path": item.display_name, "frame": frame, "error": error}
 
 
 def _sha256(path: Path) -> str | None:

@@ -59,12 +59,12 @@ def to_input(image: Image.Image | np.ndarray, size: int) -> np.ndarray:
     return np.round(resized / np.float32(255), 4)[:, :, None]  # (S, S, 1)
 
 
-def with_empty_maps(images: np.ndarray, channels: int) -> np.ndarray:
+def with_empty_prompts(images: np.ndarray, channels: int) -> np.ndarray:
     """Grey images `(N, S, S, 1)` as a network of so many channels takes them, without any hint."""
     return np.pad(images, [(0, 0)] * 3 + [(0, channels - images.shape[3])])
 
 
-def framed(image: np.ndarray, scale: float) -> np.ndarray:
+def shrink_and_pad(image: np.ndarray, scale: float) -> np.ndarray:
     """A picture made smaller in the middle of black: float32 `(S, S, C)` → the same shape.
 
     Args:
@@ -77,8 +77,8 @@ def framed(image: np.ndarray, scale: float) -> np.ndarray:
     return np.pad(small, [(edge, edge), (edge, edge), (0, 0)])
 
 
-def unframed(square: np.ndarray, scale: float) -> np.ndarray:
-    """What `framed` put in the middle, at the whole size again: float32 `(S, S)`."""
+def crop_and_enlarge(square: np.ndarray, scale: float) -> np.ndarray:
+    """What `shrink_and_pad` put in the middle, at the whole size again: float32 `(S, S)`."""
     size, edge = len(square), _edge(len(square), scale)
     return _resized(square[edge : size - edge, edge : size - edge], size)
 
@@ -98,7 +98,7 @@ def mask_to_input(mask: np.ndarray, size: int) -> np.ndarray:
     return np.asarray(resized, bool)[:, :, None]  # (S, S, 1)
 
 
-def from_output(probability: np.ndarray, height: int, width: int) -> np.ndarray:
+def resize_probability(probability: np.ndarray, height: int, width: int) -> np.ndarray:
     """The network's output at the image's own size: float32 `(height, width)` in [0, 1].
 
     Args:

@@ -46,13 +46,13 @@ def quantise(probability: np.ndarray) -> np.ndarray:
     return np.floor(probability * np.float32(255) + np.float32(0.5)).astype(np.uint8)
 
 
-def level(probability: float) -> int:
+def to_level(probability: float) -> int:
     """The 8-bit level that stands for a probability in [0, 1], halves up as in JavaScript."""
     return math.floor(probability * 255 + 0.5)
 
 
 def segment(
-    p8: np.ndarray,
+    probability_u8: np.ndarray,
     postprocessing: PostProcessing,
     threshold: float | None = None,
     presence: float | None = None,
@@ -66,8 +66,8 @@ def segment(
         presence: How likely there is a lesion at all, in [0, 1]; None if unknown.
 
     Returns:
-        bool `(H, W)`: `p8 >= level(threshold)`, less the regions (8-connected) smaller than
-        `min_area · H · W` pixels; empty where `p8.max() < level(min_peak)` or
+        bool `(H, W)`: `probability_u8 >= to_level(threshold)`, less the regions (8-connected)
+        smaller than `min_area · H · W` pixels; empty where the peak lies below `min_peak` or
         `presence < min_presence`.
 
     Raises:
@@ -76,13 +76,16 @@ def segment(
     threshold = postprocessing.threshold if threshold is None else threshold
     if not 0 <= threshold <= 1:
         raise ValueError(f"threshold must lie between 0 and 1. Received: {threshold!r}")
-    if closed_gate(p8, postprocessing, presence):
-        return np.zeros(p8.shape, bool)
-    return drop_small_regions(p8 >= level(threshold), postprocessing.min_area)
+    if active_gate(probability_u8, postprocessing, presence):
+        return np.zeros(probability_u8.shape, bool)
+    return drop_small_regions(probability_u8 >= to_level(threshold), postprocessing.min_area)
 
 
-def suggestion(
-    p8: np.ndarray, postprocessing: PostProcessing, threshold: float, presence: float | None
+def withheld_mask(
+    probability_u8: np.ndarray,
+    postprocessing: PostProcessing,
+    threshold: float,
+    presence: float | None,
 ) -> np.ndarray:
     """What a gate keeps back that is still to be looked at: bool `(H, W)`, empty where nothing is.
 
@@ -90,14 +93,14 @@ def suggestion(
         p8, postprocessing, presence: As in `segment`.
         threshold: In [0, 1].
     """
-    kept_back = closed_gate(p8, postprocessing, presence) is not None
+    kept_back = active_gate(probability_u8, postprocessing, presence) is not None
     if not kept_back or (presence is not None and presence < postprocessing.unsure_presence):
-        return np.zeros(p8.shape, bool)
-    return drop_small_regions(p8 >= level(threshold), postprocessing.min_area)
+        return np.zeros(probability_u8.shape, bool)
+    return drop_small_regions(probability_u8 >= to_level(threshold), postprocessing.min_area)
 
 
-def closed_gate(
-    p8: np.ndarray, postprocessing: PostProcessing, presence: float | None
+def active_gate(
+    probability_u8: np.ndarray, postprocessing: PostProcessing, presence: float | None
 ) -> str | None:
     """Which gate lets no mask through at any threshold: "presence", "peak" or None.
 
@@ -106,7 +109,7 @@ def closed_gate(
     """
     if presence is not None and presence < postprocessing.min_presence:
         return "presence"
-    return "peak" if p8.max() < level(postprocessing.min_peak) else None
+    return "peak" if probability_u8.max() < to_level(postprocessing.min_peak) else None
 
 
 def drop_small_regions(mask: np.ndarray, min_area: float) -> np.ndarray:

@@ -34,7 +34,7 @@ MAX_PLACE = 1e9
 
 
 @dataclass(frozen=True)
-class Hints:
+class Prompts:
     """What a person points at in an image.
 
     Attributes:
@@ -51,12 +51,12 @@ class Hints:
         return bool(self.inside or self.outside or self.boxes)
 
     @property
-    def show_a_lesion(self) -> bool:
+    def has_positive(self) -> bool:
         """Whether a person has said that there is a lesion."""
         return bool(self.inside or self.boxes)
 
     def to_json(self) -> dict[str, Any]:
-        """As `hints_of` reads it."""
+        """As `parse_prompts` reads it."""
         return {
             "inside": [[list(point) for point in stroke] for stroke in self.inside],
             "outside": [[list(point) for point in stroke] for stroke in self.outside],
@@ -64,7 +64,7 @@ class Hints:
         }
 
 
-def hints_of(said: Any, height: int, width: int) -> Hints:
+def parse_prompts(said: Any, height: int, width: int) -> Prompts:
     """Hints as the page and the API send them, in an image of that size.
 
     Args:
@@ -75,7 +75,7 @@ def hints_of(said: Any, height: int, width: int) -> Hints:
         ValueError: Something else, or more than anyone draws by hand.
     """
     if said is None:
-        return Hints()
+        return Prompts()
     if not isinstance(said, dict) or set(said) - {"inside", "outside", "boxes"}:
         raise ValueError(
             'hints: expected {"inside": strokes, "outside": strokes, "boxes": boxes}, each '
@@ -105,7 +105,7 @@ def hints_of(said: Any, height: int, width: int) -> Hints:
             f"hints: at most {MAX_HINTS} hints of {MAX_POINTS} points together. Received: "
             f"{len(strokes) + len(boxes)} of {sum(map(len, strokes))}"
         )
-    return Hints(inside, outside, boxes)
+    return Prompts(inside, outside, boxes)
 
 
 def _clipped(point: Any, width: int, height: int) -> Point:
@@ -129,7 +129,7 @@ def _numbers(values: Any, count: int) -> list[float]:
     return [float(value) for value in values]
 
 
-def draw_hints(hints: Hints, height: int, width: int, size: int) -> np.ndarray:
+def draw_prompts(hints: Prompts, height: int, width: int, size: int) -> np.ndarray:
     """Hints in an image of that size as two maps of the network's: float32 `(size, size, 2)`.
 
     The first is 1 where the person says lesion, the second where they say none, both 0 elsewhere:
@@ -162,7 +162,7 @@ Window = tuple[int, int, int, int]
 """Left, top, right and bottom in whole pixels of the image."""
 
 
-def closer_look(hints: Hints, height: int, width: int, share: float = CLOSER) -> Window | None:
+def zoom_window(hints: Prompts, height: int, width: int, share: float = CLOSER) -> Window | None:
     """The part of an image, in its proportions, that is worth a look of its own.
 
     After the focus views of Chen et al., *FocalClick* (CVPR 2022).
@@ -190,7 +190,7 @@ def closer_look(hints: Hints, height: int, width: int, share: float = CLOSER) ->
     return int(left), int(top), int(right), int(bottom)
 
 
-def seen_in(hints: Hints, window: Window) -> Hints:
+def crop_prompts(hints: Prompts, window: Window) -> Prompts:
     """Hints in pixels of a window of the image; strokes that do not enter it are left out.
 
     A stroke enters where the box about one of its lines does: it may cross between two points.
@@ -209,10 +209,10 @@ def seen_in(hints: Hints, window: Window) -> Hints:
         )  # fmt: skip
 
     boxes = tuple((a - left, b - top, c - left, d - top) for a, b, c, d in hints.boxes)
-    return Hints(moved(hints.inside), moved(hints.outside), boxes)
+    return Prompts(moved(hints.inside), moved(hints.outside), boxes)
 
 
-def blended(whole: np.ndarray, closer: np.ndarray, window: Window) -> np.ndarray:
+def blend_window(whole: np.ndarray, closer: np.ndarray, window: Window) -> np.ndarray:
     """The answer for an image and that of a closer look, averaged where both see.
 
     Args:
@@ -231,7 +231,7 @@ def blended(whole: np.ndarray, closer: np.ndarray, window: Window) -> np.ndarray
     return result
 
 
-def only_pointed_at(p8: np.ndarray, hints: Hints, least: int) -> np.ndarray:
+def keep_prompted_regions(probability_u8: np.ndarray, hints: Prompts, least: int) -> np.ndarray:
     """A map without the regions that nobody points at: just below what counts as lesion.
 
     Args:
@@ -242,12 +242,16 @@ def only_pointed_at(p8: np.ndarray, hints: Hints, least: int) -> np.ndarray:
     Returns:
         uint8 `(H, W)`; the same map where no region is pointed at.
     """
-    found = p8 >= least
-    pointed = regions_pointed_at(found, hints)
-    return np.where(found & ~pointed, np.uint8(least - 1), p8) if pointed.any() else p8
+    found = probability_u8 >= least
+    pointed = prompted_regions(found, hints)
+    return (
+        np.where(found & ~pointed, np.uint8(least - 1), probability_u8)
+        if pointed.any()
+        else probability_u8
+    )
 
 
-def regions_pointed_at(mask: np.ndarray, hints: Hints) -> np.ndarray:
+def prompted_regions(mask: np.ndarray, hints: Prompts) -> np.ndarray:
     """The 8-connected regions of a mask that a stroke on a lesion or a box touches.
 
     Args:

@@ -44,7 +44,7 @@ class Region:
 
 
 def find_regions(
-    mask: np.ndarray, p8: np.ndarray, spacing_mm: tuple[float, float] | None = None
+    mask: np.ndarray, probability_u8: np.ndarray, spacing_mm: tuple[float, float] | None = None
 ) -> list[Region]:
     """Measure the 8-connected regions of a mask, largest first.
 
@@ -56,13 +56,15 @@ def find_regions(
     Raises:
         ValueError: Shapes differ.
     """
-    if mask.shape != p8.shape:
-        raise ValueError(f"mask and p8 must have one shape. Received: {mask.shape}, {p8.shape}")
+    if mask.shape != probability_u8.shape:
+        raise ValueError(
+            f"mask and p8 must have one shape. Received: {mask.shape}, {probability_u8.shape}"
+        )
     from scipy import ndimage  # here: it takes a third of a second, and the page starts without
 
     labels, _ = ndimage.label(mask, EIGHT_NEIGHBOURS)
     regions = [
-        _measure(labels[box] == number, p8[box], box, mask.size, spacing_mm)
+        _measure(labels[box] == number, probability_u8[box], box, mask.size, spacing_mm)
         for number, box in enumerate(ndimage.find_objects(labels), start=1)
     ]
     return sorted(regions, key=lambda region: -region.area_px)
@@ -98,14 +100,14 @@ def size(region: Region) -> str:
 
 def _measure(
     inside: np.ndarray,
-    p8: np.ndarray,
+    probability_u8: np.ndarray,
     box: tuple[slice, slice],
     image_pixels: int,
     spacing_mm: tuple[float, float] | None,
 ) -> Region:
     rows, columns = box
     area = int(np.count_nonzero(inside))
-    values = p8[inside]
+    values = probability_u8[inside]
     corners = _corners(inside)  # (n, 2) as row, column
     longest, perpendicular = _diameters(corners)
     millimetres: dict[str, float] = {}

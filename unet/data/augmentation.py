@@ -56,3 +56,5 @@ STRONG = Augmentation(
     coarse=0.3,
 )
 """As widely as scanners and their settings differ."""
+AUGMENTATION = {"none": None, "mild": MILD, "strong": STRONG}
+"""By the name in `TrainConfig.augmentation`."""

@@ -20,7 +20,7 @@ SHOWN = {"good": 0.85, "typical": 0.5, "poor": 0.05}
 """Which of a class's cases are shown, by the share of the others that have a lower Dice."""
 
 
-def fill_examples(data: Sequence[Path], bundle: Path, out: Path) -> list[str]:
+def export_examples(data: Sequence[Path], bundle: Path, out: Path) -> list[str]:
     """Copy test cases that the network has not learnt from, good and poor ones, with their truth.
 
     Of each data set and class three, by the Dice in the bundle's `cases.csv`; and one of each

@@ -99,7 +99,7 @@ def data_folders(data: list[str]) -> Iterator[list[Path]]:
         ]
 
 
-def split_of(dataset: Dataset, config: TrainConfig) -> dict[str, list[int]]:
+def make_split(dataset: Dataset, config: TrainConfig) -> dict[str, list[int]]:
     """The split that a recipe asks for: for each of `SPLITS` the indices of its cases."""
     return split_cases(
         dataset.cases,

@@ -13,7 +13,7 @@ import numpy as np
 from scipy import ndimage
 
 from unet.core.mask import EIGHT_NEIGHBOURS
-from unet.core.prompts import Box, Hints, Point, Stroke
+from unet.core.prompts import Box, Point, Prompts, Stroke
 
 DEEP = 0.35
 """How deep inside a region people click: from this share of the deepest pixel's depth on."""
@@ -34,7 +34,7 @@ KINDS, SHARES = ("click", "scribble", "box"), (0.7, 0.15, 0.15)
 """How people begin, and how often."""
 
 
-def first_hint(truth: np.ndarray, random: np.random.Generator) -> Hints:
+def first_hint(truth: np.ndarray, random: np.random.Generator) -> Prompts:
     """How a person begins who sees a lesion: a click, a scribble or a box.
 
     Args:
@@ -44,24 +44,24 @@ def first_hint(truth: np.ndarray, random: np.random.Generator) -> Hints:
     region = _some_region(truth, random)
     kind = random.choice(KINDS, p=SHARES)
     if kind == "box":
-        return Hints(boxes=(loose_box(region, random),))
+        return Prompts(boxes=(loose_box(region, random),))
     if kind == "scribble":
-        return Hints(inside=(scribble(region, random),))
-    return Hints(inside=((click(region, random),),))
+        return Prompts(inside=(scribble(region, random),))
+    return Prompts(inside=((click(region, random),),))
 
 
-def first_click(truth: np.ndarray, random: np.random.Generator, jitter: float = JITTER) -> Hints:
+def first_click(truth: np.ndarray, random: np.random.Generator, jitter: float = JITTER) -> Prompts:
     """The same for a person who always begins with a click."""
-    return Hints(inside=((click(_some_region(truth, random), random, jitter),),))
+    return Prompts(inside=((click(_some_region(truth, random), random, jitter),),))
 
 
 def next_click(
-    hints: Hints,
+    hints: Prompts,
     truth: np.ndarray,
     mask: np.ndarray,
     random: np.random.Generator,
     jitter: float = JITTER,
-) -> Hints:
+) -> Prompts:
     """Hints with one more click, in the largest region where a mask is wrong; as before if none is.
 
     Args:

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 
 from unet.core.image import mask_to_input
-from unet.evaluation.case_scores import Map
+from unet.evaluation.case_scores import CasePrediction
 
 BINS = 10
 
 
-def calibration_curve(maps: list[Map]) -> dict[str, Any]:
+def calibration_curve(maps: list[CasePrediction]) -> dict[str, Any]:
     """How often pixels of each probability are lesion, at the network's size.
 
     Returns:

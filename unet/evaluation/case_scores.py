@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from unet.core.image import from_output, mask_to_input
-from unet.core.mask import PostProcessing, level
+from unet.core.image import mask_to_input, resize_probability
+from unet.core.mask import PostProcessing, to_level
 from unet.core.metrics import Confusion, cross_entropy, hausdorff_95
 from unet.data.cases import Case, read_grey, read_mask
 from unet.evaluation.error_labels import diagnose
@@ -34,7 +34,7 @@ PAPER_TABLE_1 = {"loss": 0.2423, "accuracy": 0.9163, "iou": 0.4543}
 
 
 @dataclass(frozen=True)
-class Score:
+class ProtocolScore:
     """One case under one reading; `hausdorff_95_px` is None where it was not measured."""
 
     confusion: Confusion
@@ -43,7 +43,7 @@ class Score:
 
 
 @dataclass(frozen=True)
-class CaseResult:
+class CaseScore:
     """One case: who it is, its peak probability, its scores under each reading.
 
     `seconds` is the time from the image to its probability map; `agreement` and `presence` as in
@@ -59,7 +59,7 @@ class CaseResult:
     width: int
     peak: float
     seconds: float
-    scores: dict[str, Score]
+    scores: dict[str, ProtocolScore]
     agreement: float | None = None
     presence: float | None = None
     diagnosis: str = ""
@@ -69,7 +69,7 @@ class CaseResult:
 
 
 @dataclass(frozen=True)
-class Map:
+class CasePrediction:
     """A case with what the network says of it, and its truth.
 
     Attributes:
@@ -88,40 +88,42 @@ class Map:
 
     def mask(self, rules: PostProcessing, threshold: float | None = None) -> np.ndarray:
         """The mask people would get of it by some rules: bool `(H, W)`."""
-        return replace(self.prediction, rules=rules).answer(threshold).mask
+        return replace(self.prediction, rules=rules).segment(threshold).mask
 
 
-def probability_map(segmenter: Segmenter, case: Case) -> Map:
+def predict_case(segmenter: Segmenter, case: Case) -> CasePrediction:
     """Run the network on one case's files."""
     grey, truth = read_grey(case), read_mask(case)
     started = time.perf_counter()
-    views = segmenter.views(grey)
+    views = segmenter.predict_views(grey)
     prediction = segmenter.prediction_of(views, *grey.shape)
     seconds = time.perf_counter() - started
-    return Map(case, views.probability.mean(axis=0), prediction, truth, seconds)
+    return CasePrediction(case, views.probability.mean(axis=0), prediction, truth, seconds)
 
 
-def probability_maps(segmenter: Segmenter, cases: Iterable[Case]) -> list[Map]:
+def predict_cases(segmenter: Segmenter, cases: Iterable[Case]) -> list[CasePrediction]:
     """The network's maps of some cases, beside their truth."""
-    return [probability_map(segmenter, case) for case in cases]
+    return [predict_case(segmenter, case) for case in cases]
 
 
-def score_map(m: Map, split: str, rules: PostProcessing) -> CaseResult:
+def score_case(m: CasePrediction, split: str, rules: PostProcessing) -> CaseScore:
     """Score a case's map under each reading."""
-    probability = from_output(m.square, *m.truth.shape)  # (H, W)
+    probability = resize_probability(m.square, *m.truth.shape)  # (H, W)
     prediction = replace(m.prediction, rules=rules)
-    answer = prediction.answer()
+    answer = prediction.segment()
     mask = answer.mask
     loss = cross_entropy(probability, m.truth)
     square_truth = mask_to_input(m.truth, m.square.shape[0])[:, :, 0]
     scores = {
-        "final": Score(Confusion.of(mask, m.truth), loss, hausdorff_95(mask, m.truth)),
-        "plain": Score(Confusion.of(prediction.p8 >= level(0.5), m.truth), loss),
-        "network_size": Score(
+        "final": ProtocolScore(Confusion.of(mask, m.truth), loss, hausdorff_95(mask, m.truth)),
+        "plain": ProtocolScore(
+            Confusion.of(prediction.probability_u8 >= to_level(0.5), m.truth), loss
+        ),
+        "network_size": ProtocolScore(
             Confusion.of(m.square >= 0.5, square_truth), cross_entropy(m.square, square_truth)
         ),
     }
-    return CaseResult(
+    return CaseScore(
         m.case.id,
         m.case.label,
         m.case.group,
@@ -139,7 +141,7 @@ def score_map(m: Map, split: str, rules: PostProcessing) -> CaseResult:
     )
 
 
-def sweep(maps: list[Map], rules: PostProcessing) -> list[dict[str, float]]:
+def sweep(maps: list[CasePrediction], rules: PostProcessing) -> list[dict[str, float]]:
     """Mean scores at each threshold, the other rules as they are; a row a threshold."""
     rows = []
     lesion = np.array([m.truth.any() for m in maps])
@@ -165,7 +167,7 @@ def _mean(values: np.ndarray) -> float | None:
     return float(values.mean()) if len(values) else None
 
 
-def case_row(result: CaseResult) -> dict[str, Any]:
+def case_row(result: CaseScore) -> dict[str, Any]:
     """A result as a row of cases.csv: the final mask's scores, then the other readings'."""
     final = result.scores["final"]
     row: dict[str, Any] = {

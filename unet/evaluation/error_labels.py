@@ -24,10 +24,10 @@ def diagnose(mask: np.ndarray, truth: np.ndarray, prediction: Prediction) -> str
     """
     if not truth.any():
         return f"false mask on {mask.mean():.1%} of the image" if mask.any() else "good"
-    p8 = prediction.p8
+    probability_u8 = prediction.probability_u8
     peak = f"{prediction.peak:.3f}"  # limits are given with two digits
     if not mask.any():
-        reason = prediction.answer().reason
+        reason = prediction.segment().reason
         if reason == "presence":
             return f"missed: a lesion at all thought unlikely ({prediction.presence:.3f})"
         if reason == "threshold" or prediction.peak < prediction.rules.threshold:
@@ -37,7 +37,7 @@ def diagnose(mask: np.ndarray, truth: np.ndarray, prediction: Prediction) -> str
         return "missed: all regions too small"
     hits = mask & truth
     if not hits.any():
-        return f"another place outlined; the lesion reaches {p8[truth].max() / 255:.2f}"
+        return f"another place outlined; the lesion reaches {probability_u8[truth].max() / 255:.2f}"
     said = []
     lesions, lesion_count = ndimage.label(truth, EIGHT_NEIGHBOURS)
     regions, region_count = ndimage.label(mask, EIGHT_NEIGHBOURS)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import ndimage
 
-from unet.core.mask import EIGHT_NEIGHBOURS, level
+from unet.core.mask import EIGHT_NEIGHBOURS, to_level
 from unet.core.metrics import Confusion, ratio_interval
-from unet.core.prompts import Hints
+from unet.core.prompts import Prompts
 from unet.data.cases import Case, read_grey, read_mask
 from unet.data.prompt_simulation import click, first_click, next_click
 from unet.inference.prediction import Prediction
@@ -25,8 +25,8 @@ LOWER = 0.8
 """Factor by which region growing lowers its threshold until the click lies in a region."""
 
 
-def pointing_summary(
-    alone: Segmenter, guide: Segmenter, cases: Sequence[Case], clicks: int, people: int
+def interactive_summary(
+    alone: Segmenter, interactive_model: Segmenter, cases: Sequence[Case], clicks: int, people: int
 ) -> dict[str, Any]:
     """Dice after so many clicks, by data set, and what clicks at nothing do.
 
@@ -50,7 +50,7 @@ def pointing_summary(
         of = [(case, read_grey(case), read_mask(case)) for case in own]
         lesions = [(case, grey, truth) for case, grey, truth in of if truth.any()]
         curves = np.array(
-            [_curves(alone, guide, *each, clicks, people) for each in lesions]
+            [_curves(alone, interactive_model, *each, clicks, people) for each in lesions]
         )  # (lesions, people, 1 + clicks + 1)
         groups = np.array([case.group for case, _, _ in lesions])
         means = curves.mean(axis=1)
@@ -63,14 +63,14 @@ def pointing_summary(
             "grown": _mean(means[:, -1], groups),
             "lost": int(lost.sum()),
             "rescued": float((curves[lost, :, 1] >= RESCUED).mean()) if lost.any() else None,
-            "stray": stray_clicks(guide, normals) if normals else None,
+            "stray": stray_clicks(interactive_model, normals) if normals else None,
         }
     return found
 
 
 def _curves(
     alone: Segmenter,
-    guide: Segmenter,
+    interactive_model: Segmenter,
     case: Case,
     grey: np.ndarray,
     truth: np.ndarray,
@@ -78,36 +78,38 @@ def _curves(
     people: int,
 ) -> np.ndarray:
     """Dice after 0 to `clicks` clicks, then that of region growing: `(people, clicks + 2)`."""
-    before = alone.examine(grey)
+    before = alone.analyze(grey)
     curves = np.empty((people, clicks + 2))
     for person in range(people):
         random = _person(case, person)
-        mask = before.answer().mask
+        mask = before.segment().mask
         hints = first_click(truth, random)
         curves[person, 0] = _dice(mask, truth)
-        curves[person, -1] = _dice(grown_region(before, hints.inside[0][0]), truth)
+        curves[person, -1] = _dice(grow_region(before, hints.inside[0][0]), truth)
         for number in range(1, clicks + 1):
             if number > 1:
                 hints = next_click(hints, truth, mask, random)
-            mask = guide.examine(grey, hints).answer().mask
+            mask = interactive_model.analyze(grey, hints).segment().mask
             curves[person, number] = _dice(mask, truth)
     return curves
 
 
-def grown_region(prediction: Prediction, point: tuple[float, float]) -> np.ndarray:
+def grow_region(prediction: Prediction, point: tuple[float, float]) -> np.ndarray:
     """The region about a point of a map that knows nothing of it: bool `(H, W)`.
 
     At the network's own threshold or, where the point lies below, at one that it lies above.
     """
     column, row = int(point[0]), int(point[1])
     threshold = prediction.rules.threshold
-    while prediction.p8[row, column] < level(threshold) and level(threshold) > 1:
+    while prediction.probability_u8[row, column] < to_level(threshold) and to_level(threshold) > 1:
         threshold *= LOWER
-    labels, _ = ndimage.label(prediction.p8 >= level(threshold), EIGHT_NEIGHBOURS)
+    labels, _ = ndimage.label(prediction.probability_u8 >= to_level(threshold), EIGHT_NEIGHBOURS)
     return (labels == labels[row, column]) & (labels > 0)
 
 
-def stray_clicks(guide: Segmenter, normals: list[tuple[Case, np.ndarray]]) -> dict[str, Any]:
+def stray_clicks(
+    interactive_model: Segmenter, normals: list[tuple[Case, np.ndarray]]
+) -> dict[str, Any]:
     """What a click at nothing marks, as shares of images without a lesion, uint8 `(H, W)` each.
 
     Returns:
@@ -117,10 +119,10 @@ def stray_clicks(guide: Segmenter, normals: list[tuple[Case, np.ndarray]]) -> di
     shares, after = [], []
     for case, grey in normals:
         point = click(np.ones(grey.shape, bool), _person(case, 0))
-        once = Hints(inside=((point,),))
-        shares.append(guide.examine(grey, once).answer().mask.mean())
-        taken_back = Hints(outside=((point,),))
-        after.append(guide.examine(grey, taken_back).answer().mask.mean())
+        once = Prompts(inside=((point,),))
+        shares.append(interactive_model.analyze(grey, once).segment().mask.mean())
+        taken_back = Prompts(outside=((point,),))
+        after.append(interactive_model.analyze(grey, taken_back).segment().mask.mean())
     return {
         "images": len(normals),
         "share": float(np.median(shares)),

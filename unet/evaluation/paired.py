@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from unet.core.image import from_output
-from unet.core.mask import level, quantise
+from unet.core.image import resize_probability
+from unet.core.mask import quantise, to_level
 from unet.core.metrics import Confusion, ratio_interval
 
 THRESHOLDS = (0.3, 0.5, 0.7, 0.9)
@@ -22,8 +22,8 @@ CHOSEN = THRESHOLDS.index(0.5)
 
 def count_map(square: np.ndarray, truth: np.ndarray) -> list[list[int]]:
     """Counts `(T, 4)` of a probability float `(S, S)` at the truth's own size, bool `(H, W)`."""
-    p8 = quantise(from_output(square, *truth.shape))
-    return [_counts(p8 >= level(threshold), truth) for threshold in THRESHOLDS]
+    probability_u8 = quantise(resize_probability(square, *truth.shape))
+    return [_counts(probability_u8 >= to_level(threshold), truth) for threshold in THRESHOLDS]
 
 
 def count_mask(mask: np.ndarray, truth: np.ndarray) -> list[list[int]]:

@@ -141,7 +141,7 @@ def clicks(found: dict[str, Any], cases: str, path: Path) -> None:
     """Dice over clicks by data set, with intervals, and region growing from the first click.
 
     Args:
-        found: As `unet.evaluation.interactive.pointing_summary` gives it.
+        found: As `unet.evaluation.interactive.interactive_summary` gives it.
         cases: Which they are.
         path: Where the figure goes.
     """
@@ -168,8 +168,8 @@ def predictions(examples: list[dict[str, Any]], title: str, path: Path) -> None:
     """Images beside truth, probability and agreement, a row an example.
 
     Args:
-        examples: Each with `image` uint8 `(H, W)`, `truth` and `mask` bool `(H, W)`, `p8` uint8
-            `(H, W)` and a `caption`.
+        examples: Each with `image` and `probability_u8` uint8 `(H, W)`, `truth` and `mask` bool
+            `(H, W)`, and a `caption`.
     """
     columns = ("image", "truth", "probability", "agreement")
     figure = Figure(figsize=(11, 2.5 * len(examples) + 0.6), layout="constrained")
@@ -178,7 +178,7 @@ def predictions(examples: list[dict[str, Any]], title: str, path: Path) -> None:
     grid = figure.subplots(len(examples), len(columns), squeeze=False)
     for row, example in zip(grid, examples):
         image, mask, truth = example["image"], example["mask"], example["truth"]
-        panels = (image, truth, example["p8"], agreement(image, mask, truth))
+        panels = (image, truth, example["probability_u8"], agreement(image, mask, truth))
         for axes, panel in zip(row, panels):
             axes.imshow(panel, cmap="gray", vmin=0, vmax=1 if panel.dtype == bool else 255)
             axes.set_axis_off()

@@ -13,19 +13,19 @@ from unet.evaluation import plots
 from unet.evaluation.calibration import calibration_curve
 from unet.evaluation.case_scores import (
     PAPER_TABLE_1,
-    CaseResult,
-    Map,
+    CasePrediction,
+    CaseScore,
     case_row,
-    probability_map,
-    score_map,
+    predict_case,
+    score_case,
     sweep,
 )
 from unet.evaluation.summary import dice_by_confidence, summarise
 from unet.evaluation.threshold_selection import operating_curve
-from unet.files import rows_to_csv, write_whole
+from unet.files import atomic_write, rows_to_csv
 from unet.inference.segmenter import Segmenter
 from unet.provenance import git_commit
-from unet.publishing.tables import by_dataset
+from unet.publishing.tables import group_by_dataset
 
 EXAMPLES = 8
 """Cases shown in a figure of examples."""
@@ -68,8 +68,8 @@ def evaluate_splits(
     for split, cases in cases_by_split.items():
         results, maps = [], []
         for number, case in enumerate(cases, start=1):
-            maps.append(probability_map(segmenter, case))
-            results.append(score_map(maps[-1], split, segmenter.postprocessing))
+            maps.append(predict_case(segmenter, case))
+            results.append(score_case(maps[-1], split, segmenter.postprocessing))
             print(f"\r{split}: {number}/{len(cases)} cases evaluated", end="", flush=True)
         print()
         rows |= {result.id: case_row(result) for result in results}
@@ -99,13 +99,13 @@ def evaluate_splits(
         _case_figures(segmenter, results, maps, split, figures)
     metrics.pop("commit", None)  # of files written before each split had its own
     cases = rows_to_csv([rows[key] for key in sorted(rows)])
-    write_whole(folder / "metrics.json", json.dumps(metrics, indent=1) + "\n")
-    write_whole(folder / "cases.csv", cases)
+    atomic_write(folder / "metrics.json", json.dumps(metrics, indent=1) + "\n")
+    atomic_write(folder / "cases.csv", cases)
     return metrics
 
 
 def _summary(
-    segmenter: Segmenter, results: list[CaseResult], maps: list[Map], curated: set[str]
+    segmenter: Segmenter, results: list[CaseScore], maps: list[CasePrediction], curated: set[str]
 ) -> dict[str, Any]:
     """All that is said of a split, and of each of its data sets."""
     summary = summarise(results)
@@ -114,7 +114,7 @@ def _summary(
     summary["calibration"] = calibration_curve(maps)
     if segmenter.confidence:
         summary["by_confidence"] = dice_by_confidence(results)
-    for name, part in by_dataset(summary).items():
+    for name, part in group_by_dataset(summary).items():
         part["calibration"] = calibration_curve([m for m in maps if m.case.dataset == name])
         kept = [r for r in results if r.id in curated and r.dataset == name]
         if kept:
@@ -141,7 +141,11 @@ def _check_same(
 
 
 def _case_figures(
-    segmenter: Segmenter, results: list[CaseResult], maps: list[Map], split: str, figures: Path
+    segmenter: Segmenter,
+    results: list[CaseScore],
+    maps: list[CasePrediction],
+    split: str,
+    figures: Path,
 ) -> None:
     """Predictions beside truth (evenly over the ranking by Dice) and the worst failures."""
     paired = sorted(zip(results, maps), key=lambda pair: pair[0].scores["final"].confusion.dice)
@@ -158,13 +162,13 @@ def _case_figures(
         plots.predictions(examples, f"{split}: {title}", figures / f"{name}_{split}.png")
 
 
-def _example(segmenter: Segmenter, result: CaseResult, m: Map) -> dict[str, Any]:
+def _example(segmenter: Segmenter, result: CaseScore, m: CasePrediction) -> dict[str, Any]:
     counts = result.scores["final"].confusion
     return {
         "image": read_grey(m.case),
         "truth": m.truth,
         "mask": m.mask(segmenter.postprocessing),
-        "p8": m.prediction.p8,
+        "probability_u8": m.prediction.probability_u8,
         "caption": f"{m.case.id.split('/')[-1]}  Dice {counts.dice:.2f}  {result.diagnosis}",
     }
 

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from unet.core.metrics import Confusion, ratio_interval
-from unet.evaluation.case_scores import READINGS, CaseResult, Score
+from unet.evaluation.case_scores import READINGS, CaseScore, ProtocolScore
 from unet.inference.onnx_model import usable_cores
 
 
-def summarise(results: list[CaseResult]) -> dict[str, Any]:
+def summarise(results: list[CaseScore]) -> dict[str, Any]:
     """Every summary of some cases: by reading, the final masks by class and by scanner.
 
     Of several data sets each has all of these for itself, under `by_dataset`. Values come with
@@ -41,7 +41,7 @@ def summarise(results: list[CaseResult]) -> dict[str, Any]:
     }
 
 
-def _by(results: list[CaseResult], key: Callable[[CaseResult], str]) -> dict[str, Any]:
+def _by(results: list[CaseScore], key: Callable[[CaseScore], str]) -> dict[str, Any]:
     """The final masks' summary of each part of some cases, as the parts come first."""
     return {
         name: {"cases": len(part)} | _summarise_reading(part, "final")
@@ -50,9 +50,9 @@ def _by(results: list[CaseResult], key: Callable[[CaseResult], str]) -> dict[str
     }
 
 
-def dice_by_confidence(results: list[CaseResult]) -> dict[str, Any]:
+def dice_by_confidence(results: list[CaseScore]) -> dict[str, Any]:
     """For each word: how many images, their mean Dice, and how many lesions without a mask."""
-    by_word: dict[str, list[CaseResult]] = {}
+    by_word: dict[str, list[CaseScore]] = {}
     for result in results:
         if result.confidence:
             by_word.setdefault(result.confidence, []).append(result)
@@ -66,14 +66,14 @@ def dice_by_confidence(results: list[CaseResult]) -> dict[str, Any]:
     }
 
 
-def _summarise_reading(results: list[CaseResult], reading: str) -> dict[str, Any]:
+def _summarise_reading(results: list[CaseScore], reading: str) -> dict[str, Any]:
     lesion = [r for r in results if _has_lesion(r)]
     normal = [r for r in results if not _has_lesion(r)]
 
-    def mean(of: list[CaseResult], value: Callable[[Score], float]) -> dict[str, float]:
+    def mean(of: list[CaseScore], value: Callable[[ProtocolScore], float]) -> dict[str, float]:
         return _interval(of, reading, value, lambda _: 1.0)
 
-    def per_image(of: list[CaseResult]) -> dict[str, Any]:
+    def per_image(of: list[CaseScore]) -> dict[str, Any]:
         return {
             "dice": mean(of, lambda s: s.confusion.dice),
             "iou": mean(of, lambda s: s.confusion.iou),
@@ -127,7 +127,7 @@ def _summarise_reading(results: list[CaseResult], reading: str) -> dict[str, Any
     return summary
 
 
-def _hausdorff(lesion: list[CaseResult], reading: str) -> dict[str, Any]:
+def _hausdorff(lesion: list[CaseScore], reading: str) -> dict[str, Any]:
     """Mean and median over the lesion images that were given a mask, and how many were not."""
     finite = [r for r in lesion if math.isfinite(r.scores[reading].hausdorff_95_px)]
     values = [r.scores[reading].hausdorff_95_px for r in finite]
@@ -139,10 +139,10 @@ def _hausdorff(lesion: list[CaseResult], reading: str) -> dict[str, Any]:
 
 
 def _interval(
-    results: list[CaseResult],
+    results: list[CaseScore],
     reading: str,
-    top: Callable[[Score], float],
-    bottom: Callable[[Score], float],
+    top: Callable[[ProtocolScore], float],
+    bottom: Callable[[ProtocolScore], float],
 ) -> dict[str, float]:
     scores = [r.scores[reading] for r in results]
     return ratio_interval(
@@ -152,10 +152,10 @@ def _interval(
     )
 
 
-def _has_lesion(result: CaseResult) -> bool:
+def _has_lesion(result: CaseScore) -> bool:
     counts = result.scores["final"].confusion
     return counts.true_positive + counts.false_negative > 0
 
 
-def _is_given(score: Score) -> bool:
+def _is_given(score: ProtocolScore) -> bool:
     return score.confusion.true_positive + score.confusion.false_positive > 0

@@ -8,32 +8,32 @@ from dataclasses import replace
 import numpy as np
 from scipy import ndimage
 
-from unet.core.mask import EIGHT_NEIGHBOURS, PostProcessing, level
+from unet.core.mask import EIGHT_NEIGHBOURS, PostProcessing, to_level
 from unet.core.metrics import Confusion
-from unet.evaluation.case_scores import THRESHOLDS, Map
+from unet.evaluation.case_scores import THRESHOLDS, CasePrediction
 
 MIN_AREAS = (0.0, 0.0005, 0.001, 0.002)
 """As shares of the image: up to the smallest lesions there are (BUSI's smallest is 0.28 % of it,
 and other hospitals show more around a lesion). A rule must not leave lesions out by their size."""
-MIN_PEAKS = (0.0, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98)
+PEAK_GATES = (0.0, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98)
 """Only for networks that do not learn presence: a peak does not tell normal from lesion abroad."""
-MIN_PRESENCES = (0.0, 0.02)
+PRESENCE_GATES = (0.0, 0.02)
 """Gates on presence. Higher ones do not hold on a data set left out of the training, whatever a few
-validation cases allow. This bound and `LEAST_THRESHOLD` were set after looking at the data sets
+validation cases allow. This bound and `MIN_THRESHOLD` were set after looking at the data sets
 left out, so scores there are not independent of them; the model card says so."""
-LEAST_THRESHOLD = 0.25
-"""Lower thresholds are the best for one hospital at most; set as `MIN_PRESENCES`."""
+MIN_THRESHOLD = 0.25
+"""Lower thresholds are the best for one hospital at most; set as `PRESENCE_GATES`."""
 TOLERANCE = 0.002
 MAX_MISSED = 0.03
 """Share of a data set's lesions that rules may leave without a mask."""
-MAX_UNNOTICED = 0.0
+MAX_SILENT_MISSES = 0.0
 """Share of a data set's lesions that a gate may answer with none, and not even with "unsure"."""
 MAX_UNSURE_PRESENCE = 0.02
-"""A plain none is for what is less likely than this to show a lesion; set as `MIN_PRESENCES`."""
+"""A plain none is for what is less likely than this to show a lesion; set as `PRESENCE_GATES`."""
 CURVE = tuple(round(0.01 * step, 2) for step in range(101))
 
 
-def choose_postprocessing(maps: list[Map]) -> PostProcessing:
+def select_postprocessing(maps: list[CasePrediction]) -> PostProcessing:
     """The rules that hold on every data set the given (validation) cases come from.
 
     A lesion answered with "no lesion" costs more than a mask on a normal image. So first the
@@ -53,23 +53,23 @@ def choose_postprocessing(maps: list[Map]) -> PostProcessing:
     lesion = np.array([m.truth.any() for m in maps])
     threshold = _threshold(maps, of, lesion)
     largest = np.array([_largest_region(m, threshold) for m in maps])
-    peak = np.array([m.prediction.p8.max() for m in maps])
+    peak = np.array([m.prediction.probability_u8.max() for m in maps])
     said = [m.prediction.presence for m in maps]
     presence = np.array([1.0 if value is None else value for value in said])
 
     def shares(rules: PostProcessing) -> tuple[np.ndarray, float]:
         """Lesions without a mask by set, and normals with one on the worst set."""
-        empty = (largest == 0) | (largest < rules.min_area) | (peak < level(rules.min_peak))
+        empty = (largest == 0) | (largest < rules.min_area) | (peak < to_level(rules.min_peak))
         empty |= presence < rules.min_presence
         return _by_set(empty, of, lesion), _by_set(~empty, of, ~lesion).max(initial=0.0)
 
-    peaks = MIN_PEAKS if None in said else (0.0,)
+    peaks = PEAK_GATES if None in said else (0.0,)
     missed, masked = shares(PostProcessing(threshold))
     allowed = np.maximum(missed, MAX_MISSED)
     tried = [(masked, PostProcessing(threshold))]
     # In the order of how much they hide: what a gate on presence takes is still shown, as unsure,
     # a small region is gone, and a gate on the peak takes the whole mask.
-    for gates in itertools.product(peaks, MIN_AREAS, MIN_PRESENCES):
+    for gates in itertools.product(peaks, MIN_AREAS, PRESENCE_GATES):
         min_peak, min_area, min_presence = gates
         rules = PostProcessing(threshold, min_area, min_peak, min_presence)
         missed, masked = shares(rules)
@@ -78,7 +78,7 @@ def choose_postprocessing(maps: list[Map]) -> PostProcessing:
     best = min(masked for masked, _ in tried)
     chosen = next(rules for masked, rules in tried if masked <= best + TOLERANCE)
     nothing = (largest == 0) | (largest < chosen.min_area)
-    gated = (peak < level(chosen.min_peak)) | (presence < chosen.min_presence)
+    gated = (peak < to_level(chosen.min_peak)) | (presence < chosen.min_presence)
     unsure = _unsure_presence(nothing, gated, presence, of, lesion)
     return replace(chosen, unsure_presence=min(unsure, chosen.min_presence))
 
@@ -92,18 +92,18 @@ def _unsure_presence(
 
     Args:
         nothing, gated: bool `(N,)`, whether the map shows nothing, and whether a gate is closed.
-        presence, of, lesion: For each image, as in `choose_postprocessing`.
+        presence, of, lesion: For each image, as in `select_postprocessing`.
     """
-    allowed = np.maximum(_by_set(nothing, of, lesion), MAX_UNNOTICED)
+    allowed = np.maximum(_by_set(nothing, of, lesion), MAX_SILENT_MISSES)
 
     def unnoticed(value: float) -> np.ndarray:
         return _by_set(nothing | (gated & (presence < value)), of, lesion)
 
-    tried = [value for value in MIN_PRESENCES if value <= MAX_UNSURE_PRESENCE]
+    tried = [value for value in PRESENCE_GATES if value <= MAX_UNSURE_PRESENCE]
     return max(value for value in tried if (unnoticed(value) <= allowed).all())
 
 
-def _threshold(maps: list[Map], of: np.ndarray, lesion: np.ndarray) -> float:
+def _threshold(maps: list[CasePrediction], of: np.ndarray, lesion: np.ndarray) -> float:
     """The threshold with the highest mean Dice of lesion images on the worst set.
 
     Of those as good, within `TOLERANCE`, the middle one; where two are, the lower, which loses
@@ -111,18 +111,23 @@ def _threshold(maps: list[Map], of: np.ndarray, lesion: np.ndarray) -> float:
     """
     if not lesion.any():
         return PostProcessing().threshold
-    tried = [t for t in THRESHOLDS if t >= LEAST_THRESHOLD]
+    tried = [t for t in THRESHOLDS if t >= MIN_THRESHOLD]
     dice = np.array(
-        [[Confusion.of(m.prediction.p8 >= level(t), m.truth).dice for t in tried] for m in maps]
+        [
+            [Confusion.of(m.prediction.probability_u8 >= to_level(t), m.truth).dice for t in tried]
+            for m in maps
+        ]
     )
     worst = np.min([dice[(of == k) & lesion].mean(axis=0) for k in np.unique(of[lesion])], axis=0)
     good = [t for t, value in zip(tried, worst) if value >= worst.max() - TOLERANCE]
     return good[(len(good) - 1) // 2]
 
 
-def _largest_region(m: Map, threshold: float) -> float:
+def _largest_region(m: CasePrediction, threshold: float) -> float:
     """The largest region's share of the image at a threshold; 0 where there is none."""
-    labels, count = ndimage.label(m.prediction.p8 >= level(threshold), EIGHT_NEIGHBOURS)
+    labels, count = ndimage.label(
+        m.prediction.probability_u8 >= to_level(threshold), EIGHT_NEIGHBOURS
+    )
     return np.bincount(labels.ravel())[1:].max() / labels.size if count else 0.0
 
 
@@ -131,7 +136,9 @@ def _by_set(values: np.ndarray, of: np.ndarray, chosen: np.ndarray) -> np.ndarra
     return np.array([values[(of == k) & chosen].mean() for k in np.unique(of[chosen])])
 
 
-def operating_curve(maps: list[Map], threshold: float) -> dict[str, list[dict[str, float]]]:
+def operating_curve(
+    maps: list[CasePrediction], threshold: float
+) -> dict[str, list[dict[str, float]]]:
     """What a gate on presence (on the peak, where there is none) would cost and give, by data set.
 
     Returns:
@@ -142,7 +149,7 @@ def operating_curve(maps: list[Map], threshold: float) -> dict[str, list[dict[st
     for name in dict.fromkeys(m.case.dataset for m in maps):
         own = [m for m in maps if m.case.dataset == name]
         lesion = np.array([m.truth.any() for m in own])
-        found = np.array([m.prediction.p8.max() >= level(threshold) for m in own])
+        found = np.array([m.prediction.probability_u8.max() >= to_level(threshold) for m in own])
         said = [m.prediction.presence for m in own]
         value = np.array([m.prediction.peak if s is None else s for m, s in zip(own, said)])
         curves[name] = [

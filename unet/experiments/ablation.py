@@ -17,47 +17,46 @@ from typing import Any
 import keras
 import numpy as np
 
-from unet.config import TrainConfig, to_dict
+from unet.config import TrainConfig, from_dict, to_dict
 from unet.core.mask import PostProcessing
 from unet.core.metrics import Confusion, ratio_interval
 from unet.data.cases import Case, Dataset, DatasetError
 from unet.data.loading import fingerprint, load_datasets
 from unet.errors import UserError
-from unet.evaluation.case_scores import Map, probability_maps
-from unet.evaluation.threshold_selection import choose_postprocessing
-from unet.experiments.evaluate import own_and_unseen
+from unet.evaluation.case_scores import CasePrediction, predict_cases
+from unet.evaluation.threshold_selection import select_postprocessing
+from unet.experiments.evaluate import split_known_and_unseen
 from unet.experiments.leave_one_domain_out import (
     LEFT_OUT,
     fingerprint_without,
     gates_for,
     presence_auc,
-    spelt,
+    resolve_domain,
     split_without,
 )
 from unet.experiments.ray_executor import finish
-from unet.experiments.recipes import read_train_config
-from unet.files import write_whole
+from unet.files import atomic_write
 from unet.inference.bundle import BundleInfo, verify
-from unet.inference.prediction import Network
+from unet.inference.prediction import ModelId
 from unet.inference.segmenter import Segmenter, graph_of
 from unet.publishing.card import write_card
-from unet.training.calibration import segmenter_without_rules
-from unet.training.sampling import examples_of, train_on
+from unet.training.calibration import uncalibrated_segmenter
+from unet.training.sampling import make_training_set, train_on_cases
 
 SIZE, EPOCHS = 128, 6
 TRAININGS: dict[str, dict[str, Any]] = {
     "the recipe": {},
     "encoder from random weights": {"pretrained": False},
-    "small augmentation only": {"strong": False},
-    "no pieces": {"pieces": False},
-    "normals as often as lesions": {"normals": 1},
+    "mild augmentation": {"augmentation": "mild"},
+    "no patches": {"patches": False},
+    "no oversampling of normals": {"normal_oversampling": 1},
     "cross-entropy without Dice": {"loss": "cross_entropy"},
 }
 
 
 def maps_of(
     segmenter: Segmenter, cases: list[Case], images: np.ndarray, masks: np.ndarray
-) -> list[Map]:
+) -> list[CasePrediction]:
     """The network's maps of some images, at its own size.
 
     Args:
@@ -66,14 +65,14 @@ def maps_of(
     """
     maps = []
     for case, image, mask in zip(cases, images, masks, strict=True):
-        views = segmenter.views_of_input(image)
+        views = segmenter.predict_input_views(image)
         square = views.probability.mean(axis=0)  # (S, S)
         prediction = segmenter.prediction_of(views, *square.shape)
-        maps.append(Map(case, square, prediction, mask[..., 0]))
+        maps.append(CasePrediction(case, square, prediction, mask[..., 0]))
     return maps
 
 
-def scores(maps: list[Map], rules: PostProcessing) -> np.ndarray:
+def scores(maps: list[CasePrediction], rules: PostProcessing) -> np.ndarray:
     """Dice of each case's final mask: float `(N,)`."""
     return np.array([Confusion.of(m.mask(rules), m.truth).dice for m in maps])
 
@@ -88,7 +87,7 @@ def recipes_without(recipe: TrainConfig, all_lesions: bool) -> dict[str, TrainCo
     found = {}
     for name, changes in TRAININGS.items():
         changed = dataclasses.replace(recipe, **changes)
-        same = changed == recipe or (all_lesions and "normals" in changes)
+        same = changed == recipe or (all_lesions and "normal_oversampling" in changes)
         if not changes or not same:
             found[name] = changed
     return found
@@ -101,9 +100,9 @@ def shown_as_many_pictures(
     counts: dict[tuple[bool, int], int] = {}
     found = {}
     for name, recipe in recipes.items():
-        kind = recipe.pieces, recipe.normals
+        kind = recipe.patches, recipe.normal_oversampling
         if kind not in counts:
-            counts[kind] = len(examples_of(dataset, indices, recipe))
+            counts[kind] = len(make_training_set(dataset, indices, recipe))
         as_many = next(iter(counts.values())) / counts[kind]
         found[name] = dataclasses.replace(
             recipe,
@@ -129,7 +128,7 @@ def ablate_training(
     With `left_out` all train without that data set or scanner and are scored on it, at the
     threshold 0.5 without rules: those would be chosen on what nobody is to see.
     """
-    recipe = read_train_config(info.training["config"])
+    recipe = from_dict(TrainConfig, info.training["config"])
     dataset = load_datasets(data, size)
     cases = _cases_of(data, dataset, info)["validation"]
     place = {case.id: i for i, case in enumerate(dataset.cases)}
@@ -145,12 +144,12 @@ def ablate_training(
     all_lesions = dataset.masks[chosen["train"]].any(axis=(1, 2, 3)).all()
     model = dataclasses.replace(info.model, input_size=size)
     trainings = {}
-    recipe = dataclasses.replace(recipe, epochs=epochs, keep="last")
+    recipe = dataclasses.replace(recipe, epochs=epochs, checkpoint="last")
     recipes = recipes_without(recipe, all_lesions)
     recipes = shown_as_many_pictures(dataset, chosen["train"], recipes)
     for name, config in recipes.items():
         trainings[name] = partial(
-            train_on,
+            train_on_cases,
             indices=chosen["train"],
             model_config=model,
             config=config,
@@ -164,9 +163,9 @@ def ablate_training(
     for name, training in trainings.items():
         print(f"\n{name}", flush=True)
         trained, examples = training(dataset)
-        segmenter = segmenter_without_rules(trained, model, examples, recipe.seed)
+        segmenter = uncalibrated_segmenter(trained, model, examples, recipe.seed)
         maps = maps_of(segmenter, cases, images, masks)
-        rules = PostProcessing() if left_out else choose_postprocessing(maps)
+        rules = PostProcessing() if left_out else select_postprocessing(maps)
         dice = scores(maps, rules)
         given = sum(bool(m.mask(rules).any()) for m in maps if not m.truth.any())
         rows.append(
@@ -189,14 +188,14 @@ def ablate_rules(data: list[Path], folder: Path, info: BundleInfo) -> list[dict[
     """
     cases = _cases_of(data, load_datasets(data, info.model.input_size), info)["validation"]
     rules = info.postprocessing
-    whole = probability_maps(Segmenter.load(folder), cases)
+    whole = predict_cases(Segmenter.load(folder), cases)
     graph = graph_of(folder, info)
 
-    def with_views(**views: Any) -> tuple[list[Map], PostProcessing]:
-        network = Network(info.model.name)
+    def with_views(**views: Any) -> tuple[list[CasePrediction], PostProcessing]:
+        network = ModelId(info.model.name)
         segmenter = Segmenter(graph, graph.size, network, rules, presence=info.presence, **views)
-        maps = probability_maps(segmenter, cases)
-        return maps, choose_postprocessing(maps)
+        maps = predict_cases(segmenter, cases)
+        return maps, select_postprocessing(maps)
 
     no_presence = [
         dataclasses.replace(m, prediction=dataclasses.replace(m.prediction, presence=None))
@@ -206,7 +205,7 @@ def ablate_rules(data: list[Path], folder: Path, info: BundleInfo) -> list[dict[
     if info.model.smaller_view:
         variants["no smaller view"] = with_views(flip=info.model.flip_averaging)
     variants |= {
-        "no presence gate": (no_presence, choose_postprocessing(no_presence)),
+        "no presence gate": (no_presence, select_postprocessing(no_presence)),
         "threshold 0.5, no post-processing": (whole, PostProcessing()),
     }
     if rules.min_peak:
@@ -245,7 +244,7 @@ def summary(
 
 
 def _cases_of(data: list[Path], dataset: Dataset, info: BundleInfo) -> dict[str, list[Case]]:
-    own, _ = own_and_unseen(dataset, info)
+    own, _ = split_known_and_unseen(dataset, info)
     if any(len(own[name]) < len(ids) for name, ids in info.split.items()):
         folders = " and ".join(map(str, data))
         raise DatasetError(f"{folders}: not the cases that the network was trained from")
@@ -275,13 +274,13 @@ def ablate(
     info = verify(weights)
     if not (weights / "metrics.json").exists():  # said before the trainings, not after
         raise UserError(f"{weights} has no metrics.json. Run train.py evaluate --split all first.")
-    if info.model.guided or "start" in info.training:
+    if info.model.interactive or "start" in info.training:
         raise UserError(
             f"{weights} was trained from another network of this project, and ablate trains from "
             "the beginning: ablate that one"
         )
     if left_out:
-        left_out = spelt(load_datasets(data, info.model.input_size).cases, left_out)
+        left_out = resolve_domain(load_datasets(data, info.model.input_size).cases, left_out)
     found = {
         "size": SIZE,
         "epochs": EPOCHS,
@@ -290,6 +289,6 @@ def ablate(
         "after_the_network": ablate_rules(data, weights, info),
         "training": ablate_training(data, info, run_dir, SIZE, EPOCHS, left_out, ray),
     }
-    write_whole(weights / "ablation.json", json.dumps(found, indent=1) + "\n")
+    atomic_write(weights / "ablation.json", json.dumps(found, indent=1) + "\n")
     write_card(weights)
     print(f"wrote {weights}/ablation.json")

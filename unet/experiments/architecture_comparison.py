@@ -22,32 +22,32 @@ from typing import Any
 import keras
 import numpy as np
 
-from unet.config import RECIPES, TUNED, ModelConfig, TrainConfig, to_dict
+from unet.config import RECIPES, TRAINABLE, ModelConfig, TrainConfig, to_dict
 from unet.core.watershed import watershed_mask
 from unet.data.cases import Dataset, read_grey, read_mask
-from unet.data.loading import data_folders, fingerprint, load_datasets, split_of
+from unet.data.loading import data_folders, fingerprint, load_datasets, make_split
 from unet.errors import UserError
 from unet.evaluation import plots
 from unet.evaluation.paired import count_map, count_mask, summarise_counts
 from unet.experiments.ray_executor import finish
-from unet.files import write_whole
-from unet.inference.keras_export import onnx_of
-from unet.inference.onnx_model import PROBABILITY, Graph, usable_cores
+from unet.files import atomic_write
+from unet.inference.keras_export import export_onnx
+from unet.inference.onnx_model import PROBABILITY, OnnxModel, usable_cores
 from unet.networks import architecture, build_network
 from unet.networks.macs import multiply_adds
 from unet.provenance import library_versions
 from unet.publishing.comparison import FIRST
 from unet.training.checkpoint import Checkpoint
-from unet.training.sampling import examples_of
-from unet.training.trainer import Trained, train
+from unet.training.sampling import make_training_set
+from unet.training.trainer import TrainResult, train
 
 WATERSHED = "watershed"
-RECIPE = TrainConfig(batch_size=16, warmup_epochs=1, loss="cross_entropy_dice", keep="last")
+RECIPE = TrainConfig(batch_size=16, warmup_epochs=1, loss="cross_entropy_dice", checkpoint="last")
 """The one recipe. With the Dice term, since all are scored by Dice at 0.5 after few epochs; the
 last epoch is kept, so that none is chosen."""
 METHODS = {
     "unet-regularised": ("weight_decay",),
-    "unet-balanced": ("normals",),
+    "unet-balanced": ("normal_oversampling",),
     "residual-unet": ("weight_decay",),
     "efficientnet-unet": ("weight_decay", "pretrained"),
 }
@@ -74,15 +74,17 @@ def contenders(size: int, epochs: int, precision: str) -> dict[str, Contender]:
     base = replace(RECIPE, epochs=epochs, precision=precision)
     found = {}
     for name, (model, recipe) in RECIPES.items():
-        if model.guided:
+        if model.interactive:
             continue  # which is shown more than the image
         own = {setting: getattr(recipe, setting) for setting in METHODS.get(name, ())}
         shape = replace(model, input_size=size, flip_averaging=False, smaller_view=0.0)
         found[name] = Contender(shape, replace(base, **own))
     first = found[FIRST].model
-    for part in TUNED:
+    for part in TRAINABLE:
         name = f"{FIRST}-tuned-{part}"
-        found[name] = Contender(replace(first, name=name), replace(base, tune=part), tuned=True)
+        found[name] = Contender(
+            replace(first, name=name), replace(base, trainable=part), tuned=True
+        )
     return found
 
 
@@ -94,7 +96,7 @@ class Field:
     """The cases of a comparison: where each is used, and its truth at its own size."""
 
     def __init__(self, dataset: Dataset):
-        split = split_of(dataset, RECIPE)
+        split = make_split(dataset, RECIPE)
         self.dataset, self.home = dataset, dataset.cases[0].dataset
         self.fingerprint = fingerprint(dataset, split)
 
@@ -223,7 +225,7 @@ def compare(
             "networks": _summaries(field, chosen, results, milliseconds),
         }
     out.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(out, json.dumps(content, indent=1) + "\n")
+    atomic_write(out, json.dumps(content, indent=1) + "\n")
     plots.side_by_side(content, out.with_suffix(".png"))
     print(f"wrote {out} and {out.with_suffix('.png')}")
 
@@ -238,7 +240,7 @@ class Runs:
     def validated(self, name: str, contender: Contender, seed: int) -> dict[str, Any]:
         """What a training gives on validation; trained now if it is not finished yet."""
 
-        def score(trained: Trained) -> dict[str, Any]:
+        def score(trained: TrainResult) -> dict[str, Any]:
             return {"counts": {"validation": self.field.counts("validation", trained.network)}}
 
         return self._kept(name, contender, seed, "validation", score)
@@ -246,7 +248,7 @@ class Runs:
     def held_out(self, name: str, contender: Contender, seed: int) -> dict[str, Any]:
         """What a finished training gives on all cases, and what its network costs."""
 
-        def score(trained: Trained) -> dict[str, Any]:
+        def score(trained: TrainResult) -> dict[str, Any]:
             network = trained.network
             return {
                 "counts": {part: self.field.counts(part, network) for part in PARTS},
@@ -264,7 +266,7 @@ class Runs:
         contender: Contender,
         seed: int,
         what: str,
-        score: Callable[[Trained], dict[str, Any]],
+        score: Callable[[TrainResult], dict[str, Any]],
     ) -> dict[str, Any]:
         """The content of `what`.json of that training; made of the trained network if missing."""
         path = self.run_dir / name / f"seed-{seed}" / f"{what}.json"
@@ -276,16 +278,16 @@ class Runs:
         if path.exists() and (content := json.loads(path.read_text()))["settings"] == settings:
             return content
         content = {"settings": settings} | score(self.train(name, contender, seed))
-        write_whole(path, json.dumps(content))
+        atomic_write(path, json.dumps(content))
         keras.backend.clear_session()
         return content
 
-    def train(self, name: str, contender: Contender, seed: int) -> Trained:
+    def train(self, name: str, contender: Contender, seed: int) -> TrainResult:
         """The network of a training, finished if it is not yet."""
         start = self.source(contender, seed) if contender.tuned else None
         part = SOURCE if name == SOURCE else "train"
         config = replace(contender.config, seed=seed)
-        examples = examples_of(self.field.dataset, self.field.parts[part], config)
+        examples = make_training_set(self.field.dataset, self.field.parts[part], config)
         # As many steps for all: who shows more images an epoch has fewer epochs.
         each = math.ceil(len(examples) / config.batch_size)
         config = replace(config, epochs=max(1, round(config.epochs * self.steps / each)))
@@ -310,7 +312,9 @@ class Runs:
         path = self.run_dir / SOURCE / f"seed-{seed}" / "network.weights.h5"
         if not path.exists():
             print(f"{SOURCE}, seed {seed}", flush=True)
-            source = replace(contender, config=replace(contender.config, tune="all"), tuned=False)
+            source = replace(
+                contender, config=replace(contender.config, trainable="all"), tuned=False
+            )
             network = self.train(SOURCE, source, seed).network
             temporary = path.with_name(f"writing-{path.name}")
             network.save_weights(temporary)
@@ -342,13 +346,13 @@ def _milliseconds(chosen: dict[str, Contender]) -> dict[str, float]:
     """
     graphs = {}
     for name, contender in chosen.items():
-        graphs[name] = onnx_of(build_network(contender.model), ())
+        graphs[name] = export_onnx(build_network(contender.model), ())
         keras.backend.clear_session()
     random = np.random.default_rng(0)
     seconds: dict[str, list[float]] = {name: [] for name in graphs}
     for _ in range(TURNS):
         for name, content in graphs.items():
-            graph = Graph(content)
+            graph = OnnxModel(content)
             for _ in range(VIEWS):
                 batch = random.random((1, graph.size, graph.size, 1), np.float32)
                 begun = time.perf_counter()
@@ -403,4 +407,4 @@ def _method(name: str, contender: Contender | None) -> dict[str, Any]:
     if contender is None:
         return {}
     own = {setting: getattr(contender.config, setting) for setting in METHODS.get(name, ())}
-    return own | ({"tune": contender.config.tune} if contender.tuned else {})
+    return own | ({"trainable": contender.config.trainable} if contender.tuned else {})

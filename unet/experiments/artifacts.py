@@ -14,7 +14,7 @@ from unet.experiments.recipes import same_recipe
 from unet.inference.bundle import WEIGHTS, BundleInfo, read_info
 
 
-def check_replaceable(out: Path, run_dir: Path) -> None:
+def check_output_directory(out: Path, run_dir: Path) -> None:
     """Raise UserError where a bundle may not take the place of what is at `out`."""
     if (
         out.exists()
@@ -32,7 +32,7 @@ def check_replaceable(out: Path, run_dir: Path) -> None:
         )
 
 
-def check_same_network(out: Path, about: dict[str, Any], replace: bool) -> None:
+def refuse_other_network(out: Path, about: dict[str, Any], replace: bool) -> None:
     """Raise UserError where another network's bundle at `out` would be replaced unasked.
 
     Args:
@@ -61,7 +61,7 @@ def check_results_fit(out: Path, about: dict[str, Any]) -> None:
         )
 
 
-def keep_what_still_holds(old: Path, new: Path, info: BundleInfo) -> None:
+def carry_over_results(old: Path, new: Path, info: BundleInfo) -> None:
     """Copy what was scored of the same recipe, and what was measured of the same network."""
     for what in ("cross_validation", "leave_out"):
         path = old / f"{what}.json"

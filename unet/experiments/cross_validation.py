@@ -13,15 +13,15 @@ import numpy as np
 from unet.config import ModelConfig, TrainConfig, to_dict
 from unet.data.cases import Dataset
 from unet.data.splits import fold_cases
-from unet.evaluation.case_scores import Map, case_row, probability_maps, score_map
+from unet.evaluation.case_scores import CasePrediction, case_row, predict_cases, score_case
 from unet.evaluation.summary import summarise
-from unet.evaluation.threshold_selection import choose_postprocessing
+from unet.evaluation.threshold_selection import select_postprocessing
 from unet.experiments.ray_executor import finish
-from unet.files import rows_to_csv, write_whole
-from unet.training.calibration import segmenter_without_rules
+from unet.files import atomic_write, rows_to_csv
+from unet.training.calibration import uncalibrated_segmenter
 from unet.training.checkpoint import refuse_run
 from unet.training.jax_processes import Processes
-from unet.training.sampling import train_on
+from unet.training.sampling import train_on_cases
 
 
 def cross_validate(
@@ -43,7 +43,7 @@ def cross_validate(
 
     Args:
         dataset: Cases with groups; near-duplicates share a fold.
-        model_config, config: The network and how it is trained; `config.keep` must be "last".
+        model_config, config: The network and how it is trained; `config.checkpoint` must be "last".
         folds: How many.
         run_dir: Gets a run folder for each fold.
         data_fingerprint: Names the data; a run is not resumed on other data.
@@ -62,7 +62,7 @@ def cross_validate(
     trainings = {}
     for number, held_out in enumerate(parts, start=1):
         trainings[f"fold {number} of {folds}"] = partial(
-            train_on,
+            train_on_cases,
             indices=list(np.setdiff1d(np.arange(len(dataset.cases)), held_out)),
             model_config=model_config,
             config=config,
@@ -76,18 +76,18 @@ def cross_validate(
             for number in range(1, folds + 1):
                 refuse_run(run_dir / f"fold-{number}")
         finish(ray, dataset, trainings)
-    maps: list[list[Map]] = []
+    maps: list[list[CasePrediction]] = []
     for held_out, (name, training) in zip(parts, trainings.items(), strict=True):
         print(f"{name}: {len(dataset.cases) - len(held_out)} cases to train on")
         trained, examples = training(dataset)
-        segmenter = segmenter_without_rules(trained, model_config, examples, config.seed)
-        maps.append(probability_maps(segmenter, [dataset.cases[i] for i in held_out]))
+        segmenter = uncalibrated_segmenter(trained, model_config, examples, config.seed)
+        maps.append(predict_cases(segmenter, [dataset.cases[i] for i in held_out]))
         keras.backend.clear_session()
     results, rules = [], []
     for number, fold_maps in enumerate(maps):
         others = [m for k, other in enumerate(maps) if k != number for m in other]
-        rules.append(choose_postprocessing(others))
-        results += [score_map(m, f"fold {number + 1}", rules[-1]) for m in fold_maps]
+        rules.append(select_postprocessing(others))
+        results += [score_case(m, f"fold {number + 1}", rules[-1]) for m in fold_maps]
     summary = {"folds": folds, "rules": [to_dict(r) for r in rules]}
     return summary | summarise(results), [case_row(r) for r in results]
 
@@ -97,6 +97,6 @@ def write_cross_validation(
 ) -> None:
     """Write cross_validation.json and cross_validation.csv."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_whole(folder / "cross_validation.json", json.dumps(summary, indent=1) + "\n")
+    atomic_write(folder / "cross_validation.json", json.dumps(summary, indent=1) + "\n")
     rows = sorted(rows, key=lambda row: row["id"])
-    write_whole(folder / "cross_validation.csv", rows_to_csv(rows))
+    atomic_write(folder / "cross_validation.csv", rows_to_csv(rows))

@@ -7,27 +7,26 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from unet.config import to_dict
+from unet.config import TrainConfig, from_dict, to_dict
 from unet.data.busi import curated_ids
 from unet.data.cases import Case, Dataset, DatasetError
-from unet.data.loading import data_folders, fingerprint_of, load_datasets, split_of
+from unet.data.loading import data_folders, fingerprint_of, load_datasets, make_split
 from unet.errors import UserError
-from unet.evaluation.case_scores import probability_maps
+from unet.evaluation.case_scores import predict_cases
 from unet.evaluation.report import evaluate_splits
-from unet.evaluation.threshold_selection import choose_postprocessing
-from unet.experiments.recipes import read_train_config
+from unet.evaluation.threshold_selection import select_postprocessing
 from unet.inference.bundle import (
     WEIGHTS,
     BundleInfo,
+    atomic_directory,
     read_info,
-    replacing,
     verify,
     write_info,
 )
 from unet.inference.onnx_model import GRAPH
 from unet.inference.segmenter import Segmenter
 from unet.publishing.card import write_card
-from unet.training.initial_weights import CALIBRATION, seen_by
+from unet.training.initial_weights import CALIBRATION, seen_case_ids
 
 EXTERNAL = "external"
 """Name in a bundle's results of the test cases of data sets it was not trained on."""
@@ -54,7 +53,7 @@ def evaluate(weights: Path, data: list[str], split: str, out: Path | None, figur
     segmenter, info = Segmenter.load(weights), read_info(weights)
     with data_folders(data) as folders:
         dataset = load_datasets(folders, info.model.input_size)
-        own, unseen = own_and_unseen(dataset, info)
+        own, unseen = split_known_and_unseen(dataset, info)
         cases = _cases_to_score(own, unseen, dataset, info, split, out, weights, data)
         target = out or weights
         curated = set().union(*(curated_ids(folder) for folder in folders))
@@ -103,7 +102,7 @@ def _cases_to_score(
     return cases | ({EXTERNAL: external} if external and split in ("all", "test") else {})
 
 
-def choose_rules(
+def calibrate(
     weights: Path, data: list[str], figures: Path, smaller_view: float | None = None
 ) -> None:
     """Choose a bundle's rules anew on its validation cases and those of other data sets.
@@ -121,7 +120,7 @@ def choose_rules(
         UserError: `smaller_view` is none that a model may have.
     """
     from unet.experiments.fit import draw_phantoms
-    from unet.training.calibration import choose_confidence
+    from unet.training.calibration import fit_confidence_thresholds
 
     info = verify(weights)
     share = info.model.smaller_view if smaller_view is None else smaller_view
@@ -136,29 +135,29 @@ def choose_rules(
             old.append(f"{name}.*")
             if (path := weights / f"{name}.json").exists():
                 print(f"{path} is of other views and is left out")
-    with replacing(weights) as new:
+    with atomic_directory(weights) as new:
         shutil.copytree(weights, new, ignore=shutil.ignore_patterns(*old), dirs_exist_ok=True)
         write_info(new, replace(info, model=model))
         with data_folders(data) as folders:
             dataset = load_datasets(folders, model.input_size)
             # What the rules were chosen on before may be chosen on again.
             earlier = replace(info, training=info.training | {CALIBRATION: []})
-            own, unseen = own_and_unseen(dataset, earlier)
+            own, unseen = split_known_and_unseen(dataset, earlier)
             if missing := {*info.split["validation"]} - {case.id for case in own["validation"]}:
                 raise DatasetError(
                     f"{', '.join(data)} lacks {len(missing)} of the validation cases of {weights}, "
                     f"such as {min(missing)}. Give all of its data sets"
                 )
             others = _in_split(dataset, info, "validation", unseen)
-            maps = probability_maps(Segmenter.load(new), own["validation"] + others)
-        rules = choose_postprocessing(maps)
+            maps = predict_cases(Segmenter.load(new), own["validation"] + others)
+        rules = select_postprocessing(maps)
         print(f"rules: {to_dict(rules)}, before: {to_dict(info.postprocessing)}")
         chosen_on = " + ".join(dict.fromkeys(m.case.dataset for m in maps))
         changed = replace(
             info,
             model=model,
             postprocessing=rules,
-            confidence=choose_confidence(maps, rules),
+            confidence=fit_confidence_thresholds(maps, rules),
             training=info.training
             | {"rules_chosen_on": chosen_on, CALIBRATION: [case.id for case in others]},
         )
@@ -179,7 +178,7 @@ def export(weights: Path) -> None:
 
     info = read_info(weights)
     without = {name: value for name, value in info.sha256.items() if name != GRAPH}
-    with replacing(weights) as new:
+    with atomic_directory(weights) as new:
         shutil.copytree(weights, new, ignore=shutil.ignore_patterns(GRAPH), dirs_exist_ok=True)
         write_info(new, replace(info, sha256=without))
         info = verify(new)  # the graph may be lost or damaged, the rest not
@@ -187,7 +186,9 @@ def export(weights: Path) -> None:
     print(f"wrote {weights / GRAPH}")
 
 
-def own_and_unseen(dataset: Dataset, info: BundleInfo) -> tuple[dict[str, list[Case]], list[Case]]:
+def split_known_and_unseen(
+    dataset: Dataset, info: BundleInfo
+) -> tuple[dict[str, list[Case]], list[Case]]:
     """Sort the cases at hand by what a bundle says of them.
 
     Returns:
@@ -201,7 +202,7 @@ def own_and_unseen(dataset: Dataset, info: BundleInfo) -> tuple[dict[str, list[C
     for case in dataset.cases:
         if case.id in split:
             own[split[case.id]].append(case)
-    seen = {*split, *seen_by(info)}
+    seen = {*split, *seen_case_ids(info)}
     groups = {case.group for case in dataset.cases if case.id in seen}
     sets = {source["name"] for source in info.training.get("sources", ())}
     sets |= {case.dataset for case in dataset.cases if case.id in split}
@@ -218,6 +219,6 @@ def own_and_unseen(dataset: Dataset, info: BundleInfo) -> tuple[dict[str, list[C
 
 def _in_split(dataset: Dataset, info: BundleInfo, name: str, among: list[Case]) -> list[Case]:
     """Those of some cases that the bundle's settings put into a split."""
-    indices = split_of(dataset, read_train_config(info.training["config"]))[name]
+    indices = make_split(dataset, from_dict(TrainConfig, info.training["config"]))[name]
     chosen = {dataset.cases[i].id for i in indices}
     return [case for case in among if case.id in chosen]

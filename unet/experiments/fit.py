@@ -16,33 +16,33 @@ from unet.data.loading import (
     fingerprint,
     fingerprint_of,
     load_datasets,
+    make_split,
     sources_of,
-    split_of,
 )
 from unet.data.phantom import KINDS, make_phantom
 from unet.data.splits import SPLITS
 from unet.evaluation import plots
-from unet.evaluation.case_scores import probability_maps
+from unet.evaluation.case_scores import predict_cases
 from unet.evaluation.report import evaluate_splits
-from unet.evaluation.threshold_selection import choose_postprocessing
+from unet.evaluation.threshold_selection import select_postprocessing
 from unet.experiments.artifacts import (
-    check_replaceable,
+    carry_over_results,
+    check_output_directory,
     check_results_fit,
-    check_same_network,
-    keep_what_still_holds,
+    refuse_other_network,
 )
 from unet.experiments.recipes import command_of
 from unet.files import rows_to_csv
-from unet.inference.bundle import WEIGHTS, replacing
+from unet.inference.bundle import WEIGHTS, atomic_directory
 from unet.inference.segmenter import Segmenter
 from unet.provenance import check_commit, git_commit, is_reproducible
 from unet.publishing.card import write_card
-from unet.training.initial_weights import seen_besides, start_of
-from unet.training.sampling import examples_of
+from unet.training.initial_weights import describe_start, seen_outside_split
+from unet.training.sampling import make_training_set
 
 if TYPE_CHECKING:
     from unet.training.jax_processes import Processes
-    from unet.training.trainer import Examples, Trained
+    from unet.training.trainer import TrainingSet, TrainResult
 
 
 def fit(
@@ -84,27 +84,27 @@ def fit(
     """
     from unet.inference.keras_export import write_bundle
     from unet.training.checkpoint import Checkpoint, kept_epoch
-    from unet.training.trainer import Examples, train
+    from unet.training.trainer import TrainingSet, train
 
-    check_replaceable(out, run_dir)
+    check_output_directory(out, run_dir)
     if not allow_dirty:
         check_commit(git_commit())
-    started = {} if start is None else {"start": start_of(start, model_config)}
+    started = {} if start is None else {"start": describe_start(start, model_config)}
     with data_folders(data) as folders:
         dataset = load_datasets(folders, model_config.input_size)
-        split = split_of(dataset, config)
+        split = make_split(dataset, config)
         ids = {name: [dataset.cases[i].id for i in split[name]] for name in SPLITS}
         if start is not None:
-            started["start"]["seen"] = seen_besides(start, ids)
+            started["start"]["seen"] = seen_outside_split(start, ids)
         print(", ".join(f"{name}: {len(split[name])} cases" for name in SPLITS))
         facts = {"config": to_dict(config), "fingerprint": fingerprint(dataset, split)}
-        check_same_network(out, facts | {"model": to_dict(model_config)}, replace)
-        examples = examples_of(dataset, split["train"], config)
+        refuse_other_network(out, facts | {"model": to_dict(model_config)}, replace)
+        examples = make_training_set(dataset, split["train"], config)
         trained = train(
             model_config,
             config,
             examples,
-            Examples(*arrays(dataset, split["validation"])),
+            TrainingSet(*arrays(dataset, split["validation"])),
             run_dir,
             data_fingerprint=facts["fingerprint"],
             start=start and start / WEIGHTS,
@@ -126,7 +126,7 @@ def fit(
             + (" --backend jax" if among else ""),
             **facts,
             "epochs_run": len(trained.history),
-            "best_epoch": kept_epoch(trained.history, config.keep),
+            "best_epoch": kept_epoch(trained.history, config.checkpoint),
             "seconds": round(sum(row["seconds"] for row in trained.history)),
             **started,
         }
@@ -135,8 +135,8 @@ def fit(
             check_commit(commit)
         training["reproducible"] = is_reproducible(commit)
         cases = {name: [dataset.cases[i] for i in split[name]] for name in SPLITS}
-        with replacing(out) as new:
-            parts = learnt_and_chosen(trained, examples, model_config, config, dataset, split)
+        with atomic_directory(out) as new:
+            parts = calibrate_network(trained, examples, model_config, config, dataset, split)
             info = write_bundle(
                 new,
                 trained.network,
@@ -151,14 +151,14 @@ def fit(
             prints = {name: fingerprint_of(dataset, split[name]) for name in SPLITS}
             evaluate_splits(segmenter, cases, new, run_dir / "figures", curated, prints)
             write_bundle_figures(new, segmenter, trained.history, training["best_epoch"])
-            keep_what_still_holds(out, new, info)
+            carry_over_results(out, new, info)
             write_card(new)
     print(f"wrote {out}")
 
 
-def learnt_and_chosen(
-    trained: Trained,
-    examples: Examples,
+def calibrate_network(
+    trained: TrainResult,
+    examples: TrainingSet,
     model_config: ModelConfig,
     config: TrainConfig,
     dataset: Dataset,
@@ -166,22 +166,22 @@ def learnt_and_chosen(
 ) -> dict[str, Any]:
     """What a trained network is shipped with: learnt on train, chosen on validation."""
     from unet.training.calibration import (
-        choose_confidence,
-        learn_familiarity,
-        segmenter_without_rules,
+        fit_confidence_thresholds,
+        fit_ood_detector,
+        uncalibrated_segmenter,
     )
 
-    segmenter = segmenter_without_rules(trained, model_config, examples, config.seed)
-    maps = probability_maps(segmenter, [dataset.cases[i] for i in split["validation"]])
-    rules = choose_postprocessing(maps)
+    segmenter = uncalibrated_segmenter(trained, model_config, examples, config.seed)
+    maps = predict_cases(segmenter, [dataset.cases[i] for i in split["validation"]])
+    rules = select_postprocessing(maps)
     train, validation = (dataset.images[split[name]] for name in ("train", "validation"))
     return {
         "postprocessing": rules,
         "presence": segmenter.presence,
-        "familiarity": learn_familiarity(
+        "familiarity": fit_ood_detector(
             trained.network, model_config, train, validation, config.seed
         ),
-        "confidence": choose_confidence(maps, rules),
+        "confidence": fit_confidence_thresholds(maps, rules),
     }
 
 
@@ -200,14 +200,14 @@ def draw_phantoms(folder: Path, segmenter: Segmenter) -> None:
     for kind in KINDS:
         for seed in (1, 2):
             phantom = make_phantom(seed, kind)
-            p8 = quantise(segmenter.predict(phantom.image))
+            probability_u8 = quantise(segmenter.predict(phantom.image))
             mask = segmenter.segment(phantom.image)
             examples.append(
                 {
                     "image": phantom.image,
                     "truth": phantom.mask,
                     "mask": mask,
-                    "p8": p8,
+                    "probability_u8": probability_u8,
                     "caption": f"phantom, {kind}",
                 }
             )
@@ -238,13 +238,13 @@ def cross_validate(
         among: Processes of this machine that train each on JAX together; TensorFlow if None.
 
     Raises:
-        DatasetError: `config.keep` is "best", or `out` holds a network of another recipe.
+        DatasetError: `config.checkpoint` is "best", or `out` holds a network of another recipe.
     """
     from unet.experiments import cross_validation
 
-    if config.keep != "last":
+    if config.checkpoint != "last":
         raise DatasetError(
-            "cross-validation has no validation cases to choose an epoch on: add --keep last"
+            "cross-validation has no validation cases to choose an epoch on: add --checkpoint last"
         )
     with data_folders(data) as folders:
         dataset = load_datasets(folders, model_config.input_size)

@@ -9,20 +9,20 @@ from unet.config import VIEWS, to_dict
 from unet.data.loading import data_folders, load_datasets
 from unet.errors import UserError
 from unet.evaluation import plots
-from unet.evaluation.interactive import pointing_summary
+from unet.evaluation.interactive import interactive_summary
 from unet.experiments.leave_one_domain_out import LEFT_OUT
-from unet.files import write_whole
+from unet.files import atomic_write
 from unet.inference.bundle import WEIGHTS, read_info
 from unet.inference.segmenter import Segmenter
 from unet.provenance import git_commit
 from unet.publishing.card import write_card
-from unet.publishing.interactive import WITHOUT, picture_of
-from unet.training.initial_weights import seen_by
+from unet.publishing.interactive import WITHOUT, plot_path
+from unet.training.initial_weights import seen_case_ids
 
 CLICKS = "clicks.json"
 
 
-def measure_clicks(
+def evaluate_interactive(
     weights: Path,
     beside: Path,
     data: list[str],
@@ -38,7 +38,7 @@ def measure_clicks(
         beside: Bundle of the network that answers before anyone clicks.
         data: Folders of data sets, or "phantom".
         split: Which of the guided bundle's cases.
-        clicks, people: As in `pointing_summary`.
+        clicks, people: As in `interactive_summary`.
         out: Bundle that the results are written to; `weights` if None.
 
     Raises:
@@ -46,13 +46,13 @@ def measure_clicks(
             one than where what is left out was left out for both, or none of the cases are there.
     """
     info = read_info(weights)
-    if not info.model.guided:
+    if not info.model.interactive:
         raise UserError(f"{weights} holds a network that takes no hints")
     if split not in info.split:
         raise UserError(f"{weights} has no {split} split, only {', '.join(info.split)}")
     # What the rules were chosen on may be validation for both.
     alone = read_info(beside)
-    seen = set(alone.split["train"]) if split == "validation" else seen_by(alone)
+    seen = set(alone.split["train"]) if split == "validation" else seen_case_ids(alone)
     if leaked := seen & set(info.split[split]):
         raise UserError(
             f"--beside {beside} has seen {len(leaked)} of the {split} cases of {weights}"
@@ -69,8 +69,8 @@ def measure_clicks(
         if not cases:
             raise UserError(f"{', '.join(data)} holds none of the {split} cases of {weights}")
         model = alone.model
-        alone, guide = Segmenter.load(beside), Segmenter.load(weights)
-        found = pointing_summary(alone, guide, cases, clicks, people)
+        alone, interactive_model = Segmenter.load(beside), Segmenter.load(weights)
+        found = interactive_summary(alone, interactive_model, cases, clicks, people)
     path = out / CLICKS
     content = json.loads(path.read_text()) if path.exists() else {}
     of = WITHOUT + info.training["left_out"] if split == LEFT_OUT else split
@@ -83,8 +83,8 @@ def measure_clicks(
         },
         "datasets": found,
     }  # fmt: skip
-    write_whole(path, json.dumps(content, indent=1))
-    plots.clicks(found, of, out / picture_of(of))
+    atomic_write(path, json.dumps(content, indent=1))
+    plots.clicks(found, of, out / plot_path(of))
     if (out / "metrics.json").exists():
         write_card(out)
     print(json.dumps(found, indent=1))

@@ -12,23 +12,23 @@ from sklearn.metrics import roc_auc_score
 
 from unet.config import ModelConfig, TrainConfig, to_dict
 from unet.data.cases import Case, Dataset, DatasetError
-from unet.data.loading import data_folders, fingerprint, load_datasets, sources_of, split_of
+from unet.data.loading import data_folders, fingerprint, load_datasets, make_split, sources_of
 from unet.errors import UserError
-from unet.evaluation.case_scores import Map, probability_maps, score_map
+from unet.evaluation.case_scores import CasePrediction, predict_cases, score_case
 from unet.evaluation.summary import summarise
 from unet.evaluation.threshold_selection import MAX_MISSED, operating_curve
 from unet.experiments.artifacts import check_results_fit
-from unet.experiments.fit import learnt_and_chosen
+from unet.experiments.fit import calibrate_network
 from unet.experiments.recipes import command_of
-from unet.files import write_whole
-from unet.inference.bundle import WEIGHTS, read_info, replacing
+from unet.files import atomic_write
+from unet.inference.bundle import WEIGHTS, atomic_directory, read_info
 from unet.inference.keras_export import write_bundle
 from unet.inference.segmenter import Segmenter
 from unet.publishing.card import write_card
 from unet.training.checkpoint import Checkpoint
-from unet.training.initial_weights import seen_by, start_of
+from unet.training.initial_weights import describe_start, seen_case_ids
 from unet.training.jax_processes import Processes
-from unet.training.sampling import examples_of
+from unet.training.sampling import make_training_set
 from unet.training.trainer import train
 
 LEFT_OUT = "left_out"
@@ -61,16 +61,16 @@ def leave_out(
         data, recipe, model_config, config, run_dir, resume: As in `workflow.fit`.
 
     Raises:
-        DatasetError: `config.keep` is "best", there is no such data set or scanner, nothing would
-            be left to train on, or `out` holds a network, or results, of another recipe.
+        DatasetError: `config.checkpoint` is "best", there is no such data set or scanner, nothing
+            would be left to train on, or `out` holds a network, or results, of another recipe.
         UserError: `start` holds another kind of network, or one that has seen what is left out.
     """
-    if config.keep != "last":
-        raise DatasetError("the epoch would be chosen for what is left out: add --keep last")
-    started = {} if start is None else {"start": start_of(start, model_config)}
+    if config.checkpoint != "last":
+        raise DatasetError("the epoch would be chosen for what is left out: add --checkpoint last")
+    started = {} if start is None else {"start": describe_start(start, model_config)}
     with data_folders(data) as folders:
         dataset = load_datasets(folders, model_config.input_size)
-        left_out = spelt(dataset.cases, left_out)
+        left_out = resolve_domain(dataset.cases, left_out)
         names = [source["name"] for source in sources_of(dataset.cases)]
         command = command_of(names, recipe, model_config, config)
         about = {
@@ -82,15 +82,15 @@ def leave_out(
         }
         check_results_fit(out, about)
         _kept(out, about)
-        whole = split_of(dataset, config)
+        whole = make_split(dataset, config)
         split = split_without(dataset, whole, left_out)
         ids = {name: [dataset.cases[i].id for i in indices] for name, indices in split.items()}
         if start:
-            seen = seen_by(read_info(start))
+            seen = seen_case_ids(read_info(start))
             if set(ids[LEFT_OUT]) & seen:
                 raise UserError(f"--start {start} has seen images of {left_out}, which is left out")
             started["start"]["seen"] = sorted(seen - {*ids["train"], *ids["validation"]})
-        examples = examples_of(dataset, split["train"], config)
+        examples = make_training_set(dataset, split["train"], config)
         data_fingerprint = fingerprint_without(dataset, whole, left_out)
         trained = train(
             model_config,
@@ -103,7 +103,7 @@ def leave_out(
             resume=resume,
             among=among,
         )
-        with replacing(run_dir / "bundle") as new:
+        with atomic_directory(run_dir / "bundle") as new:
             write_bundle(
                 new,
                 trained.network,
@@ -111,7 +111,7 @@ def leave_out(
                 training=about | {"fingerprint": data_fingerprint, "left_out": left_out, **started},
                 split=ids,
                 commit=Checkpoint.started_from(run_dir),
-                **learnt_and_chosen(trained, examples, model_config, config, dataset, split),
+                **calibrate_network(trained, examples, model_config, config, dataset, split),
             )
         segmenter = Segmenter.load(run_dir / "bundle")
         found = score_left_out(segmenter, [dataset.cases[i] for i in split[LEFT_OUT]], left_out)
@@ -132,7 +132,7 @@ def split_without(
 
     Args:
         dataset, split: All cases, and their places in the recipe's split.
-        left_out: Name of a data set or scanner, as `spelt` gives it.
+        left_out: Name of a data set or scanner, as `resolve_domain` gives it.
 
     Raises:
         DatasetError: None is left to train on.
@@ -163,7 +163,7 @@ def score_left_out(segmenter: Segmenter, cases: list[Case], left_out: str) -> di
         (None where one is missing), `gates`, what a gate on presence would cost and give, and the
         summary of the scores.
     """
-    maps = probability_maps(segmenter, cases)
+    maps = predict_cases(segmenter, cases)
     rules = segmenter.postprocessing
     missed = sum(bool(m.truth.any() and not m.mask(rules).any()) for m in maps)
     return {
@@ -173,18 +173,18 @@ def score_left_out(segmenter: Segmenter, cases: list[Case], left_out: str) -> di
         "lesions_answered_none": missed,
         "auc": {
             "presence": presence_auc(maps),
-            "peak": _auc(maps, lambda m: int(m.prediction.p8.max())),
+            "peak": _auc(maps, lambda m: int(m.prediction.probability_u8.max())),
         },
         "gates": gates_for(maps, rules.threshold),
-    } | summarise([score_map(m, left_out, rules) for m in maps])
+    } | summarise([score_case(m, left_out, rules) for m in maps])
 
 
-def presence_auc(maps: list[Map]) -> float | None:
+def presence_auc(maps: list[CasePrediction]) -> float | None:
     """Area under the ROC curve of presence, lesion against normal; None where one is missing."""
     return _auc(maps, lambda m: m.prediction.presence)
 
 
-def gates_for(maps: list[Map], threshold: float) -> dict[str, float | None] | None:
+def gates_for(maps: list[CasePrediction], threshold: float) -> dict[str, float | None] | None:
     """The gate that leaves at most `MAX_MISSED` of these lesions without a mask, and what it gives.
 
     Nothing is chosen by it: it says how well presence tells lesion from normal here.
@@ -199,7 +199,7 @@ def gates_for(maps: list[Map], threshold: float) -> dict[str, float | None] | No
     return [step for step in curve if step["missed"] <= allowed][-1]
 
 
-def spelt(cases: list[Case], name: str) -> str:
+def resolve_domain(cases: list[Case], name: str) -> str:
     """The data sets' own spelling of a data set or scanner; case, spaces, hyphens do not matter.
 
     Raises:
@@ -216,7 +216,7 @@ def _plain(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
-def _auc(maps: list[Map], value) -> float | None:
+def _auc(maps: list[CasePrediction], value) -> float | None:
     lesion = [bool(m.truth.any()) for m in maps]
     values = [value(m) for m in maps]
     if len(set(lesion)) < 2 or None in values:
@@ -229,7 +229,7 @@ def write_leave_out(folder: Path, about: dict[str, Any], found: dict[str, Any]) 
     folder.mkdir(parents=True, exist_ok=True)
     parts = _kept(folder, about) | {found["left_out"]: found}
     content = json.dumps(about | {"left_out": parts}, indent=1) + "\n"
-    write_whole(folder / "leave_out.json", content)
+    atomic_write(folder / "leave_out.json", content)
 
 
 def _kept(folder: Path, about: dict[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from unet.cluster import joined
+from unet.cluster import ray_session
 from unet.errors import UserError
 
 CORES = 4
@@ -35,7 +35,7 @@ def finish(address: str, shared: object, trainings: dict[str, Training]) -> None
     Raises:
         UserError: There is no cluster, a training says so, or its workers end each time.
     """
-    with joined(address) as ray:
+    with ray_session(address) as ray:
         given = ray.put(shared)
         train = ray.remote(**_needs(ray), max_retries=TRIES, max_calls=1)(_train)
         here = Path.cwd()

@@ -35,20 +35,6 @@ def command_of(data: list[str], recipe: str, model_config: ModelConfig, config: 
     return shlex.join(words)
 
 
-GONE = {"annotations": False, "wide": False}
-"""Settings there used to be, and their values in trainings as they are now."""
-
-
-def read_train_config(values: dict[str, Any]) -> TrainConfig:
-    """What a training wrote down of its settings; some may be gone since.
-
-    Raises:
-        ValueError: A setting is not known, or one that is gone made another training of it.
-    """
-    kept = {n: v for n, v in values.items() if n not in GONE or v != GONE[n]}
-    return from_dict(TrainConfig, kept)
-
-
 def same_recipe(found: dict[str, Any], info: BundleInfo) -> bool:
     """Whether results are of a bundle's recipe, on the same kind of data.
 
@@ -57,10 +43,7 @@ def same_recipe(found: dict[str, Any], info: BundleInfo) -> bool:
     """
     if found.get("data") != info.training["data"]:
         return False
-    try:
-        mine, theirs = (read_train_config(c["config"]) for c in (found, info.training))
-    except ValueError:
-        return False
+    mine, theirs = (from_dict(TrainConfig, c["config"]) for c in (found, info.training))
     model = from_dict(ModelConfig, found["model"])
     model = dataclasses.replace(model, name=info.model.name, input_size=info.model.input_size)
     epochs = {"epochs": mine.epochs, "warmup_epochs": mine.warmup_epochs}

@@ -24,11 +24,11 @@ from typing import Any, TypeVar
 from unet.config import ModelConfig, from_dict, to_dict
 from unet.core.mask import PostProcessing
 from unet.errors import UserError
-from unet.files import write_whole
+from unet.files import atomic_write
 from unet.inference.confidence import Confidence
-from unet.inference.lesion_classifier import Presence
+from unet.inference.lesion_classifier import LesionClassifier
 from unet.inference.onnx_model import GRAPH
-from unet.inference.ood_detector import Familiarity
+from unet.inference.ood_detector import OODDetector
 
 T = TypeVar("T")
 
@@ -67,8 +67,8 @@ class BundleInfo:
     postprocessing: PostProcessing
     training: dict[str, Any] = field(default_factory=dict)
     split: dict[str, list[str]] = field(default_factory=dict)
-    familiarity: Familiarity | None = None
-    presence: Presence | None = None
+    familiarity: OODDetector | None = None
+    presence: LesionClassifier | None = None
     confidence: Confidence | None = None
     commit: str | None = None
     versions: dict[str, str] = field(default_factory=dict)
@@ -87,7 +87,7 @@ class BundleInfo:
 
 
 @contextmanager
-def replacing(folder: Path) -> Iterator[Path]:
+def atomic_directory(folder: Path) -> Iterator[Path]:
     """An empty folder that takes `folder`'s place when all went well.
 
     Until then, and if anything fails, `folder` stays as it is. A process that is killed between the
@@ -112,7 +112,7 @@ def replacing(folder: Path) -> Iterator[Path]:
 
 
 def recover(folder: Path) -> None:
-    """Bring back what a killed `replacing` left aside; remove what it need not keep any more."""
+    """Bring back the folder that a killed `atomic_directory` left aside; remove an old one."""
     aside = _aside(folder)
     if aside.exists() and not folder.exists():
         os.replace(aside, folder)
@@ -123,18 +123,18 @@ def _aside(folder: Path) -> Path:
     return folder.with_name(f".{folder.name}{ASIDE}")
 
 
-def guide_in(folder: Path) -> Path | None:
+def find_interactive_bundle(folder: Path) -> Path | None:
     """The bundle in a folder whose network is shown what a person points at; None if none is."""
-    for bundle in bundles_in(folder):
+    for bundle in list_bundles(folder):
         try:
-            if read_info(bundle).model.guided:
+            if read_info(bundle).model.interactive:
                 return bundle
         except BundleError:  # whoever wants that one is told
             continue
     return None
 
 
-def bundles_in(folder: Path) -> list[Path]:
+def list_bundles(folder: Path) -> list[Path]:
     """List the bundles in a folder such as `weights/` by name; nothing is written.
 
     Where a save was killed between its two renames, the old bundle still lies aside: it is listed
@@ -161,7 +161,7 @@ def write_info(folder: Path, info: BundleInfo) -> None:
         "sha256": info.sha256,
         "split": info.split,
     }
-    write_whole(folder / "unet.json", json.dumps(values, indent=1) + "\n")
+    atomic_write(folder / "unet.json", json.dumps(values, indent=1) + "\n")
 
 
 def read_info(folder: str | Path) -> BundleInfo:
@@ -173,7 +173,7 @@ def read_info(folder: str | Path) -> BundleInfo:
     folder = Path(folder)
     path = folder / "unet.json"
     if not path.is_file():
-        known = [bundle.name for bundle in bundles_in(folder.parent)]
+        known = [bundle.name for bundle in list_bundles(folder.parent)]
         raise BundleError(
             f"{folder} is not a bundle: it has no unet.json. "
             + (f"Bundles beside it: {', '.join(known)}." if known else "Run train.py fit first.")
@@ -192,8 +192,8 @@ def read_info(folder: str | Path) -> BundleInfo:
             postprocessing=from_dict(PostProcessing, values["postprocessing"]),
             training=dict(values["training"]),
             split={name: list(ids) for name, ids in values["split"].items()},
-            familiarity=_optional(Familiarity.from_dict, values.get("familiarity")),
-            presence=_optional(Presence.from_dict, values.get("presence")),
+            familiarity=_optional(OODDetector.from_dict, values.get("familiarity")),
+            presence=_optional(LesionClassifier.from_dict, values.get("presence")),
             confidence=_optional(partial(from_dict, Confidence), values.get("confidence")),
             commit=values["commit"],
             versions=dict(values["versions"]),

@@ -96,7 +96,7 @@ def push(bundle: Path, repo: str, *, private: bool = False, tag: str | None = No
         api.create_repo(repo, private=private, exist_ok=True)
         before = api.model_info(repo)
         there = {file.rfilename for file in before.siblings or []}
-        check_ours(repo, there, "unet.json")
+        refuse_foreign_repo(repo, there, "unet.json")
         gone = sorted(name for name in there - set(files) if name != ".gitattributes")
         commit = api.create_commit(
             repo,
@@ -109,7 +109,7 @@ def push(bundle: Path, repo: str, *, private: bool = False, tag: str | None = No
             _tag(api, repo, tag, commit.oid)
         return commit.commit_url
 
-    return explained(repo, upload)
+    return translate_hub_errors(repo, upload)
 
 
 def _is_hidden(path: Path) -> bool:
@@ -156,7 +156,7 @@ def fetch(
             if cached is not None:
                 return _verified(cached), revision
         left = max(0.0, ends - time.monotonic())
-        folder, commit = explained(repo, lambda: _within(left, lambda: download(force)))
+        folder, commit = translate_hub_errors(repo, lambda: _within(left, lambda: download(force)))
         return _verified(folder), commit
 
     try:
@@ -208,7 +208,7 @@ def _needed(repo: str, name: str, commit: str, force: bool) -> str:
         ) from None
 
 
-def check_ours(repo: str, there: set[str], *marks: str) -> None:
+def refuse_foreign_repo(repo: str, there: set[str], *marks: str) -> None:
     """Raise HubError where a repository holds files, yet none of `marks`, which ours have.
 
     What is pushed replaces everything: another's work is not deleted by a slip in a name.
@@ -269,7 +269,7 @@ def _within(seconds: float, work: Callable[[], T]) -> T:
     return done[0]
 
 
-def explained(repo: str, work: Callable[[], T]) -> T:
+def translate_hub_errors(repo: str, work: Callable[[], T]) -> T:
     """Run `work` and turn the Hub's errors into sentences that say what to do."""
     try:
         return work()

@@ -19,7 +19,7 @@ import numpy as np
 
 from unet.config import ModelConfig
 from unet.core.mask import PostProcessing
-from unet.files import write_whole
+from unet.files import atomic_write
 from unet.inference.bundle import (
     KERAS_FILES,
     WEIGHTS,
@@ -29,9 +29,9 @@ from unet.inference.bundle import (
     write_info,
 )
 from unet.inference.confidence import Confidence
-from unet.inference.lesion_classifier import Presence
-from unet.inference.onnx_model import GRAPH, PROBABILITY, Graph
-from unet.inference.ood_detector import Familiarity
+from unet.inference.lesion_classifier import LesionClassifier
+from unet.inference.onnx_model import GRAPH, PROBABILITY, OnnxModel
+from unet.inference.ood_detector import OODDetector
 from unet.networks import build_network
 from unet.provenance import library_versions
 
@@ -87,11 +87,11 @@ def with_features(network: keras.Model, layers: Sequence[str]) -> keras.Model:
 def runner_of(
     network: keras.Model, layers: Sequence[str]
 ) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
-    """Runs a Keras network as `Graph` runs its export: while it is trained, and to check that."""
+    """Run a Keras network as `OnnxModel` runs its export, for training and for checking it."""
     return with_features(network, layers).predict_on_batch
 
 
-def onnx_of(network: keras.Model, layers: Sequence[str]) -> bytes:
+def export_onnx(network: keras.Model, layers: Sequence[str]) -> bytes:
     """The network with the features of these layers as an ONNX file, checked against Keras.
 
     Raises:
@@ -107,7 +107,7 @@ def onnx_of(network: keras.Model, layers: Sequence[str]) -> bytes:
             warnings.simplefilter("ignore")
             model.export(path, format="onnx", input_signature=signature, verbose=False)
         content = path.read_bytes()
-    graph = Graph(content)
+    graph = OnnxModel(content)
     batch = np.random.default_rng(0).random((2, *network.input_shape[1:]), np.float32)
     expected = model.predict_on_batch(batch)
     found = graph(batch)
@@ -126,8 +126,8 @@ def write_bundle(
     postprocessing: PostProcessing,
     training: dict[str, Any],
     split: dict[str, list[str]],
-    familiarity: Familiarity | None,
-    presence: Presence | None,
+    familiarity: OODDetector | None,
+    presence: LesionClassifier | None,
     confidence: Confidence | None,
     commit: str | None,
 ) -> BundleInfo:
@@ -156,7 +156,7 @@ def write_bundle(
 
 def write_graph(folder: Path, network: keras.Model, info: BundleInfo) -> BundleInfo:
     """Write `model.onnx` beside the Keras layout of the same network, and `unet.json`."""
-    write_whole(folder / GRAPH, onnx_of(network, info.layers))
+    atomic_write(folder / GRAPH, export_onnx(network, info.layers))
     info = replace(info, sha256=hashes(folder, (*KERAS_FILES, GRAPH)))
     write_info(folder, info)
     return info

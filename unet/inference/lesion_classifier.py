@@ -14,7 +14,7 @@ import numpy as np
 
 
 @dataclass(frozen=True)
-class Presence:
+class LesionClassifier:
     """Logistic regression on layers' features, averaged over the image.
 
     Attributes:
@@ -28,7 +28,7 @@ class Presence:
     bias: float
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Presence:
+    def from_dict(cls, values: dict[str, Any]) -> LesionClassifier:
         """What `to_dict` gave; ValueError, KeyError, TypeError or OverflowError else."""
         weights = np.frombuffer(base64.b64decode(values["weights"]), "<f4")
         bias = float(values["bias"])

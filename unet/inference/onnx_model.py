@@ -46,11 +46,11 @@ NO_TELEMETRY = "ORT_DISABLE_TELEMETRY"
 sends what it is used for to its maker."""
 
 
-class GraphError(UserError):
+class OnnxModelError(UserError):
     """A graph that is not run; the message says why."""
 
 
-class Graph:
+class OnnxModel:
     """An ONNX graph, ready to run. One batch runs at a time, on all cores; see `Segmenter`."""
 
     def __init__(self, source: bytes | Path):
@@ -73,14 +73,14 @@ class Graph:
             or not isinstance(shape[1], int)
             or shape[3] not in (1, CHANNELS_WITH_HINTS)
         ):
-            raise GraphError(
+            raise OnnxModelError(
                 f"{GRAPH}: expected one input (B, S, S, 1) or (B, S, S, 3), got {shape}"
             )
         self.names = [output.name for output in outputs]
         if PROBABILITY not in self.names:
-            raise GraphError(f"{GRAPH}: expected an output {PROBABILITY}, got {self.names}")
+            raise OnnxModelError(f"{GRAPH}: expected an output {PROBABILITY}, got {self.names}")
         self.size: int = shape[1]
-        self.guided: bool = shape[3] == CHANNELS_WITH_HINTS
+        self.interactive: bool = shape[3] == CHANNELS_WITH_HINTS
         self._input = inputs[0].name
 
     def __call__(self, batch: np.ndarray) -> dict[str, np.ndarray]:
@@ -101,7 +101,7 @@ class Graph:
         try:
             outputs = self._session.run(self.names, {self._input: batch}, options)
         except Exception as error:  # the runtime's own kinds have no common base
-            raise GraphError(f"{GRAPH} cannot be run: {_words(error)}") from None
+            raise OnnxModelError(f"{GRAPH} cannot be run: {_words(error)}") from None
         finally:
             timer.cancel()
         found = dict(zip(self.names, outputs))
@@ -115,12 +115,12 @@ class Graph:
             given = getattr(values, "shape", None)  # of a sequence or a map there is none
             same = given is not None and len(given) == len(shape)
             if not same or any(side not in (None, has) for side, has in zip(shape, given)):
-                raise GraphError(f"{GRAPH}: expected {name} to be {shape}, got {given}")
+                raise OnnxModelError(f"{GRAPH}: expected {name} to be {shape}, got {given}")
             if values.dtype != np.float32 or not np.isfinite(values).all():
-                raise GraphError(f"{GRAPH}: {name} is not made of finite float32 numbers")
+                raise OnnxModelError(f"{GRAPH}: {name} is not made of finite float32 numbers")
         probability = found[PROBABILITY]
         if probability.min() < -ROUNDING or probability.max() > 1 + ROUNDING:
-            raise GraphError(f"{GRAPH}: {PROBABILITY} lies outside [0, 1]")
+            raise OnnxModelError(f"{GRAPH}: {PROBABILITY} lies outside [0, 1]")
 
 
 @cache
@@ -150,7 +150,7 @@ def _session_of(source: bytes | Path) -> onnxruntime.InferenceSession:
             disabled_optimizers=["ConstantFolding"],
         )  # fmt: skip
     except Exception as error:  # the runtime's own kinds have no common base
-        raise GraphError(f"{GRAPH} cannot be run: {_words(error)}") from None
+        raise OnnxModelError(f"{GRAPH} cannot be run: {_words(error)}") from None
 
 
 def _words(error: Exception) -> str:
@@ -166,20 +166,22 @@ def check(content: bytes) -> None:
     try:
         model = onnx.load_model_from_string(content)
     except DecodeError:
-        raise GraphError(f"{GRAPH} is not an ONNX file. Fetch the bundle again.") from None
+        raise OnnxModelError(f"{GRAPH} is not an ONNX file. Fetch the bundle again.") from None
     foreign = {node.domain for node in _nodes(model.graph)} - set(STANDARD)
     if foreign or model.functions:
         names = ", ".join(sorted(map(str, foreign)))  # bytes, where a file's are not text
-        raise GraphError(
+        raise OnnxModelError(
             f"{GRAPH} has operators that are not ONNX' own ({names}) and is not run. Export the "
             "network again with train.py export."
         )
     if endless := {node.op_type for node in _nodes(model.graph)} & LOOPS:
-        raise GraphError(f"{GRAPH} repeats itself ({', '.join(sorted(endless))}) and is not run.")
+        raise OnnxModelError(
+            f"{GRAPH} repeats itself ({', '.join(sorted(endless))}) and is not run."
+        )
     if _has_sparse(model.graph):  # a few bytes of file, any number in memory
-        raise GraphError(f"{GRAPH} has sparse weights, which are not read.")
+        raise OnnxModelError(f"{GRAPH} has sparse weights, which are not read.")
     if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in _tensors(model.graph)):
-        raise GraphError(f"{GRAPH} keeps weights in other files, which are not read.")
+        raise OnnxModelError(f"{GRAPH} keeps weights in other files, which are not read.")
 
 
 def _nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:

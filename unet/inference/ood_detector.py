@@ -18,7 +18,7 @@ SLACK = 1.3
 
 
 @dataclass(frozen=True)
-class Familiarity:
+class OODDetector:
     """The distribution of a layer's features over training images.
 
     Attributes:
@@ -34,7 +34,7 @@ class Familiarity:
     limit: float
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Familiarity:
+    def from_dict(cls, values: dict[str, Any]) -> OODDetector:
         """What `to_dict` gave; ValueError, KeyError, TypeError or OverflowError else."""
         mean = np.frombuffer(base64.b64decode(values["mean"]), "<f4")
         precision = np.frombuffer(base64.b64decode(values["precision"]), "<f4")

@@ -9,17 +9,17 @@ import numpy as np
 
 from unet.core.mask import (
     PostProcessing,
-    closed_gate,
-    level,
+    active_gate,
     segment,
-    suggestion,
+    to_level,
+    withheld_mask,
 )
 from unet.core.regions import Region, find_regions
 from unet.inference.confidence import Confidence
 
 
 @dataclass(frozen=True)
-class Network:
+class ModelId:
     """Which network it was.
 
     Attributes:
@@ -52,28 +52,28 @@ class Prediction:
         limits: Which agreement counts as high or low; None where there is one view.
     """
 
-    p8: np.ndarray
-    u8: np.ndarray | None
+    probability_u8: np.ndarray
+    disagreement_u8: np.ndarray | None
     agreement: float | None
     presence: float | None
     familiar: bool | None
     rules: PostProcessing
-    network: Network
+    network: ModelId
     limits: Confidence | None = None
 
     @property
     def peak(self) -> float:
         """The highest probability, in [0, 1]."""
-        return int(self.p8.max()) / 255
+        return int(self.probability_u8.max()) / 255
 
-    def pointed_at(self) -> Prediction:
+    def without_gates(self) -> Prediction:
         """The same where a person has said that there is a lesion: nothing asks for more."""
         rules = replace(self.rules, min_area=0.0, min_peak=0.0, min_presence=0.0)
         return replace(self, presence=None, rules=rules, limits=None)
 
-    def answer(
+    def segment(
         self, threshold: float | None = None, spacing_mm: tuple[float, float] | None = None
-    ) -> Answer:
+    ) -> Segmentation:
         """The mask at a threshold in [0, 1]; at the network's own if None.
 
         Args:
@@ -85,24 +85,26 @@ class Prediction:
         """
         own = self.rules.threshold
         threshold = own if threshold is None else threshold
-        mask = segment(self.p8, self.rules, threshold, self.presence)
+        mask = segment(self.probability_u8, self.rules, threshold, self.presence)
         found = bool(mask.any())
-        unsure = suggestion(self.p8, self.rules, threshold, self.presence)
+        unsure = withheld_mask(self.probability_u8, self.rules, threshold, self.presence)
         confidence = None
-        if self.limits and level(threshold) == level(own):
+        if self.limits and to_level(threshold) == to_level(own):
             confidence = self.limits.word(self.agreement, self.peak, found, self.presence)
             # Nor is a network sure of a picture unlike those it knows, whatever it says.
             confidence = "low" if self.familiar is False or unsure.any() else confidence
         reason = None if found else self._reason(threshold)
-        return Answer(mask, threshold, confidence, reason, self.p8, spacing_mm, unsure)
+        return Segmentation(
+            mask, threshold, confidence, reason, self.probability_u8, spacing_mm, unsure
+        )
 
     def _reason(self, threshold: float) -> str:
-        gate = closed_gate(self.p8, self.rules, self.presence)
-        return gate or ("threshold" if self.p8.max() < level(threshold) else "area")
+        gate = active_gate(self.probability_u8, self.rules, self.presence)
+        return gate or ("threshold" if self.probability_u8.max() < to_level(threshold) else "area")
 
 
 @dataclass(frozen=True)
-class Answer:
+class Segmentation:
     """What a prediction means at a threshold.
 
     Attributes:
@@ -124,33 +126,37 @@ class Answer:
     threshold: float
     confidence: str | None
     reason: str | None
-    p8: np.ndarray
+    probability_u8: np.ndarray
     spacing_mm: tuple[float, float] | None = None
-    suggestion: np.ndarray | None = None
+    withheld_mask: np.ndarray | None = None
     calibrated: bool = False
-    network_answer: Answer | None = None
+    network_answer: Segmentation | None = None
 
-    def edited(self, mask: np.ndarray) -> Answer:
+    def with_manual_mask(self, mask: np.ndarray) -> Segmentation:
         """The same with a mask that a person has corrected, bool `(H, W)`.
 
         How sure the network was says nothing of it.
         """
         reason = None if mask.any() else "hand"
         return replace(
-            self, mask=mask, confidence=None, reason=reason, suggestion=None, network_answer=self
+            self, mask=mask, confidence=None, reason=reason, withheld_mask=None, network_answer=self
         )
 
     @property
     def unsure(self) -> bool:
         """Whether there is no mask, yet a place to be looked at: neither "found" nor "none"."""
-        return self.suggestion is not None and bool(self.suggestion.any())
+        return self.withheld_mask is not None and bool(self.withheld_mask.any())
 
     @cached_property
-    def suggested_regions(self) -> list[Region]:
+    def withheld_regions(self) -> list[Region]:
         """The regions to be looked at, largest first."""
-        return find_regions(self.suggestion, self.p8, self.spacing_mm) if self.unsure else []
+        return (
+            find_regions(self.withheld_mask, self.probability_u8, self.spacing_mm)
+            if self.unsure
+            else []
+        )
 
     @cached_property
     def regions(self) -> list[Region]:
         """The mask's regions, largest first."""
-        return find_regions(self.mask, self.p8, self.spacing_mm)
+        return find_regions(self.mask, self.probability_u8, self.spacing_mm)

@@ -11,45 +11,45 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from unet.core.image import (
-    framed,
-    from_output,
+    crop_and_enlarge,
+    resize_probability,
+    shrink_and_pad,
     to_grey,
     to_input,
-    unframed,
-    with_empty_maps,
+    with_empty_prompts,
 )
-from unet.core.mask import PostProcessing, level, quantise
+from unet.core.mask import PostProcessing, quantise, to_level
 from unet.core.prompts import (
-    Hints,
+    Prompts,
     Window,
-    blended,
-    closer_look,
-    draw_hints,
-    only_pointed_at,
-    seen_in,
+    blend_window,
+    crop_prompts,
+    draw_prompts,
+    keep_prompted_regions,
+    zoom_window,
 )
 from unet.inference.bundle import WEIGHTS, BundleError, BundleInfo, verify
 from unet.inference.confidence import Confidence, agreement, disagreement
-from unet.inference.lesion_classifier import Presence
+from unet.inference.lesion_classifier import LesionClassifier
 from unet.inference.onnx_model import (
     CHANNELS_WITH_HINTS,
     GRAPH,
     PROBABILITY,
-    Graph,
-    GraphError,
+    OnnxModel,
+    OnnxModelError,
 )
-from unet.inference.ood_detector import Familiarity
-from unet.inference.prediction import Network, Prediction
+from unet.inference.ood_detector import OODDetector
+from unet.inference.prediction import ModelId, Prediction
 
 if TYPE_CHECKING:
     from PIL import Image
 
 Run = Callable[[np.ndarray], dict[str, np.ndarray]]
-"""Gives a network's outputs for a batch, as `unet.inference.onnx_model.Graph` does."""
+"""Gives a network's outputs for a batch, as `unet.inference.onnx_model.OnnxModel` does."""
 
 
 @dataclass(frozen=True)
-class Views:
+class TTAOutput:
     """The network's outputs for an image and for the other views of it that are averaged.
 
     Attributes:
@@ -79,21 +79,21 @@ class Segmenter:
         self,
         run: Run,
         size: int,
-        network: Network,
+        network: ModelId,
         postprocessing: PostProcessing,
         *,
         flip: bool = False,
         smaller_view: float = 0.0,
-        familiarity: Familiarity | None = None,
-        presence: Presence | None = None,
+        familiarity: OODDetector | None = None,
+        presence: LesionClassifier | None = None,
         confidence: Confidence | None = None,
-        guided: bool = False,
+        interactive: bool = False,
     ):
         """Wrap what runs a network whose input is of that size, and run it once.
 
         An image's probability is the mean of the outputs for it, with `flip` for its mirror image,
         and with `smaller_view` for the image at that share of its size, in the middle of black.
-        A `guided` network is shown hints beside the image.
+        A `interactive` network is shown hints beside the image.
 
         Raises:
             GraphError: The network cannot be run, or gives something else than it should.
@@ -106,7 +106,7 @@ class Segmenter:
         self.presence = presence
         several = flip or smaller_view > 0
         self.confidence = confidence if several else None  # of one view there is no agreement
-        self.guided = guided
+        self.interactive = interactive
         self._size = size
         self._lock = threading.Lock()
         self._run = run
@@ -127,21 +127,21 @@ class Segmenter:
             unet.inference.bundle.BundleError: Not a whole, unaltered bundle.
         """
         info = verify(folder, served=True)
-        graph = graph_of(folder, info)
+        graph = load_onnx(folder, info)
         try:
             return cls(
                 graph,
                 graph.size,
-                Network(info.model.name, info.sha256[WEIGHTS], revision),
+                ModelId(info.model.name, info.sha256[WEIGHTS], revision),
                 info.postprocessing,
                 flip=info.model.flip_averaging,
                 smaller_view=info.model.smaller_view,
                 familiarity=info.familiarity,
                 presence=info.presence,
                 confidence=info.confidence,
-                guided=graph.guided,
+                interactive=graph.interactive,
             )
-        except GraphError as error:
+        except OnnxModelError as error:
             raise BundleError(f"{folder}: {error}") from error
         except (TypeError, ValueError) as error:
             raise BundleError(
@@ -176,7 +176,9 @@ class Segmenter:
         """The probability from which a pixel counts as lesion, chosen on validation; in [0, 1]."""
         return self.postprocessing.threshold
 
-    def views(self, image: Image.Image | np.ndarray, hints: Hints | None = None) -> Views:
+    def predict_views(
+        self, image: Image.Image | np.ndarray, hints: Prompts | None = None
+    ) -> TTAOutput:
         """Run the network on the image and on the other views of it that are averaged.
 
         A picture of one grey, such as a clip's black first frame, shows nothing, whatever the
@@ -185,37 +187,37 @@ class Segmenter:
         Raises:
             ValueError: There are hints, and the network is not shown any.
         """
-        if hints and not self.guided:
+        if hints and not self.interactive:
             raise ValueError(f"the network {self.name} takes no hints")
         grey = to_grey(image)
         x = to_input(grey, self._size)  # (S, S, 1)
         if hints:
-            x = np.concatenate([x, draw_hints(hints, *grey.shape, self._size)], axis=2)
-        views = self.views_of_input(x)
+            x = np.concatenate([x, draw_prompts(hints, *grey.shape, self._size)], axis=2)
+        views = self.predict_input_views(x)
         if grey.min() == grey.max():
             return replace(views, probability=np.zeros_like(views.probability), familiar=False)
         return views
 
-    def views_of_input(self, x: np.ndarray) -> Views:
+    def predict_input_views(self, x: np.ndarray) -> TTAOutput:
         """The same for an image that is float32 `(S, S, 1)` in [0, 1] already.
 
         With maps of hints beside it, it is `(S, S, 3)`.
         """
         batch = x[None]  # (1, S, S, C)
-        if self.guided:
-            batch = with_empty_maps(batch, CHANNELS_WITH_HINTS)
+        if self.interactive:
+            batch = with_empty_prompts(batch, CHANNELS_WITH_HINTS)
         image = batch[0]
         if self._flip:
             batch = np.concatenate([batch, image[None, :, ::-1]])
         if self._smaller_view:
-            batch = np.concatenate([batch, framed(image, self._smaller_view)[None]])
+            batch = np.concatenate([batch, shrink_and_pad(image, self._smaller_view)[None]])
         with self._lock:
             outputs = self._run(batch)
         probability = np.array(outputs[PROBABILITY][:, :, :, 0])  # (V, S, S)
         if self._flip:
             probability[1] = probability[1, :, ::-1].copy()
         if self._smaller_view:
-            probability[-1] = unframed(probability[-1], self._smaller_view)
+            probability[-1] = crop_and_enlarge(probability[-1], self._smaller_view)
         familiar = presence = None
         if self._familiarity:
             familiar = self._familiarity.knows(outputs[self._familiarity.layer][0])
@@ -224,13 +226,13 @@ class Segmenter:
             # A smaller view adds nothing to it, out of fold or with BUSI left out of the training.
             full_size = features[: 1 + self._flip]
             presence = self.presence.probability(full_size)
-        return Views(probability, familiar, presence)
+        return TTAOutput(probability, familiar, presence)
 
     def network_output(self, image: Image.Image | np.ndarray) -> np.ndarray:
         """The probability at the network's own size: float32 `(S, S)` in [0, 1]."""
-        return self.views(image).probability.mean(axis=0)
+        return self.predict_views(image).probability.mean(axis=0)
 
-    def examine(self, image: Image.Image | np.ndarray, hints: Hints | None = None) -> Prediction:
+    def analyze(self, image: Image.Image | np.ndarray, hints: Prompts | None = None) -> Prediction:
         """Everything the network says of an image, and of what a person points at in it.
 
         Args:
@@ -242,41 +244,50 @@ class Segmenter:
             ValueError: There are hints, and the network is not shown any.
         """
         grey = to_grey(image)
-        views = self.views(grey, hints)
+        views = self.predict_views(grey, hints)
         prediction = self.prediction_of(views, *grey.shape)
-        if not hints or not hints.show_a_lesion:
+        if not hints or not hints.has_positive:
             return prediction
-        window = closer_look(hints, *grey.shape)
+        window = zoom_window(hints, *grey.shape)
         if window is not None:
             maps = self._with_closer_look(grey, hints, window, views)
             prediction = replace(prediction, **maps, agreement=None)
-        least = max(1, level(self.postprocessing.threshold))
-        prediction = replace(prediction, p8=only_pointed_at(prediction.p8, hints, least))
-        return prediction.pointed_at()
+        least = max(1, to_level(self.postprocessing.threshold))
+        prediction = replace(
+            prediction,
+            probability_u8=keep_prompted_regions(prediction.probability_u8, hints, least),
+        )
+        return prediction.without_gates()
 
     def _with_closer_look(
-        self, grey: np.ndarray, hints: Hints, window: Window, views: Views
+        self, grey: np.ndarray, hints: Prompts, window: Window, views: TTAOutput
     ) -> dict[str, np.ndarray | None]:
-        """The maps `p8` and `u8` where the network also sees a window of the image."""
+        """`probability_u8` and `disagreement_u8`, blended with those of a window of the image."""
         left, top, right, bottom = window
         part = grey[top:bottom, left:right]
-        seen = self.views(part, seen_in(hints, window)).probability  # (V, S, S)
+        seen = self.predict_views(part, crop_prompts(hints, window)).probability  # (V, S, S)
 
         def both(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-            whole, closer = from_output(first, *grey.shape), from_output(second, *part.shape)
-            return quantise(blended(whole, closer, window))
+            whole, closer = (
+                resize_probability(first, *grey.shape),
+                resize_probability(second, *part.shape),
+            )
+            return quantise(blend_window(whole, closer, window))
 
         whole = views.probability
         apart = both(disagreement(whole), disagreement(seen)) if len(whole) > 1 else None
-        return {"p8": both(whole.mean(axis=0), seen.mean(axis=0)), "u8": apart}
+        return {
+            "probability_u8": both(whole.mean(axis=0), seen.mean(axis=0)),
+            "disagreement_u8": apart,
+        }
 
-    def prediction_of(self, views: Views, height: int, width: int) -> Prediction:
+    def prediction_of(self, views: TTAOutput, height: int, width: int) -> Prediction:
         """What the network's outputs say of an image of that size in pixels."""
         maps = views.probability
         several = len(maps) > 1
         return Prediction(
-            quantise(from_output(maps.mean(axis=0), height, width)),
-            quantise(from_output(disagreement(maps), height, width)) if several else None,
+            quantise(resize_probability(maps.mean(axis=0), height, width)),
+            quantise(resize_probability(disagreement(maps), height, width)) if several else None,
             agreement(maps) if several else None,
             views.presence,
             views.familiar,
@@ -298,7 +309,7 @@ class Segmenter:
             TypeError, ValueError: Something else was given; see `preprocessing.to_grey`.
         """
         grey = to_grey(image)
-        return from_output(self.network_output(grey), *grey.shape)
+        return resize_probability(self.network_output(grey), *grey.shape)
 
     def segment(
         self, image: Image.Image | np.ndarray, threshold: float | None = None
@@ -309,10 +320,10 @@ class Segmenter:
             image: See `predict`.
             threshold: In place of the network's own, in [0, 1].
         """
-        return self.examine(image).answer(threshold).mask
+        return self.analyze(image).segment(threshold).mask
 
 
-def graph_of(folder: str | Path, info: BundleInfo) -> Graph:
+def load_onnx(folder: str | Path, info: BundleInfo) -> OnnxModel:
     """The bundle's graph. One of an older bundle, without, is made of the Keras layout.
 
     Raises:
@@ -321,8 +332,10 @@ def graph_of(folder: str | Path, info: BundleInfo) -> Graph:
     """
     folder = Path(folder)
     try:
-        graph = Graph(folder / GRAPH) if GRAPH in info.sha256 else Graph(_made(folder, info))
-    except GraphError as error:
+        graph = (
+            OnnxModel(folder / GRAPH) if GRAPH in info.sha256 else OnnxModel(_made(folder, info))
+        )
+    except OnnxModelError as error:
         raise BundleError(f"{folder}: {error}") from error
     if graph.size != info.model.input_size:
         raise BundleError(
@@ -334,7 +347,7 @@ def graph_of(folder: str | Path, info: BundleInfo) -> Graph:
 
 def _made(folder: Path, info: BundleInfo) -> bytes:
     try:
-        from unet.inference.keras_export import load_network, onnx_of
+        from unet.inference.keras_export import export_onnx, load_network
     except ImportError as error:
         raise BundleError(
             f"{folder} has no {GRAPH}: it was written before there was one, and to make it takes "
@@ -342,6 +355,6 @@ def _made(folder: Path, info: BundleInfo) -> bytes:
             "export --weights on it."
         ) from None
     try:
-        return onnx_of(load_network(folder, info), info.layers)
+        return export_onnx(load_network(folder, info), info.layers)
     except KeyError as error:
         raise BundleError(f"{folder}: the network has no layer {error}") from None

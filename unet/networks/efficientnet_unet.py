@@ -85,7 +85,7 @@ def build(
     Returns:
         A model from float32 `(B, S, S, 1)` in [0, 1] to the lesion probability of each pixel,
         float32 `(B, S, S, 1)` in [0, 1], where S is `config.input_size`. A guided one takes
-        `(B, S, S, 3)`: the grey image, then `unet.core.prompts.draw_hints`. It sees them in the
+        `(B, S, S, 3)`: the grey image, then `unet.core.prompts.draw_prompts`. It sees them in the
         first layer and again in each block of the decoder, where little lies between them and the
         answer.
     """
@@ -93,7 +93,7 @@ def build(
 
     batch_normalization = batch_normalization or keras.layers.BatchNormalization
     size = config.input_size
-    inputs = keras.Input((size, size, 3 if config.guided else 1), name="image")
+    inputs = keras.Input((size, size, 3 if config.interactive else 1), name="image")
     x, skips = _encoder(inputs, batch_normalization)  # (B, S/32, S/32, 352)
 
     for level, (filters, dropout) in reversed(
@@ -102,7 +102,7 @@ def build(
         name = f"decoder_{level}"
         x = keras.layers.UpSampling2D(2, interpolation="bilinear", name=f"{name}_upsample")(x)
         joined = [x, skips[level - 1]]
-        if config.guided:
+        if config.interactive:
             pooled = keras.layers.MaxPooling2D(2**level, name=f"{name}_hints")(inputs)
             joined.append(pooled)  # (B, S/2^l, S/2^l, 3)
         x = keras.layers.Concatenate(name=f"{name}_concat")(joined)

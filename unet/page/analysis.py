@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from unet.inference.prediction import Answer, Prediction
+from unet.inference.prediction import Prediction, Segmentation
 from unet.io.examples import Example, read_examples, read_truth
 from unet.io.images import Picture
 from unet.page import metrics
 
 if TYPE_CHECKING:
-    from unet.core.prompts import Hints
+    from unet.core.prompts import Prompts
     from unet.inference.segmenter import Segmenter
 
 PHANTOMS = Path(__file__).parent / "phantoms"
@@ -27,7 +27,7 @@ Drawn = Literal["AUTOMATIC", "SEMIAUTOMATIC", "MANUAL"]
 
 
 @dataclass(frozen=True)
-class Analysed:
+class Analysis:
     """An image with its probability, kept on the server for the visitor's session.
 
     Attributes:
@@ -52,15 +52,15 @@ class Analysed:
     truth: np.ndarray | None = None
     truth_path: str | None = None
     clip_path: str | None = None
-    hints: Hints | None = None
+    hints: Prompts | None = None
 
-    def answer(
+    def segment(
         self,
         threshold: float | None = None,
         *,
         edited: np.ndarray | None = None,
         calibrated_mm: tuple[float, float] | None = None,
-    ) -> Answer:
+    ) -> Segmentation:
         """Mask and findings at a threshold in [0, 1]; the network's own if None.
 
         Args:
@@ -70,9 +70,9 @@ class Analysed:
                 them out; they go before the picture's own.
         """
         with metrics.step("answer"):
-            answer = self.prediction.answer(threshold, calibrated_mm or self.picture.spacing_mm)
+            answer = self.prediction.segment(threshold, calibrated_mm or self.picture.spacing_mm)
         answer = replace(answer, calibrated=calibrated_mm is not None)
-        return answer if edited is None else answer.edited(edited)
+        return answer if edited is None else answer.with_manual_mask(edited)
 
 
 def analyse(
@@ -83,31 +83,31 @@ def analyse(
     *,
     generated: bool = False,
     clip_path: str | None = None,
-) -> Analysed:
+) -> Analysis:
     """Run the network on an image; a new series begins unless one is given.
 
     A `generated` picture is known to be a phantom, and is not called unfamiliar.
     """
     started = time.perf_counter()
     with metrics.step("network"):
-        prediction = segmenter.examine(picture.pixels)
+        prediction = segmenter.analyze(picture.pixels)
     seconds = time.perf_counter() - started
     if generated:
         prediction = replace(prediction, familiar=None)
     name = secrets.token_hex(8)
-    return Analysed(
+    return Analysis(
         name, series or name, picture, prediction, seconds, generated, truth, clip_path=clip_path
     )
 
 
-def pointed(segmenter: Segmenter, analysed: Analysed, hints: Hints) -> Analysed:
+def pointed(segmenter: Segmenter, analysed: Analysis, hints: Prompts) -> Analysis:
     """The same picture and truth, by a network that is shown what a person points at.
 
     Whether the picture looks familiar is for the network to say that saw it without.
     """
     started = time.perf_counter()
     with metrics.step("network"):
-        prediction = segmenter.examine(analysed.picture.pixels, hints)
+        prediction = segmenter.analyze(analysed.picture.pixels, hints)
     return replace(
         analysed,
         id=secrets.token_hex(8),
@@ -117,7 +117,7 @@ def pointed(segmenter: Segmenter, analysed: Analysed, hints: Hints) -> Analysed:
     )
 
 
-def again(segmenter: Segmenter, analysed: Analysed) -> Analysed:
+def again(segmenter: Segmenter, analysed: Analysis) -> Analysis:
     """The same picture and truth, by another network."""
     anew = analyse(segmenter, analysed.picture, analysed.truth, generated=analysed.generated)
     return replace(
@@ -128,7 +128,7 @@ def again(segmenter: Segmenter, analysed: Analysed) -> Analysed:
     )
 
 
-def with_truth(analysed: Analysed, path: str | None) -> Analysed:
+def with_truth(analysed: Analysis, path: str | None) -> Analysis:
     """The same with the truth in a file, or with none; a picture keeps its own truth.
 
     Raises:
@@ -136,7 +136,7 @@ def with_truth(analysed: Analysed, path: str | None) -> Analysed:
     """
     if path == analysed.truth_path:
         return analysed
-    truth = None if path is None else read_truth(path, analysed.prediction.p8.shape)
+    truth = None if path is None else read_truth(path, analysed.prediction.probability_u8.shape)
     return replace(analysed, id=secrets.token_hex(8), truth=truth, truth_path=path)
 
 

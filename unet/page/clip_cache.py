@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from unet.io.images import Picture, read_picture
-from unet.page.analysis import Analysed
+from unet.page.analysis import Analysis
 
 EMPTY = np.empty((0, 0), np.uint8)
 REST_BYTES = 2000
@@ -20,19 +20,19 @@ REST_BYTES = 2000
 
 
 @dataclass(frozen=True)
-class Packed:
+class CompressedFrame:
     """A frame's analysis without its pixels.
 
     Attributes:
         analysed: The analysis; picture and maps are empty.
         shape: Height and width.
-        p8, u8: The maps, compressed; `u8` is None where there is one view.
+        p8, u8: The maps, compressed; `disagreement_u8` is None where there is one view.
     """
 
-    analysed: Analysed
+    analysed: Analysis
     shape: tuple[int, int]
-    p8: bytes
-    u8: bytes | None
+    probability_u8: bytes
+    disagreement_u8: bytes | None
 
     @property
     def series(self) -> str:
@@ -43,10 +43,10 @@ class Packed:
     def nbytes(self) -> int:
         """How much memory it takes, in bytes."""
         truth = self.analysed.truth
-        maps = len(self.p8) + len(self.u8 or b"")
+        maps = len(self.probability_u8) + len(self.disagreement_u8 or b"")
         return REST_BYTES + maps + (0 if truth is None else truth.nbytes)
 
-    def unpack(self) -> Analysed:
+    def unpack(self) -> Analysis:
         """The analysis, its picture read from the file again.
 
         Raises:
@@ -55,8 +55,10 @@ class Packed:
         picture = read_picture(self.analysed.clip_path, self.analysed.picture.frame)
         prediction = replace(
             self.analysed.prediction,
-            p8=self._map(self.p8),
-            u8=None if self.u8 is None else self._map(self.u8),
+            probability_u8=self._map(self.probability_u8),
+            disagreement_u8=None
+            if self.disagreement_u8 is None
+            else self._map(self.disagreement_u8),
         )
         return replace(self.analysed, picture=picture, prediction=prediction)
 
@@ -64,18 +66,18 @@ class Packed:
         return np.frombuffer(zlib.decompress(packed), np.uint8).reshape(self.shape)
 
 
-def pack(analysed: Analysed) -> Packed:
+def pack(analysed: Analysis) -> CompressedFrame:
     """Leave the picture in its file, and compress the rest."""
     prediction = analysed.prediction
-    u8 = prediction.u8
+    disagreement_u8 = prediction.disagreement_u8
     bare = replace(
         analysed,
         picture=replace(analysed.picture, pixels=EMPTY, header=None),
-        prediction=replace(prediction, p8=EMPTY, u8=None),
+        prediction=replace(prediction, probability_u8=EMPTY, disagreement_u8=None),
     )
-    compressed = None if u8 is None else zlib.compress(u8.tobytes(), 1)
-    p8 = zlib.compress(prediction.p8.tobytes(), 1)
-    return Packed(bare, prediction.p8.shape, p8, compressed)
+    compressed = None if disagreement_u8 is None else zlib.compress(disagreement_u8.tobytes(), 1)
+    probability_u8 = zlib.compress(prediction.probability_u8.tobytes(), 1)
+    return CompressedFrame(bare, prediction.probability_u8.shape, probability_u8, compressed)
 
 
 def frame_ms(picture: Picture) -> float | None:

@@ -52,7 +52,7 @@ class _WithoutMessages(logging.Filter):
         return True
 
 
-def leave_messages_out() -> None:
+def redact_error_messages() -> None:
     """Make Gradio and the server print no error's message, for this process.
 
     Nor does pydicom warn of values that are not as they should be: it would quote them.

@@ -20,7 +20,7 @@ from starlette.routing import Route
 if TYPE_CHECKING:
     import gradio as gr
 
-    from unet.page.model_registry import Networks
+    from unet.page.model_registry import ModelRegistry
 
 BOUNDS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Upper bounds of the buckets that a step's seconds are counted in."""
@@ -148,7 +148,7 @@ def _template(scope) -> str:
     return getattr(scope.get("route"), "path", None) or "none"
 
 
-def routes(page: gr.Blocks, networks: Networks) -> list[Route]:
+def routes(page: gr.Blocks, networks: ModelRegistry) -> list[Route]:
     """`/healthz`, and `/metrics` where the environment asks for it."""
 
     async def health(request: Request) -> JSONResponse:

@@ -22,14 +22,14 @@ RETRY_S = 600.0
 
 
 @dataclass(frozen=True)
-class Source:
+class ModelSource:
     """Where a network's files are and came from; `revision` is None for a bundled one."""
 
     folder: Path
     revision: str | None = None
 
 
-class Networks:
+class ModelRegistry:
     """Segmenters by name, each loaded when it is first asked for.
 
     A bundled network is named as its folder, one from the Hub as its repository.
@@ -40,18 +40,18 @@ class Networks:
         notice: What to tell visitors about the Hub; empty if nothing.
     """
 
-    def __init__(self, bundles: list[Path], guide: Path | None = None):
-        """Take bundle folders, the default first; `guide` answers to what a person points at.
+    def __init__(self, bundles: list[Path], interactive_model: Path | None = None):
+        """Take bundle folders, the default first, and the folder of the interactive model.
 
         Raises:
             BundleError: A folder is no bundle, or there is none.
         """
-        self._sources = {Path(folder).name: Source(Path(folder)) for folder in bundles}
-        for folder in [*bundles, *([guide] if guide else [])]:
+        self._sources = {Path(folder).name: ModelSource(Path(folder)) for folder in bundles}
+        for folder in [*bundles, *([interactive_model] if interactive_model else [])]:
             read_info(folder)
         if not self._sources:
             raise BundleError("There is no network in weights/. Run train.py fit first.")
-        self.guide_folder = guide
+        self.interactive_folder = interactive_model
         self.default = next(iter(self._sources))
         self.notice = ""
         self._loaded: dict[str, Segmenter] = {}
@@ -61,7 +61,7 @@ class Networks:
         self._failed: set[str] = set()
 
     @property
-    def sources(self) -> dict[str, Source]:
+    def sources(self) -> dict[str, ModelSource]:
         """Where each network comes from, by name."""
         return dict(self._sources)
 
@@ -83,21 +83,21 @@ class Networks:
         return self._loaded[name]
 
     @property
-    def has_guide(self) -> bool:
+    def has_interactive(self) -> bool:
         """Whether people can point at lesions."""
-        return self.guide_folder is not None
+        return self.interactive_folder is not None
 
-    def guide(self) -> Segmenter:
+    def interactive_model(self) -> Segmenter:
         """The network that answers to what a person points at.
 
         Raises:
             UserError: There is none, or it cannot be loaded.
         """
-        if self.guide_folder is None:
+        if self.interactive_folder is None:
             raise UserError("There is no network here that answers to what one points at.")
         with self._guide_loading:
             if self._guide_loaded is None:
-                self._guide_loaded = _load(self.guide_folder.name, self.guide_folder)
+                self._guide_loaded = _load(self.interactive_folder.name, self.interactive_folder)
         return self._guide_loaded
 
     def load_in_background(self, name: str) -> threading.Thread:
@@ -148,7 +148,7 @@ class Networks:
         thread.start()
         return thread
 
-    def take(self, name: str, source: Source, segmenter: Segmenter) -> None:
+    def take(self, name: str, source: ModelSource, segmenter: Segmenter) -> None:
         """Serve a network that has arrived, and make it the default."""
         self._loaded[name] = segmenter
         self._loading[name] = threading.Lock()
@@ -169,7 +169,7 @@ class Networks:
                 self.notice = f"{_for_visitors(error, repo)} The page keeps trying."
                 print(f"hub: {error!r}", file=sys.stderr)
                 time.sleep(retry)
-        self.take(repo, Source(folder, commit), segmenter)
+        self.take(repo, ModelSource(folder, commit), segmenter)
 
 
 def _load(name: str, folder: Path) -> Segmenter:

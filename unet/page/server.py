@@ -19,7 +19,7 @@ from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
 
 from unet.page import gradio_patches, log_redaction, metrics, rate_limits, uploads
-from unet.page.model_registry import Networks
+from unet.page.model_registry import ModelRegistry
 
 SOURCES = {
     "default-src": "'self'",
@@ -49,7 +49,7 @@ most clients 5), so that none sends on one that is being closed. Uvicorn's own 5
 
 
 def launch(
-    page: gr.Blocks, networks: Networks, prevent_thread_lock: bool = False, **settings: Any
+    page: gr.Blocks, networks: ModelRegistry, prevent_thread_lock: bool = False, **settings: Any
 ) -> str:
     """`gr.Blocks.launch` with this project's headers, `/healthz` and `/metrics`; the address.
 
@@ -61,8 +61,8 @@ def launch(
     """
     gradio_patches.convert_lists_of_files()
     gradio_patches.split_tool_outputs()
-    uploads.rename_what_arrives()
-    log_redaction.leave_messages_out()
+    uploads.install_upload_patches()
+    log_redaction.redact_error_messages()
     rate_limits.bound_queue(page)
     rate_limits.keep_no_answers()
     page.api_open = False  # else `/run/NAME` would pass by the queue and its bounds

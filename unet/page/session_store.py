@@ -8,8 +8,8 @@ from collections import Counter, OrderedDict
 from dataclasses import dataclass, field
 
 from unet.io.images import ImageError
-from unet.page.analysis import Analysed
-from unet.page.clip_cache import Packed, pack
+from unet.page.analysis import Analysis
+from unet.page.clip_cache import CompressedFrame, pack
 
 HOUR = 3600.0
 MAX_BYTES = 600_000_000
@@ -24,7 +24,7 @@ class _Visitor:
     request: int = 0
 
 
-class Kept:
+class AnalysisCache:
     """Analyses by id, and which picture each visitor looks at.
 
     Safe to share between threads. They go after `HOUR`; where all together take more than
@@ -34,11 +34,11 @@ class Kept:
     def __init__(self, seconds: float = HOUR, max_bytes: int = MAX_BYTES):
         """Keep analyses for so many seconds and in so many bytes."""
         self._seconds, self._max_bytes = seconds, max_bytes
-        self._analyses: OrderedDict[str, tuple[float, Analysed | Packed]] = OrderedDict()
+        self._analyses: OrderedDict[str, tuple[float, Analysis | CompressedFrame]] = OrderedDict()
         self._visitors: OrderedDict[str, _Visitor] = OrderedDict()
         self._lock = threading.Lock()
 
-    def put(self, analysed: Analysed) -> None:
+    def put(self, analysed: Analysis) -> None:
         """Keep an analysis."""
         stored = analysed if analysed.clip_path is None else pack(analysed)
         with self._lock:
@@ -46,18 +46,18 @@ class Kept:
             self._analyses.move_to_end(analysed.id)
             self._drop_old()
 
-    def get(self, name: str | None) -> Analysed | None:
+    def get(self, name: str | None) -> Analysis | None:
         """The analysis of that id; None if there is none any more."""
         found = self._stored(name)
         try:
-            return found.unpack() if isinstance(found, Packed) else found
+            return found.unpack() if isinstance(found, CompressedFrame) else found
         except ImageError:  # the clip's file lives no longer than this
             return None
 
-    def packed(self, name: str | None) -> Analysed | None:
+    def packed(self, name: str | None) -> Analysis | None:
         """A clip's frame as it is kept, without picture and maps; None if there is none."""
         found = self._stored(name)
-        return found.analysed if isinstance(found, Packed) else None
+        return found.analysed if isinstance(found, CompressedFrame) else None
 
     def close(self, visitor: str) -> None:
         """Forget a visitor, and the picture they look at: each frame, truth and network of it."""
@@ -112,7 +112,7 @@ class Kept:
             if analysed.series == series:
                 del self._analyses[name]
 
-    def _stored(self, name: str | None) -> Analysed | Packed | None:
+    def _stored(self, name: str | None) -> Analysis | CompressedFrame | None:
         with self._lock:
             self._drop_old()
             found = self._analyses.get(name) if isinstance(name, str) else None  # browsers send it
@@ -142,10 +142,15 @@ class Kept:
                 total -= 0 if holders[part] else part[1]
 
 
-def _parts(analysed: Analysed | Packed) -> list[tuple[int, int]]:
+def _parts(analysed: Analysis | CompressedFrame) -> list[tuple[int, int]]:
     """What takes memory: which, and how many bytes."""
-    if isinstance(analysed, Packed):
+    if isinstance(analysed, CompressedFrame):
         return [(id(analysed), analysed.nbytes)]
     prediction = analysed.prediction
-    arrays = (analysed.picture.pixels, prediction.p8, prediction.u8, analysed.truth)
+    arrays = (
+        analysed.picture.pixels,
+        prediction.probability_u8,
+        prediction.disagreement_u8,
+        analysed.truth,
+    )
     return [(id(array), array.nbytes) for array in arrays if array is not None]

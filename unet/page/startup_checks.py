@@ -15,7 +15,7 @@ from unet.errors import UserError
 
 
 @contextmanager
-def said_in_a_sentence() -> Iterator[None]:
+def exit_with_message() -> Iterator[None]:
     """End the program with a sentence where what is inside cannot be done; no stack."""
     try:
         yield

@@ -137,7 +137,7 @@ def forget_gone(registers: Iterable[set[str]]) -> None:
         paths -= {path for path in paths.copy() if not os.path.lexists(path)}
 
 
-class Held:
+class UploadTracker:
     """Which files each visitor has on the page, by where they were given.
 
     Safe to share between threads.
@@ -293,7 +293,7 @@ async def _public_address(host: str) -> str:
     )
 
 
-def rename_what_arrives() -> None:
+def install_upload_patches() -> None:
     """Make Gradio write what arrives under random names, for this process."""
     route_utils.GradioMultiPartParser = _Parser
     processing_utils.async_ssrf_protected_download = _download

@@ -8,9 +8,9 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
 
-from unet.files import write_whole
+from unet.files import atomic_write
 from unet.inference.bundle import BundleInfo, read_info
-from unet.publishing.interactive import pointing_section
+from unet.publishing.interactive import interactive_section
 from unet.publishing.sections import (
     PHANTOM,
     data_section,
@@ -20,10 +20,10 @@ from unet.publishing.sections import (
 )
 from unet.publishing.tables import (
     ablation_tables,
-    by_dataset,
     confidence_table,
     cross_validation_table,
     data_options,
+    group_by_dataset,
     held_out,
     leave_out_table,
     paper_table,
@@ -50,10 +50,14 @@ def description_of(bundle: Path) -> str:
     return "\n\n".join(_description(info, **numbers, pictures=False))
 
 
-def pointing_of(guide: Path) -> str:
+def pointing_of(interactive_model: Path) -> str:
     """What pointing gives, without a picture; empty where that was not measured."""
-    clicks = _numbers(guide)["clicks"]
-    return "" if clicks is None else pointing_section(guide.name, clicks, pictures=False)
+    clicks = _numbers(interactive_model)["clicks"]
+    return (
+        ""
+        if clicks is None
+        else interactive_section(interactive_model.name, clicks, pictures=False)
+    )
 
 
 def _numbers(bundle: Path) -> dict[str, Any]:
@@ -65,7 +69,7 @@ def _numbers(bundle: Path) -> dict[str, Any]:
 
 def write_card(bundle: Path) -> None:
     """The bundle's README.md."""
-    write_whole(bundle / "README.md", card_of(bundle))
+    atomic_write(bundle / "README.md", card_of(bundle))
 
 
 def model_card(
@@ -104,7 +108,11 @@ def _description(
 ) -> list[str]:
     return [
         network_section(info, pictures=pictures),
-        *([] if clicks is None else [pointing_section(info.model.name, clicks, pictures=pictures)]),
+        *(
+            []
+            if clicks is None
+            else [interactive_section(info.model.name, clicks, pictures=pictures)]
+        ),
         _results(info, metrics, pictures=pictures),
         *_validation_of_the_recipe(info, cross_validation, leave_out, ablation),
         data_section(info),
@@ -155,11 +163,13 @@ def _results(info: BundleInfo, metrics: dict[str, Any], *, pictures: bool) -> st
         how = f"Chosen on validation cases of {chosen_on}, where rules may leave at most 3 % of "
         how += "any set's lesions without a mask, or no more than the map leaves without any rule"
     parts = ["## Results"]
-    if info.model.guided:
+    if info.model.interactive:
         parts.append("Without any hint. On the page another network answers where nobody points.")
     names = {"test": "test split", "external": EXTERNAL, "validation": "validation split"}
     for split, name in names.items():
-        for dataset, summary in by_dataset(metrics["splits"].get(split, {"datasets": []})).items():
+        for dataset, summary in group_by_dataset(
+            metrics["splits"].get(split, {"datasets": []})
+        ).items():
             parts.append(split_table(f"{dataset}, {name}", {info.model.name: summary}))
     if "test" in metrics["splits"]:
         parts.append(paper_table({info.model.name: metrics}))
@@ -175,7 +185,7 @@ def _results(info: BundleInfo, metrics: dict[str, Any], *, pictures: bool) -> st
         parts.append("![Threshold sweep](plots/threshold_sweep_validation.png)")
         parts.append("![Missed lesions and masked normals](plots/operating_curve_validation.png)")
         parts.append("![Calibration](plots/calibration_validation.png)")
-    data = dict.fromkeys(d for split in metrics["splits"].values() for d in by_dataset(split))
+    data = dict.fromkeys(d for split in metrics["splits"].values() for d in group_by_dataset(split))
     parts.append(
         "These numbers come from `metrics.json`, made by "
         f"`python train.py evaluate --weights weights/{info.model.name} {data_options(data)} "
@@ -204,14 +214,15 @@ def _validation_of_the_recipe(
     parts = []
     if cross_validation:
         parts.append(
-            f"## Cross-validation\n\nNetworks trained {trained_alike(cross_validation, info)}; "
-            "near-duplicates share a fold, post-processing is chosen on the other folds.\n\n"
+            "## Cross-validation\n\n"
+            f"Networks trained {training_difference(cross_validation, info)}; near-duplicates "
+            "share a fold, post-processing is chosen on the other folds.\n\n"
             + cross_validation_table(cross_validation)
             + f"\n\n`{cross_validation['command']}` made "
             "`cross_validation.json` and `.csv`, from which this comes."
         )
     if leave_out:
-        parts.append(f"## {never_seen(leave_out, info)}")
+        parts.append(f"## {external_validation(leave_out, info)}")
     if ablation:
         left_out = ablation.get("left_out")
         parts.append(
@@ -233,12 +244,12 @@ BOUNDS = (
 """What `unet.evaluation.threshold_selection` owes to the data sets left out."""
 
 
-def never_seen(leave_out: dict[str, Any], info: BundleInfo) -> str:
+def external_validation(leave_out: dict[str, Any], info: BundleInfo) -> str:
     """What such a network gives on what it never saw: a heading without its marks, and a text."""
     return (
         "On what was never seen\n\nA data set or scanner is left out, a network trained "
-        f"{trained_alike(leave_out, info)} on the others' training cases, its rules chosen on "
-        "their validation cases, and what was left out (but for its test cases) is scored. "
+        f"{training_difference(leave_out, info)} on the others' training cases, its rules chosen "
+        "on their validation cases, and what was left out (but for its test cases) is scored. "
         f"{BOUNDS}\n\n{leave_out_table(leave_out)}\n\n{_no_gate(leave_out)}"
         f"`{leave_out['command']} --run-dir runs/left-out-NAME` made `leave_out.json`, from which "
         "this comes."
@@ -261,7 +272,7 @@ def _no_gate(leave_out: dict[str, Any]) -> str:
     )
 
 
-def trained_alike(found: dict[str, Any], info: BundleInfo) -> str:
+def training_difference(found: dict[str, Any], info: BundleInfo) -> str:
     """How networks that gave results were trained beside the bundle's."""
     size, epochs = found["model"]["input_size"], found["config"]["epochs"]
     if (size, epochs) == (info.model.input_size, info.training["config"]["epochs"]):

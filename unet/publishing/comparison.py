@@ -13,10 +13,10 @@ HEADING = "The paper's relatives, under one protocol"
 METHODS = {
     "weight_decay": "weight decay {}",
     "pretrained": "ImageNet weights",
-    "normals": "normal images {} times as often",
+    "normal_oversampling": "normal images {} times as often",
 }
 """What is said of a setting that is a network's own."""
-LAYERS = {"all": "all layers", "shallow": "its encoder alone", "deep": "all but its encoder"}
+LAYERS = {"all": "all layers", "encoder": "its encoder alone", "decoder": "all but its encoder"}
 KNOWN = " †"
 """Marks what a network gives on a data set that its training started from."""
 
@@ -51,7 +51,7 @@ def shown_sets(comparison: dict[str, Any]) -> dict[str, str]:
 
 def knows(network: dict[str, Any], part: str) -> bool:
     """Whether a network's training started from one on the data sets that `part` is of."""
-    return part == "external" and "tune" in network["method"]
+    return part == "external" and "trainable" in network["method"]
 
 
 def _intro(comparison: dict[str, Any]) -> str:
@@ -123,9 +123,9 @@ def _method(network: dict[str, Any], external: list[str]) -> str:
         return "no training"
     method = network["method"]
     words = [said.format(method[own]) for own, said in METHODS.items() if method.get(own)]
-    if "tune" in method:
+    if "trainable" in method:
         words.append(
-            f"as many steps on {' + '.join(external)} before, then {LAYERS[method['tune']]}"
+            f"as many steps on {' + '.join(external)} before, then {LAYERS[method['trainable']]}"
         )
     return ", ".join(words)
 

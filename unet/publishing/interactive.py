@@ -10,7 +10,7 @@ WITHOUT = "without "
 """How the name of what was measured begins where networks had not seen a data set at all."""
 
 
-def pointing_section(name: str, clicks: dict[str, Any], *, pictures: bool) -> str:
+def interactive_section(name: str, clicks: dict[str, Any], *, pictures: bool) -> str:
     """Everything that is said of what clicks give.
 
     Args:
@@ -38,18 +38,18 @@ def pointing_section(name: str, clicks: dict[str, Any], *, pictures: bool) -> st
             f"{how}`{command}`.\n\n{_table(measured['datasets'])}"
         )
         if pictures:
-            parts.append(f"![Dice over clicks]({picture_of(of)})")
+            parts.append(f"![Dice over clicks]({plot_path(of)})")
     parts.append("All of this comes from `clicks.json`, which these commands make.")
     return "\n\n".join(parts)
 
 
-def picture_of(what: str) -> str:
+def plot_path(what: str) -> str:
     """Where the plot of what was measured lies in a bundle."""
     return f"plots/clicks_{what.replace(' ', '_')}.png"
 
 
 def _table(found: dict[str, Any]) -> str:
-    """Dice over clicks by data set, as `unet.evaluation.interactive.pointing_summary` gives it."""
+    """Dice over clicks by data set, as `interactive_summary` gives it."""
     count = max(len(one["dice"]) for one in found.values())
     clicks = [f"{n} click{'' if n == 1 else 's'}" for n in range(count)]
     lines = [

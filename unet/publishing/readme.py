@@ -7,21 +7,23 @@ from pathlib import Path
 from typing import Any
 
 from unet.errors import UserError
-from unet.files import write_whole
-from unet.inference.bundle import BundleInfo, bundles_in, guide_in, read_info
+from unet.files import atomic_write
+from unet.inference.bundle import BundleInfo, find_interactive_bundle, list_bundles, read_info
 from unet.publishing.card import (
-    never_seen,
+    external_validation,
     pointing_of,
-    trained_alike,
+    training_difference,
     write_card,
 )
 from unet.publishing.comparison import FILE, HEADING, comparison_section
 from unet.publishing.sections import part_of_published
-from unet.publishing.tables import by_dataset, held_out, interval, paper_table, split_table
+from unet.publishing.tables import group_by_dataset, held_out, interval, paper_table, split_table
 
 
 def readme_results(
-    bundles: list[Path], comparison: dict[str, Any] | None = None, guide: Path | None = None
+    bundles: list[Path],
+    comparison: dict[str, Any] | None = None,
+    interactive_model: Path | None = None,
 ) -> str:
     """The bundles' results as the project's README shows them, between its two marks.
 
@@ -45,8 +47,10 @@ def readme_results(
     trained_on = [f"{b.name} on {_data_of(read_info(b))}" for b in bundles]
     tables.insert(0, f"Trained: {'; '.join(trained_on)}. No test image was trained or chosen on.")
     left_out = [b for b in bundles if (b / "leave_out.json").exists()]
-    beside = [f"### {never_seen(_read(b / 'leave_out.json'), read_info(b))}" for b in left_out]
-    if guide and (pointing := pointing_of(guide)):
+    beside = [
+        f"### {external_validation(_read(b / 'leave_out.json'), read_info(b))}" for b in left_out
+    ]
+    if interactive_model and (pointing := pointing_of(interactive_model)):
         beside.append(f"#{pointing}")
     if comparison:
         picture = f"weights/{Path(FILE).with_suffix('.png')}"
@@ -68,12 +72,13 @@ def _data_of(info: BundleInfo) -> str:
 
 def _sentence(info: BundleInfo, validated: dict[str, Any]) -> str:
     found = [
-        f"on {dataset}, {_found(part['final'])}" for dataset, part in by_dataset(validated).items()
+        f"on {dataset}, {_found(part['final'])}"
+        for dataset, part in group_by_dataset(validated).items()
     ]
     return (
         f"{validated['folds']}-fold cross-validation of {info.model.name}, each of the "
         f"{validated['cases']} images scored by a network trained "
-        f"{trained_alike(validated, info)} that had not seen it or its near-duplicates: "
+        f"{training_difference(validated, info)} that had not seen it or its near-duplicates: "
         f"{'; '.join(found)}."
     )
 
@@ -109,19 +114,19 @@ def write_cards(readme: Path, weights: Path) -> None:
     Raises:
         UserError: There is no bundle, or the README lacks the marks.
     """
-    bundles = best_first(bundles_in(weights))
+    bundles = sort_by_validation(list_bundles(weights))
     if not bundles:
         raise UserError(f"{weights} holds no bundle. Run train.py fit first.")
-    guide = guide_in(weights)
-    carded = [*bundles, *([guide] if guide else [])]
+    interactive_model = find_interactive_bundle(weights)
+    carded = [*bundles, *([interactive_model] if interactive_model else [])]
     for bundle in carded:
         write_card(bundle)
     try:
-        results = readme_results(bundles, comparison_in(weights), guide)
+        results = readme_results(bundles, comparison_in(weights), interactive_model)
         text = update_readme(readme.read_text(), results)
     except ValueError as error:
         raise UserError(f"{readme}: {error}") from None
-    write_whole(readme, text)
+    atomic_write(readme, text)
     print(f"wrote {readme} and the cards of {', '.join(bundle.name for bundle in carded)}")
 
 
@@ -135,14 +140,14 @@ def metrics_of(bundle: Path) -> dict[str, Any]:
     return metrics
 
 
-def best_first(bundles: list[Path]) -> list[Path]:
+def sort_by_validation(bundles: list[Path]) -> list[Path]:
     """Bundles by their mean Dice on validation images with a lesion, best first; then by name.
 
     Of several data sets, on those that all networks were validated on. A network that answers to
     what a person points at is left out: it stands beside the others, not among them.
     """
-    guide = guide_in(bundles[0].parent) if bundles else None
-    bundles = [bundle for bundle in bundles if bundle != guide]
+    interactive_model = find_interactive_bundle(bundles[0].parent) if bundles else None
+    bundles = [bundle for bundle in bundles if bundle != interactive_model]
     dice = {bundle: _validation_dice(bundle) for bundle in bundles}
     known = [set(own) for own in dice.values() if own]
     shared = set.intersection(*known) if known else set()
@@ -158,7 +163,7 @@ def best_first(bundles: list[Path]) -> list[Path]:
 def _validation_dice(bundle: Path) -> dict[str, float]:
     """Mean Dice of validation images with a lesion by data set; empty if it cannot be read."""
     try:
-        parts = by_dataset(metrics_of(bundle)["splits"]["validation"])
+        parts = group_by_dataset(metrics_of(bundle)["splits"]["validation"])
         return {
             name: float(part["final"]["lesion_images"]["dice"]["value"])
             for name, part in parts.items()

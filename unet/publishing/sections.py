@@ -30,7 +30,7 @@ def network_section(info: BundleInfo, *, pictures: bool) -> str:
     if views := _other_views(info.model):
         *others, last = ["the image", *views]
         what += f" The project averages it over {', '.join(others)} and {last}."
-    if t["config"].get("pretrained"):
+    if t["config"]["pretrained"]:
         start = module.PRETRAINED
     if begun := t.get("start"):
         start = f"Started from the weights of {begun['name']} (sha256 `{begun['sha256'][:12]}…`)."
@@ -68,25 +68,22 @@ def _other_views(model: ModelConfig) -> list[str]:
 
 def _recipe(training: dict[str, Any]) -> str:
     config = training["config"]
-    decay = config.get("weight_decay")  # absent in networks trained before there was the choice
+    decay = config["weight_decay"]
     optimizer = f"AdamW (weight decay {decay})" if decay else "Adam"
     epochs = f"{training['epochs_run']} of at most {config['epochs']} epochs, of which epoch "
     epochs += f"{training['best_epoch']} (best mean Dice on validation) was kept"
-    if config.get("keep") == "last":
+    if config["checkpoint"] == "last":
         epochs = f"{training['epochs_run']} epochs, of which the last was kept"
     changes = "no augmentation"
-    if config["augment"]:
+    if config["augmentation"] != "none":
         changes = "flips, small warps and grey-value changes"
-    if config.get("strong"):
+    if config["augmentation"] == "strong":
         changes = "flips, wide warps, gain, gamma, contrast, speckle and loss of resolution"
-    if config.get("annotations"):  # of networks trained when there was that choice
-        changes += ", calipers and text drawn over half of the images"
-    if config.get("pieces"):
-        changes += "; beside whole images pieces with and without the lesion, and images with the "
+    if config["patches"]:
+        changes += "; beside whole images patches with and without the lesion, and images with the "
         changes += "lesion painted over; the Dice loss counts where there is a lesion alone"
-    # Networks trained before there was a choice of loss do not name it.
     loss = "Binary cross-entropy"
-    if config.get("loss") == "cross_entropy_dice":
+    if config["loss"] == "cross_entropy_dice":
         loss += " plus soft Dice loss"
     return (
         f"{loss}; {optimizer} with linear warm-up and cosine decay from {config['learning_rate']}, "
@@ -152,7 +149,7 @@ def use_section(info: BundleInfo) -> str:
     name, size = info.model.name, info.model.input_size
     pointing, channels = "", 1
     page = "`UNET_REPO=USER/NAME python app.py`"
-    if info.model.guided:
+    if info.model.interactive:
         channels = 3
         page = "keep it in `weights/` beside another network, which answers where nobody points"
         pointing = """

@@ -13,8 +13,8 @@ from pathlib import Path
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 from huggingface_hub.errors import HfHubHTTPError
 
-from unet.inference.bundle import KERAS_FILES, bundles_in, verify
-from unet.inference.hub import HubError, check_name, check_ours, explained
+from unet.inference.bundle import KERAS_FILES, list_bundles, verify
+from unet.inference.hub import HubError, check_name, refuse_foreign_repo, translate_hub_errors
 from unet.inference.onnx_model import GRAPH
 from unet.io.examples import COLUMNS, LIST, MASK, listed_examples
 from unet.publishing.comparison import FILE as COMPARISON
@@ -63,7 +63,7 @@ def page_files(root: Path = ROOT) -> dict[str, Path]:
             continue
         if parts[:2] != ("page", "site"):  # the page without a server, and its packages
             files.append(path)
-    for bundle in bundles_in(root / "weights"):
+    for bundle in list_bundles(root / "weights"):
         if GRAPH not in verify(bundle).sha256:
             raise HubError(
                 f"{bundle} has no {GRAPH}, which the page runs. Make it: python train.py export "
@@ -150,7 +150,7 @@ def deploy(
         _create(api, repo, kind, private)
         before = api.space_info(repo)
         there = {file.rfilename for file in before.siblings or []}
-        check_ours(repo, there, "unet/__init__.py", "site.json")
+        refuse_foreign_repo(repo, there, "unet/__init__.py", "site.json")
         gone = sorted(there - set(content) - {".gitattributes"})
         api.create_commit(
             repo,
@@ -168,7 +168,7 @@ def deploy(
             api.delete_space_variable(repo, "UNET_REPO")  # of an earlier deploy with --preload
         return f"{api.endpoint}/spaces/{repo}"
 
-    return explained(repo, upload)
+    return translate_hub_errors(repo, upload)
 
 
 def _with_python(readme: bytes) -> bytes:

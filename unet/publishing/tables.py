@@ -21,7 +21,7 @@ def interval(value: dict[str, float | None] | None) -> str:
     return f"{value['value']:.{digits}f} [{ends}]"
 
 
-def by_dataset(split: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def group_by_dataset(split: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """A split's summary for each data set that it has images of."""
     if "by_dataset" in split:
         return split["by_dataset"]
@@ -34,7 +34,7 @@ def held_out(metrics: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {
         name: summary
         for split in ("external", "test")
-        for name, summary in by_dataset(splits.get(split, {"datasets": []})).items()
+        for name, summary in group_by_dataset(splits.get(split, {"datasets": []})).items()
     }
 
 
@@ -117,7 +117,7 @@ def paper_table(metrics: dict[str, dict[str, Any]]) -> str:
         metrics: For each network the content of its metrics.json.
     """
     paper = next(iter(metrics.values()))["paper_table_1"]
-    tests = [by_dataset(m["splits"]["test"]) for m in metrics.values()]
+    tests = [group_by_dataset(m["splits"]["test"]) for m in metrics.values()]
     # The paper's data set is BUSI; a network trained on none of it is shown on what it has.
     ours = [test.get("BUSI", next(iter(test.values())))["network_size"] for test in tests]
     rows = {
@@ -163,7 +163,7 @@ def cross_validation_table(summary: dict[str, Any]) -> str:
     Without the time an image takes: that of other networks, scored between trainings.
     """
     name = f"{summary['folds']}-fold cross-validation"
-    parts = by_dataset(summary)
+    parts = group_by_dataset(summary)
     tables = []
     for data, part in parts.items():
         part = {key: value for key, value in part.items() if key != "milliseconds_per_image"}

@@ -11,19 +11,19 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from unet.config import ModelConfig
-from unet.core.image import with_empty_maps
+from unet.core.image import with_empty_prompts
 from unet.core.mask import PostProcessing
 from unet.data.augmentation import STRONG
 from unet.data.pipeline import augmented
-from unet.evaluation.case_scores import Map
+from unet.evaluation.case_scores import CasePrediction
 from unet.inference.confidence import Confidence
 from unet.inference.keras_export import runner_of, with_features
-from unet.inference.lesion_classifier import Presence
-from unet.inference.ood_detector import Familiarity
-from unet.inference.prediction import Network
+from unet.inference.lesion_classifier import LesionClassifier
+from unet.inference.ood_detector import OODDetector
+from unet.inference.prediction import ModelId
 from unet.inference.segmenter import Segmenter
 from unet.networks import architecture
-from unet.training.trainer import Examples, Trained
+from unet.training.trainer import TrainingSet, TrainResult
 
 LOW_SHARE, MEDIUM_SHARE = 0.15, 0.4
 """Shares of the validation images with a mask, those whose views agree least, that get "low" and at
@@ -42,13 +42,13 @@ UNSEEN = 1_000_000
 """Added to the seed of augmentation, so that these are not the pictures of training."""
 
 
-def learn_familiarity(
+def fit_ood_detector(
     network: keras.Model,
     model_config: ModelConfig,
     train_images: np.ndarray,
     validation_images: np.ndarray,
     seed: int,
-) -> Familiarity:
+) -> OODDetector:
     """What the training images look like to the network's early features.
 
     Images are taken as they are and as strong augmentation makes them, so that another scanner's
@@ -61,26 +61,26 @@ def learn_familiarity(
     layer = architecture(model_config).familiarity_layer(model_config)
 
     def features(images: np.ndarray) -> np.ndarray:
-        changed, _ = altered(images, np.zeros(images.shape, bool), UNSEEN + seed)
+        changed, _ = augment_images(images, np.zeros(images.shape, bool), UNSEEN + seed)
         return pooled_features(network, [layer], np.concatenate([images, changed]))
 
-    return fit_familiarity(layer, features(train_images), features(validation_images))
+    return fit_feature_gaussian(layer, features(train_images), features(validation_images))
 
 
-def fit_familiarity(layer: str, known: np.ndarray, held_out: np.ndarray) -> Familiarity:
+def fit_feature_gaussian(layer: str, known: np.ndarray, held_out: np.ndarray) -> OODDetector:
     """Learn from the features of training images `(N, D)` and of held-out ones `(M, D)`."""
     mean = known.mean(axis=0)
     covariance = shrunk_covariance(np.cov(known, rowvar=False), shrinkage=SHRINKAGE)
     precision = np.linalg.inv(covariance)
-    fitted = Familiarity(layer, mean.astype(np.float32), precision.astype(np.float32), np.inf)
+    fitted = OODDetector(layer, mean.astype(np.float32), precision.astype(np.float32), np.inf)
     distances = [fitted.distance(features) for features in held_out]
     limit = float(np.quantile(distances, HELD_OUT_SHARE))
     return replace(fitted, limit=round(limit, 3))
 
 
-def learn_presence(
-    network: keras.Model, model_config: ModelConfig, examples: Examples, seed: int
-) -> Presence | None:
+def fit_lesion_classifier(
+    network: keras.Model, model_config: ModelConfig, examples: TrainingSet, seed: int
+) -> LesionClassifier | None:
     """Tell images with a lesion from those without by the network's deep features.
 
     Learnt on the training images as they are, mirrored, and twice as strong augmentation makes
@@ -93,15 +93,15 @@ def learn_presence(
     images, masks = examples.images, examples.masks
     layers = architecture(model_config).presence_layers(model_config)
     versions = [(images, masks), (images[:, :, ::-1], masks)]
-    versions += [altered(images, masks, UNSEEN + seed + number) for number in (0, 1)]
+    versions += [augment_images(images, masks, UNSEEN + seed + number) for number in (0, 1)]
     features = [pooled_features(network, layers, version) for version, _ in versions]
     present = [version.any(axis=(1, 2, 3)) for _, version in versions]
-    return fit_presence(tuple(layers), np.concatenate(features), np.concatenate(present))
+    return fit_lesion_regression(tuple(layers), np.concatenate(features), np.concatenate(present))
 
 
-def fit_presence(
+def fit_lesion_regression(
     layers: tuple[str, ...], features: np.ndarray, present: np.ndarray
-) -> Presence | None:
+) -> LesionClassifier | None:
     """Learn from features `(N, D)` and from whether there is a lesion, bool `(N,)`.
 
     Both answers weigh the same, however many images there are of each. None where all are alike.
@@ -119,33 +119,35 @@ def fit_presence(
         raise RuntimeError(f"presence: no convergence within {MAX_STEPS} steps")
     weights = regression.coef_[0] / scaler.scale_
     bias = regression.intercept_[0] - weights @ scaler.mean_
-    return Presence(layers, weights.astype(np.float32), float(bias))
+    return LesionClassifier(layers, weights.astype(np.float32), float(bias))
 
 
-def segmenter_without_rules(
-    trained: Trained, model_config: ModelConfig, examples: Examples, seed: int
+def uncalibrated_segmenter(
+    trained: TrainResult, model_config: ModelConfig, examples: TrainingSet, seed: int
 ) -> Segmenter:
     """The network with its presence, learnt on these images if not before, to choose rules with.
 
     Args:
-        examples, seed: As in `learn_presence`.
+        examples, seed: As in `fit_lesion_classifier`.
     """
     presence = trained.presence
     if presence is None:
-        presence = learn_presence(trained.network, model_config, examples, seed)
+        presence = fit_lesion_classifier(trained.network, model_config, examples, seed)
     return Segmenter(
         runner_of(trained.network, presence.layers if presence else ()),
         model_config.input_size,
-        Network(model_config.name),
+        ModelId(model_config.name),
         PostProcessing(),
         flip=model_config.flip_averaging,
         smaller_view=model_config.smaller_view,
         presence=presence,
-        guided=model_config.guided,
+        interactive=model_config.interactive,
     )
 
 
-def altered(images: np.ndarray, masks: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def augment_images(
+    images: np.ndarray, masks: np.ndarray, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
     """The images as another scanner might have made them, with their masks, in the same order.
 
     Args:
@@ -162,12 +164,14 @@ def altered(images: np.ndarray, masks: np.ndarray, seed: int) -> tuple[np.ndarra
 
 def pooled_features(network: keras.Model, layers: list[str], images: np.ndarray) -> np.ndarray:
     """The layers' features averaged over each image and joined: float32 `(N, D)`."""
-    inputs = with_empty_maps(images, network.input_shape[-1])
+    inputs = with_empty_prompts(images, network.input_shape[-1])
     outputs = with_features(network, layers).predict(inputs, batch_size=BATCH, verbose=0)
     return np.concatenate([outputs[name] for name in layers], axis=1)
 
 
-def choose_confidence(maps: list[Map], rules: PostProcessing) -> Confidence | None:
+def fit_confidence_thresholds(
+    maps: list[CasePrediction], rules: PostProcessing
+) -> Confidence | None:
     """Limits that give the least agreeing validation masks "low" and "medium".
 
     And "low" to at least `WRONG_LOW` of the lesions without a mask, where the network tells how

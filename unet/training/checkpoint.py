@@ -13,7 +13,7 @@ import numpy as np
 
 from unet.config import VIEWS, ModelConfig, TrainConfig, to_dict
 from unet.errors import UserError
-from unet.files import rows_to_csv, write_whole
+from unet.files import atomic_write, rows_to_csv
 from unet.provenance import git_commit
 
 MONITOR = "val_dice"
@@ -58,7 +58,7 @@ class Checkpoint:
 
     def __init__(self, run_dir: Path, settings: dict):
         self.run_dir, self.settings = Path(run_dir), settings
-        self.keep = settings["train"]["keep"]
+        self.keep = settings["train"]["checkpoint"]
         self.commit = git_commit()
 
     def load_history(self, *, resume: bool) -> list[dict[str, float]]:
@@ -129,7 +129,7 @@ class Checkpoint:
         new.mkdir()
         self._write_weights(model, new / "model.weights.h5")
         state = {"settings": self.settings, "commit": self.commit, "history": history}
-        write_whole(new / "state.json", json.dumps(state, indent=1))
+        atomic_write(new / "state.json", json.dumps(state, indent=1))
         os.replace(new, self.run_dir / "complete")
         self._finish_replacing()
         self._write_csv(history)
@@ -171,4 +171,4 @@ class Checkpoint:
         os.replace(temporary, path)
 
     def _write_csv(self, history: list[dict]) -> None:
-        write_whole(self.run_dir / "history.csv", rows_to_csv(history))
+        atomic_write(self.run_dir / "history.csv", rows_to_csv(history))

@@ -10,13 +10,13 @@ from unet.errors import UserError
 from unet.inference.bundle import WEIGHTS, BundleInfo, read_info, verify
 
 
-def start_of(start: Path, model_config: ModelConfig) -> dict[str, Any]:
+def describe_start(start: Path, model_config: ModelConfig) -> dict[str, Any]:
     """Name and weights' hash of the bundle that a network starts from; UserError if of another."""
     info = verify(start)
-    if info.model.guided and not model_config.guided:
+    if info.model.interactive and not model_config.interactive:
         raise UserError(f"--start {start} takes hints: start --model guided-unet from it")
     # What shapes no weights may differ.
-    free = {"name", "input_size", "dropout", "bottleneck_dropout", "guided", *VIEWS}
+    free = {"name", "input_size", "dropout", "bottleneck_dropout", "interactive", *VIEWS}
     there, asked = to_dict(info.model), to_dict(model_config)
     if any(there[name] != asked[name] for name in asked.keys() - free):
         raise UserError(
@@ -30,21 +30,21 @@ CALIBRATION = "calibration_cases"
 """Key in a bundle's training facts: ids of other data sets' cases that its rules were chosen on."""
 
 
-def seen_by(info: BundleInfo) -> set[str]:
+def seen_case_ids(info: BundleInfo) -> set[str]:
     """Ids of the cases that a network, or one that it started from, was trained or chosen on."""
     before = info.training.get("start", {}).get("seen", ())
     calibration = info.training.get(CALIBRATION, ())
     return {*info.split["train"], *info.split["validation"], *before, *calibration}
 
 
-def seen_besides(start: Path, split: dict[str, list[str]]) -> list[str]:
+def seen_outside_split(start: Path, split: dict[str, list[str]]) -> list[str]:
     """Ids of what the bundle to start from has seen and the new split does not train or choose on.
 
     Raises:
         UserError: It has seen a test case, or was trained on a validation case.
     """
     info = read_info(start)
-    seen = seen_by(info)
+    seen = seen_case_ids(info)
     chosen_on = {*info.split["validation"], *info.training.get(CALIBRATION, ())}
     for name, known in (("test", seen), ("validation", seen - chosen_on)):
         if leaked := known & set(split[name]):

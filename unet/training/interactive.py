@@ -9,14 +9,14 @@ import keras
 import numpy as np
 from scipy import ndimage
 
-from unet.core.image import with_empty_maps
+from unet.core.image import with_empty_prompts
 from unet.core.prompts import (
-    Hints,
+    Prompts,
     Stroke,
-    closer_look,
-    draw_hints,
-    regions_pointed_at,
-    seen_in,
+    crop_prompts,
+    draw_prompts,
+    prompted_regions,
+    zoom_window,
 )
 from unet.data.prompt_simulation import first_hint, next_click, standing_out
 from unet.inference.onnx_model import PROBABILITY
@@ -111,14 +111,14 @@ def pointed_at(
     images, truths = images.copy(), truths.copy()
     masks = truths[..., 0] > 0.5  # (B, S, S), truths are changed with it
     alone = random.random(len(images)) < ALONE
-    hints = [Hints()] * len(images)
+    hints = [Prompts()] * len(images)
     for i in np.flatnonzero(~alone):
         present = masks[i].any()
         if random.random() < (ELSE if present else ELSE_WITHOUT):
             masks[i] = standing_out(images[i, :, :, 0], ~masks[i], random)
         if masks[i].any():
             hints[i] = first_hint(masks[i], random)
-            masks[i] = regions_pointed_at(masks[i], hints[i])
+            masks[i] = prompted_regions(masks[i], hints[i])
             if random.random() < CLOSER:
                 images[i], masks[i], hints[i] = _closer(images[i], masks[i], hints[i], random)
         else:
@@ -134,11 +134,11 @@ def pointed_at(
 
 
 def _closer(
-    image: np.ndarray, mask: np.ndarray, hints: Hints, random: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray, Hints]:
+    image: np.ndarray, mask: np.ndarray, hints: Prompts, random: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, Prompts]:
     """A picture `(S, S, 1)`, its mask `(S, S)` and hints, as a closer look at these shows them."""
     size = len(mask)
-    window = closer_look(hints, size, size, random.uniform(*SHARES))
+    window = zoom_window(hints, size, size, random.uniform(*SHARES))
     if window is None:
         return image, mask, hints
     left, top, right, bottom = window
@@ -149,24 +149,24 @@ def _closer(
     at = np.meshgrid(y, x, indexing="ij")
     seen = ndimage.map_coordinates(image[..., 0], at, order=1, mode="nearest")
     truth = ndimage.map_coordinates(mask.astype(np.float32), at, order=1, mode="nearest") >= 0.5
-    return seen[..., None], truth, _scaled(seen_in(hints, window), size / (right - left))
+    return seen[..., None], truth, _scaled(crop_prompts(hints, window), size / (right - left))
 
 
-def _scaled(hints: Hints, times: float) -> Hints:
+def _scaled(hints: Prompts, times: float) -> Prompts:
     """Hints in a picture that is shown so many times as large."""
 
     def strokes(of: tuple[Stroke, ...]) -> tuple[Stroke, ...]:
         return tuple(tuple((x * times, y * times) for x, y in stroke) for stroke in of)
 
     boxes = tuple(tuple(side * times for side in box) for box in hints.boxes)
-    return Hints(strokes(hints.inside), strokes(hints.outside), boxes)
+    return Prompts(strokes(hints.inside), strokes(hints.outside), boxes)
 
 
-def _inputs(images: np.ndarray, hints: list[Hints]) -> np.ndarray:
+def _inputs(images: np.ndarray, hints: list[Prompts]) -> np.ndarray:
     """Images with the maps of what is pointed at: float32 `(B, S, S, 3)`."""
     size = images.shape[1]
-    inputs = with_empty_maps(images, 3)
+    inputs = with_empty_prompts(images, 3)
     for i, hint in enumerate(hints):
         if hint:
-            inputs[i, :, :, 1:] = draw_hints(hint, size, size, size)
+            inputs[i, :, :, 1:] = draw_prompts(hint, size, size, size)
     return inputs

@@ -11,26 +11,28 @@ from unet.core.image import mask_to_input, to_input
 from unet.data.cases import Dataset, read_grey, read_mask
 from unet.data.patches import painted_pair, piece_of_normal, piece_pair
 from unet.training.jax_processes import Processes
-from unet.training.trainer import Examples, Trained, train
+from unet.training.trainer import TrainingSet, TrainResult, train
 
 WHOLE = 2
 """How often a whole image is shown while a piece of it is shown once: people bring whole ones."""
 
 
-def examples_of(dataset: Dataset, indices: list[int], config: TrainConfig) -> Examples:
+def make_training_set(dataset: Dataset, indices: list[int], config: TrainConfig) -> TrainingSet:
     """The cases with these indices as `config` says they are shown."""
     images, masks = dataset.images[indices], dataset.masks[indices]
-    if config.pieces:
+    if config.patches:
         more = _pieces(dataset, indices, config.seed)
         images, masks = (np.concatenate(pair) for pair in zip((images, masks), more))
     lesion = masks.any(axis=(1, 2, 3))
     repeats = np.ones(len(images), int)
     whole = slice(len(indices))
-    repeats[whole] = np.where(lesion[whole], 1, config.normals) * (WHOLE if config.pieces else 1)
-    return Examples(images, masks, repeats)
+    repeats[whole] = np.where(lesion[whole], 1, config.normal_oversampling) * (
+        WHOLE if config.patches else 1
+    )
+    return TrainingSet(images, masks, repeats)
 
 
-def train_on(
+def train_on_cases(
     dataset: Dataset,
     indices: list[int],
     model_config: ModelConfig,
@@ -40,13 +42,13 @@ def train_on(
     data_fingerprint: str,
     resume: bool,
     among: Processes | None = None,
-) -> tuple[Trained, Examples]:
+) -> tuple[TrainResult, TrainingSet]:
     """Train on the cases with these indices, without validation; see `unet.training.trainer.train`.
 
     Returns:
         What the training gave, and what it was shown.
     """
-    examples = examples_of(dataset, indices, config)
+    examples = make_training_set(dataset, indices, config)
     options = {"data_fingerprint": data_fingerprint, "resume": resume, "among": among}
     return train(model_config, config, examples, None, run_dir, **options), examples
 

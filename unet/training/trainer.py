@@ -21,10 +21,10 @@ import keras
 import numpy as np
 
 from unet.config import ModelConfig, TrainConfig, to_dict
-from unet.core.image import with_empty_maps
-from unet.data.augmentation import MILD, STRONG
+from unet.core.image import with_empty_prompts
+from unet.data.augmentation import AUGMENTATION
 from unet.errors import UserError
-from unet.inference.lesion_classifier import Presence
+from unet.inference.lesion_classifier import LesionClassifier
 from unet.inference.onnx_model import PROBABILITY
 from unet.networks import architecture, build_network
 from unet.networks.fast_batchnorm import FusedBatchNormalization
@@ -39,12 +39,12 @@ PRESENCE = "presence"
 PRESENCE_DROPOUT = 0.2
 MEMORIES = 10
 """Memories (1 / (1 - momentum) steps) of batch normalisation's moving averages in one training."""
-SHALLOW = ("encoder", "stem")
-"""How the names begin of the layers that contract the image; all others are deep."""
+ENCODER = ("encoder", "stem")
+"""Prefixes of the names of encoder layers; all others are the decoder's."""
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainResult:
     """What a training gave.
 
     Attributes:
@@ -55,11 +55,11 @@ class Trained:
 
     network: keras.Model
     history: list[dict[str, float]]
-    presence: Presence | None = None
+    presence: LesionClassifier | None = None
 
 
 @dataclass(frozen=True)
-class Examples:
+class TrainingSet:
     """What a network is trained on.
 
     Attributes:
@@ -80,8 +80,8 @@ class Examples:
 def train(
     model_config: ModelConfig,
     config: TrainConfig,
-    examples: Examples,
-    validation: Examples | None,
+    examples: TrainingSet,
+    validation: TrainingSet | None,
     run_dir: Path,
     *,
     data_fingerprint: str = "",
@@ -89,7 +89,7 @@ def train(
     resume: bool = False,
     tensorboard: bool = False,
     among: jax_processes.Processes | None = None,
-) -> Trained | None:
+) -> TrainResult | None:
     """Train a network, or finish training it; None in a process that writes nothing.
 
     Args:
@@ -121,17 +121,17 @@ def train(
             f"{model_config.name} has no published weights to start from: leave out --pretrained, "
             "or take --model efficientnet-unet"
         )
-    if among and (model_config.guided or tensorboard):
+    if among and (model_config.interactive or tensorboard):
         raise UserError(
             "--backend jax trains networks without hints and writes no TensorBoard logs: leave it "
             f"out for {'--tensorboard' if tensorboard else model_config.name}"
         )
-    if tensorboard and model_config.guided:
+    if tensorboard and model_config.interactive:
         raise UserError("networks with hints write no TensorBoard logs: leave out --tensorboard")
-    if config.tune != "all" and start is None:
+    if config.trainable != "all" and start is None:
         raise UserError(
-            f"--tune {config.tune} leaves the other layers as they are, at random: give --start a "
-            "trained network"
+            f"--trainable {config.trainable} leaves the other layers at their random weights: give "
+            "--start a trained network"
         )
     data = {"fingerprint": data_fingerprint}
     if start is not None:
@@ -156,18 +156,20 @@ def train(
     trained.load_weights(checkpoint.kept_path(history))
     network = build_network(model_config)  # the same weights in built-in layers
     _copy_weights(trained, network)
-    if not config.presence:
-        return Trained(network, history)
+    if not config.presence_head:
+        return TrainResult(network, history)
     weights, bias = trained.get_layer(PRESENCE).get_weights()  # (D, 1), (1,)
-    presence = Presence(tuple(module.presence_layers(model_config)), weights[:, 0], float(bias[0]))
-    return Trained(network, history, presence)
+    presence = LesionClassifier(
+        tuple(module.presence_layers(model_config)), weights[:, 0], float(bias[0])
+    )
+    return TrainResult(network, history, presence)
 
 
 def _run_epochs(
     model_config: ModelConfig,
     config: TrainConfig,
-    examples: Examples,
-    validation: Examples | None,
+    examples: TrainingSet,
+    validation: TrainingSet | None,
     checkpoint: Checkpoint,
     history: list[dict[str, float]],
     start: Path | None,
@@ -194,7 +196,8 @@ def _run_epochs(
 
             jax_data_parallel.freeze_redundant(model)
         model.compile(
-            optimizer=_optimizer(config, steps), **compile_arguments(config.loss, config.presence)
+            optimizer=_optimizer(config, steps),
+            **compile_arguments(config.loss, config.presence_head),
         )
         model.optimizer.build(model.trainable_variables)
         if history:
@@ -221,8 +224,8 @@ def _network_in(weights: Path, model_config: ModelConfig) -> keras.Model:
         shapes: list[tuple[int, ...]] = []
         file.visititems(lambda _, item: shapes.append(getattr(item, "shape", ())))
     source = build_network(model_config)
-    if model_config.guided and source.get_layer("stem_conv").kernel.shape not in shapes:
-        source = build_network(replace(model_config, guided=False))
+    if model_config.interactive and source.get_layer("stem_conv").kernel.shape not in shapes:
+        source = build_network(replace(model_config, interactive=False))
     source.load_weights(weights)
     return source
 
@@ -257,9 +260,11 @@ def _to_train(model_config: ModelConfig, config: TrainConfig) -> keras.Model:
 
         network = with_shifted_depthwise(network)
     for layer in network.layers:
-        if config.tune != "all" and layer.name.startswith(SHALLOW) != (config.tune == "shallow"):
+        if config.trainable != "all" and layer.name.startswith(ENCODER) != (
+            config.trainable == "encoder"
+        ):
             layer.trainable = False
-    if not config.presence:
+    if not config.presence_head:
         return network
     pooled = [
         keras.layers.GlobalAveragePooling2D(name=f"{name}_mean")(network.get_layer(name).output)
@@ -275,7 +280,7 @@ def is_finished(history: list[dict[str, float]], config: TrainConfig) -> bool:
     """Whether all epochs are done, or `patience` of them have passed without a better one."""
     if not history or len(history) >= config.epochs:
         return bool(history)
-    return config.keep == "best" and len(history) - best_epoch(history) >= config.patience
+    return config.checkpoint == "best" and len(history) - best_epoch(history) >= config.patience
 
 
 def _optimizer(config: TrainConfig, steps: int) -> keras.optimizers.Optimizer:
@@ -294,7 +299,7 @@ def _fit(model, config, examples, validation, checkpoint, history, tensorboard, 
     callbacks: list[keras.callbacks.Callback] = [EpochEnd(checkpoint, history, config, writes)]
     if tensorboard:
         callbacks.append(keras.callbacks.TensorBoard(checkpoint.run_dir / "tensorboard"))
-    how = (STRONG if config.strong else MILD) if config.augment else None
+    how = AUGMENTATION[config.augmentation]
     if _on_jax():
         from unet.data.pipeline_jax import evaluation_batches, training_batches
     else:
@@ -307,14 +312,14 @@ def _fit(model, config, examples, validation, checkpoint, history, tensorboard, 
         first_epoch=len(history),
         augmentation=how,
         repeats=examples.repeats,
-        presence=config.presence,
+        presence=config.presence_head,
     )
     steps = math.ceil(len(examples) / config.batch_size)
     held_out = validation and evaluation_batches(
-        with_empty_maps(validation.images, model.input_shape[-1]),
+        with_empty_prompts(validation.images, model.input_shape[-1]),
         validation.masks,
         EVALUATION_BATCH,
-        presence=config.presence,
+        presence=config.presence_head,
     )
     if model.input_shape[-1] > 1:
         interactive.fit(

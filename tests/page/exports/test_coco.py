@@ -15,7 +15,7 @@ from scipy import ndimage
 from tests.conftest import predicted
 from unet.data.phantom import make_phantom
 from unet.io.images import Picture
-from unet.page.analysis import Analysed
+from unet.page.analysis import Analysis
 from unet.page.exports.coco import coco, labelme
 
 # pycocotools' own, of NumPy 2
@@ -24,9 +24,9 @@ pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:Depreca
 PHANTOM = make_phantom(3, "malignant", 90, 131)
 
 
-def analysed_of(image: np.ndarray) -> Analysed:
-    p8 = np.zeros(image.shape[:2], np.uint8)
-    return Analysed("a", "a", Picture(image), predicted(p8), 0.1)
+def analysed_of(image: np.ndarray) -> Analysis:
+    probability_u8 = np.zeros(image.shape[:2], np.uint8)
+    return Analysis("a", "a", Picture(image), predicted(probability_u8), 0.1)
 
 
 def ring_and_more() -> np.ndarray:

@@ -27,15 +27,15 @@ from tests.conftest import predicted
 from unet.core import rendering
 from unet.data.phantom import make_phantom
 from unet.errors import UserError
-from unet.inference.prediction import Network
+from unet.inference.prediction import ModelId
 from unet.io.images import Picture, read_picture
-from unet.page.analysis import Analysed
+from unet.page.analysis import Analysis
 from unet.page.exports import coco, download
 from unet.page.exports.dicom import secondary_capture, segmentation
 
 PHANTOM = make_phantom(3, "malignant", 90, 131)  # pixels no multiple of 8; not square
 OTHER = make_phantom(4, "benign", 90, 131)
-NETWORK = Network("сеть\\unet", "ab" * 32)
+NETWORK = ModelId("сеть\\unet", "ab" * 32)
 
 
 def write_ultrasound(path: Path, images: list[np.ndarray], **tags) -> Path:
@@ -85,10 +85,10 @@ def write_ultrasound(path: Path, images: list[np.ndarray], **tags) -> Path:
     return path
 
 
-def analysed_from(path: Path, frame: int = 0) -> Analysed:
+def analysed_from(path: Path, frame: int = 0) -> Analysis:
     picture = read_picture(path, frame)
-    p8 = np.zeros(picture.pixels.shape[:2], np.uint8)
-    return Analysed("a", "a", picture, replace(predicted(p8), network=NETWORK), 0.1)
+    probability_u8 = np.zeros(picture.pixels.shape[:2], np.uint8)
+    return Analysis("a", "a", picture, replace(predicted(probability_u8), network=NETWORK), 0.1)
 
 
 @pytest.fixture
@@ -284,7 +284,7 @@ def faults_of(path: Path) -> list[str]:
 def test_no_other_export_carries_the_patients_identity(source):
     analysed = analysed_from(source)
     bare = replace(analysed, picture=replace(analysed.picture, header=None))
-    answer = analysed.answer()
+    answer = analysed.segment()
     others = set(download.DOWNLOADS) - {*download.NAMES_PATIENT, "all"}
     for kind in others:
         with_header, without = (

@@ -10,17 +10,17 @@ import pytest
 
 from tests.conftest import predicted
 from unet.core.mask import PostProcessing
-from unet.core.prompts import Hints
-from unet.inference.prediction import Network
+from unet.core.prompts import Prompts
+from unet.inference.prediction import ModelId
 from unet.io.images import Picture
-from unet.page.analysis import Analysed
+from unet.page.analysis import Analysis
 from unet.page.exports import download, report
 
 P8 = np.zeros((20, 30), np.uint8)
 P8[5:9, 10:16] = 200
 BY_HAND = np.zeros(P8.shape, bool)
 BY_HAND[4:10, 9:16] = True
-CLICK = Hints(inside=(((12.0, 7.0),),))
+CLICK = Prompts(inside=(((12.0, 7.0),),))
 GATED = PostProcessing(min_presence=0.1, unsure_presence=0.02)
 
 
@@ -33,18 +33,18 @@ def text_of(pdf: bytes) -> str:
     return " ".join(" ".join(part.decode("latin-1").replace("\\", "") for part in parts).split())
 
 
-def analysed_of(prediction, hints=None) -> Analysed:
-    return Analysed("a", "a", Picture(P8), prediction, 0.1, hints=hints)
+def analysed_of(prediction, hints=None) -> Analysis:
+    return Analysis("a", "a", Picture(P8), prediction, 0.1, hints=hints)
 
 
 def test_a_report_is_made_for_a_network_of_any_name():
-    named = replace(predicted(P8), network=Network("сеть 网络", "ab" * 32))
+    named = replace(predicted(P8), network=ModelId("сеть 网络", "ab" * 32))
     analysed = analysed_of(named)
-    assert report.report_pdf(analysed, analysed.answer()).startswith(b"%PDF")
+    assert report.report_pdf(analysed, analysed.segment()).startswith(b"%PDF")
 
 
 @pytest.mark.parametrize(
-    ("p8", "hints", "edited", "drawn"),
+    ("probability_u8", "hints", "edited", "drawn"),
     [
         (P8, None, False, "AUTOMATIC"),
         (P8, CLICK, False, "SEMIAUTOMATIC"),
@@ -52,11 +52,11 @@ def test_a_report_is_made_for_a_network_of_any_name():
         (np.zeros_like(P8), None, True, "MANUAL"),
     ],
 )
-def test_who_drew_the_mask_is_said(p8, hints, edited, drawn):
-    analysed = analysed_of(predicted(p8), hints)
-    answer = analysed.answer()
+def test_who_drew_the_mask_is_said(probability_u8, hints, edited, drawn):
+    analysed = analysed_of(predicted(probability_u8), hints)
+    answer = analysed.segment()
     if edited:
-        answer = answer.edited(BY_HAND)
+        answer = answer.with_manual_mask(BY_HAND)
     assert download._drawn(analysed, answer) == drawn
     coco = json.loads(download.make("coco", analysed, answer)[2])
     assert drawn in json.dumps(coco)
@@ -68,10 +68,10 @@ def test_who_drew_the_mask_is_said(p8, hints, edited, drawn):
 
 def test_what_the_network_was_unsure_of_is_never_said_to_be_no_lesion():
     analysed = analysed_of(predicted(P8, GATED, presence=0.05))
-    answer = analysed.answer()
+    answer = analysed.segment()
     assert (answer.unsure, answer.mask.any()) == (True, False)
     assert "Unsure" in text_of(report.report_pdf(analysed, answer))
-    edited = answer.edited(BY_HAND)
+    edited = answer.with_manual_mask(BY_HAND)
     said = text_of(report.report_pdf(analysed, edited))
     assert "The network's own answer: Unsure" in said
     assert "No lesion" not in said

@@ -9,7 +9,7 @@ import pytest
 from tests.conftest import predicted
 from unet.data.phantom import make_phantom
 from unet.io.images import Picture
-from unet.page.analysis import Analysed
+from unet.page.analysis import Analysis
 from unet.page.exports.zip import BatchItem, ZipWriter, entry_name
 
 PHANTOM = make_phantom(0, "benign", 64, 80)
@@ -17,8 +17,8 @@ PHANTOM = make_phantom(0, "benign", 64, 80)
 
 def item(name: str) -> BatchItem:
     prediction = predicted(PHANTOM.mask.astype("uint8") * 255)
-    analysed = Analysed("a", "a", Picture(PHANTOM.image), prediction, 0.1)
-    return BatchItem({"file": name}, analysed, analysed.answer())
+    analysed = Analysis("a", "a", Picture(PHANTOM.image), prediction, 0.1)
+    return BatchItem({"file": name}, analysed, analysed.segment())
 
 
 def test_names_in_the_zip_are_files_beside_each_other_on_every_system(tmp_path):

@@ -15,7 +15,7 @@ from unet.page.about.summary import summary_of
 from unet.publishing import card
 from unet.publishing.comparison import HEADING, comparison_section
 from unet.publishing.readme import metrics_of
-from unet.publishing.tables import by_dataset
+from unet.publishing.tables import group_by_dataset
 
 HERE = Path(__file__).parent
 SCRIPT, STYLE = HERE / "plots.js", HERE / "about.css"
@@ -57,7 +57,7 @@ def label(name: str, bundle: Path) -> str:
     """A network's name with its Dice on test lesions, for the chooser."""
     try:
         test = metrics_of(bundle)["splits"]["test"]
-        parts = by_dataset(test)
+        parts = group_by_dataset(test)
         dice = ", ".join(
             f"{part['final']['lesion_images']['dice']['value']:.2f}"
             + (f" {dataset}" if len(parts) > 1 else "")
@@ -69,19 +69,21 @@ def label(name: str, bundle: Path) -> str:
 
 
 def content(
-    bundle: Path, guide: Path | None = None, comparison: dict[str, Any] | None = None
+    bundle: Path, interactive_model: Path | None = None, comparison: dict[str, Any] | None = None
 ) -> str:
     """What the page says of a network, as HTML: its numbers, its charts, then the card folded away.
 
-    Raw HTML in the card stays text. `drawCharts` of plots.js draws the charts. Of a `guide`, the
-    network that answers to what one points at, it says what that gives; of a `comparison`, the
-    content of comparison.json, how the networks in it differ.
+    Raw HTML in the card stays text; `drawCharts` of plots.js draws the charts.
+
+    Args:
+        interactive_model: Bundle of the network that answers to clicks.
+        comparison: Content of comparison.json.
     """
     parts = [
         summary_of(bundle),
         _charts(charts_of(bundle)),
         *_folded_card(bundle),
-        *_pointing(guide),
+        *_pointing(interactive_model),
         _worst_cases(bundle),
         *_relatives(comparison),
     ]
@@ -101,9 +103,9 @@ def _charts(charts: list[Chart]) -> str:
     return f'<div class="charts" data-charts="{html.escape(content)}"></div>'
 
 
-def _pointing(guide: Path | None) -> list[str]:
+def _pointing(interactive_model: Path | None) -> list[str]:
     try:
-        return _folded_sections(card.pointing_of(guide)) if guide else []
+        return _folded_sections(card.pointing_of(interactive_model)) if interactive_model else []
     except UNREADABLE:
         return []
 

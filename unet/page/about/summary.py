@@ -8,7 +8,7 @@ from typing import Any
 
 from unet.page.about.numbers import percent
 from unet.publishing.readme import metrics_of
-from unet.publishing.tables import by_dataset, held_out
+from unet.publishing.tables import group_by_dataset, held_out
 
 PAPERS = "BUSI"
 """The paper's data set; beside another's numbers its own say nothing."""
@@ -44,7 +44,7 @@ def _how_compared(metrics: dict[str, Any]) -> str:
 
 
 def _papers_images(metrics: dict[str, Any]) -> dict[str, Any] | None:
-    return by_dataset(metrics["splits"].get("test", {"datasets": []})).get(PAPERS)
+    return group_by_dataset(metrics["splits"].get("test", {"datasets": []})).get(PAPERS)
 
 
 def _beside_the_paper(metrics: dict[str, Any]) -> list[str]:

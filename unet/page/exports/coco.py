@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from unet.core.mask import EIGHT_NEIGHBOURS
-from unet.page.analysis import Analysed, Drawn
+from unet.page.analysis import Analysis, Drawn
 from unet.page.exports.report import png, trace_outlines
 from unet.publishing.card import NOTICE
 
@@ -43,7 +43,7 @@ class _Object:
 
 
 def coco(
-    analysed: Analysed, mask: np.ndarray, drawn: Drawn = "AUTOMATIC", file_name: str = IMAGE_NAME
+    analysed: Analysis, mask: np.ndarray, drawn: Drawn = "AUTOMATIC", file_name: str = IMAGE_NAME
 ) -> dict[str, Any]:
     """The mask as a COCO data set of one image, in instance format.
 
@@ -70,7 +70,7 @@ def coco(
 
 
 def labelme(
-    analysed: Analysed, mask: np.ndarray, drawn: Drawn = "AUTOMATIC", file_name: str = IMAGE_NAME
+    analysed: Analysis, mask: np.ndarray, drawn: Drawn = "AUTOMATIC", file_name: str = IMAGE_NAME
 ) -> dict[str, Any]:
     """The mask as a LabelMe file that holds the image too, so that it opens wherever it lies.
 
@@ -149,6 +149,6 @@ def _base64_png(pixels: np.ndarray) -> str:
     return base64.b64encode(png(pixels)).decode()
 
 
-def _made_by(analysed: Analysed, drawn: Drawn) -> dict[str, Any]:
+def _made_by(analysed: Analysis, drawn: Drawn) -> dict[str, Any]:
     """Who drew the mask, and which network was asked."""
     return {"drawn": drawn, "network": asdict(analysed.prediction.network)}

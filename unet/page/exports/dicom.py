@@ -17,7 +17,7 @@ import numpy as np
 
 import unet
 from unet.core import rendering
-from unet.page.analysis import Analysed, Drawn
+from unet.page.analysis import Analysis, Drawn
 from unet.page.exports.dicom_source import (
     IF_SAID,
     LATERALITY,
@@ -43,7 +43,7 @@ SEGMENTATION_SERIES, OVERLAY_SERIES = 9001, 9002
 
 
 def segmentation(
-    analysed: Analysed,
+    analysed: Analysis,
     mask: np.ndarray,
     drawn: Drawn = "AUTOMATIC",
     threshold: float | None = None,
@@ -102,7 +102,7 @@ def segmentation(
 
 
 def secondary_capture(
-    analysed: Analysed, mask: np.ndarray, drawn: Drawn = "AUTOMATIC", edited: bool = False
+    analysed: Analysis, mask: np.ndarray, drawn: Drawn = "AUTOMATIC", edited: bool = False
 ) -> bytes:
     """The picture with the mask laid over it, as a DICOM Secondary Capture in colour.
 
@@ -172,7 +172,7 @@ def _check_size(picture: Picture, mask: np.ndarray) -> None:
         )
 
 
-def _algorithm(analysed: Analysed, threshold: float | None) -> AlgorithmIdentificationSequence:
+def _algorithm(analysed: Analysis, threshold: float | None) -> AlgorithmIdentificationSequence:
     from highdicom import AlgorithmIdentificationSequence
     from pydicom.sr.codedict import codes
 

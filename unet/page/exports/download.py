@@ -12,8 +12,8 @@ import numpy as np
 
 from unet.core.image import to_grey
 from unet.errors import UserError
-from unet.inference.prediction import Answer
-from unet.page.analysis import Analysed, Drawn
+from unet.inference.prediction import Segmentation
+from unet.page.analysis import Analysis, Drawn
 from unet.page.exports import coco, dicom, report
 
 SCHEMA = 1
@@ -25,7 +25,7 @@ def image_sha256(pixels: np.ndarray) -> str:
     return hashlib.sha256(to_grey(pixels).tobytes()).hexdigest()
 
 
-def session_json(analysed: Analysed, answer: Answer) -> bytes:
+def session_json(analysed: Analysis, answer: Segmentation) -> bytes:
     """What a person did with a picture, for the viewer to open again beside that picture.
 
     The picture itself is not in it, but its `image_sha256`; `edited_runs` are as
@@ -48,35 +48,35 @@ def _runs(mask: np.ndarray) -> list[int]:
     return np.diff(turns, prepend=0, append=mask.size).tolist()
 
 
-def _drawn(analysed: Analysed, answer: Answer) -> Drawn:
+def _drawn(analysed: Analysis, answer: Segmentation) -> Drawn:
     own = answer.network_answer
     if own is None:
         return "SEMIAUTOMATIC" if analysed.hints else "AUTOMATIC"
     return "SEMIAUTOMATIC" if own.mask.any() else "MANUAL"
 
 
-def _image(analysed: Analysed, answer: Answer) -> bytes:
+def _image(analysed: Analysis, answer: Segmentation) -> bytes:
     return report.png(analysed.picture.pixels)
 
 
-def _coco(analysed: Analysed, answer: Answer) -> bytes:
+def _coco(analysed: Analysis, answer: Segmentation) -> bytes:
     return json.dumps(coco.coco(analysed, answer.mask, _drawn(analysed, answer))).encode()
 
 
-def _labelme(analysed: Analysed, answer: Answer) -> bytes:
+def _labelme(analysed: Analysis, answer: Segmentation) -> bytes:
     return json.dumps(coco.labelme(analysed, answer.mask, _drawn(analysed, answer))).encode()
 
 
-def _segmentation(analysed: Analysed, answer: Answer) -> bytes:
+def _segmentation(analysed: Analysis, answer: Segmentation) -> bytes:
     return dicom.segmentation(analysed, answer.mask, _drawn(analysed, answer), answer.threshold)
 
 
-def _secondary_capture(analysed: Analysed, answer: Answer) -> bytes:
+def _secondary_capture(analysed: Analysis, answer: Segmentation) -> bytes:
     edited = answer.network_answer is not None
     return dicom.secondary_capture(analysed, answer.mask, _drawn(analysed, answer), edited)
 
 
-def _everything(analysed: Analysed, answer: Answer) -> bytes:
+def _everything(analysed: Analysis, answer: Segmentation) -> bytes:
     """All the others, and the picture that the annotators' files are of, as ZIP.
 
     What names the patient is left out: it is taken knowingly, by itself.
@@ -90,7 +90,7 @@ def _everything(analysed: Analysed, answer: Answer) -> bytes:
     return buffer.getvalue()
 
 
-Maker = Callable[[Analysed, Answer], bytes]
+Maker = Callable[[Analysis, Segmentation], bytes]
 DOWNLOADS: dict[str, tuple[str, str, Maker]] = {  # kind: file name, media type, maker
     "mask": ("mask.png", "image/png", report.mask_png),
     "overlay": ("overlay.png", "image/png", report.overlay_png),
@@ -109,7 +109,7 @@ NAMES_PATIENT = ("seg", "capture")
 """Kinds that carry the identity of a DICOM source, as the standard requires."""
 
 
-def make(kind: str, analysed: Analysed, answer: Answer) -> tuple[str, str, bytes]:
+def make(kind: str, analysed: Analysis, answer: Segmentation) -> tuple[str, str, bytes]:
     """File name, media type and content of what is taken home.
 
     Raises:

@@ -20,8 +20,8 @@ from PIL import Image
 from unet.core import regions as core_regions
 from unet.core import rendering
 from unet.core.mask import EIGHT_NEIGHBOURS
-from unet.inference.prediction import Answer, Prediction
-from unet.page.analysis import Analysed
+from unet.inference.prediction import Prediction, Segmentation
+from unet.page.analysis import Analysis
 from unet.publishing.card import NOTICE
 
 if TYPE_CHECKING:
@@ -50,17 +50,17 @@ CALIBRATED = "Millimetres were calibrated by hand."
 UNSURE = "Unsure: no lesion is marked, but the map shows a place to look at."
 
 
-def mask_png(analysed: Analysed, answer: Answer) -> bytes:
+def mask_png(analysed: Analysis, answer: Segmentation) -> bytes:
     """The mask as a grey PNG of the image's own size, only 0 and 255."""
     return png(answer.mask.astype(np.uint8) * 255)
 
 
-def overlay_png(analysed: Analysed, answer: Answer) -> bytes:
+def overlay_png(analysed: Analysis, answer: Segmentation) -> bytes:
     """The image with the mask laid over it, as PNG."""
     return png(rendering.overlay(analysed.picture.pixels, answer.mask))
 
 
-def contours_json(analysed: Analysed, answer: Answer) -> bytes:
+def contours_json(analysed: Analysis, answer: Segmentation) -> bytes:
     """The mask's outlines as JSON: closed polygons `[[x, y], …]` along pixel edges.
 
     Filled by the even–odd rule they give the mask back exactly; holes run the other way round.
@@ -72,14 +72,14 @@ def contours_json(analysed: Analysed, answer: Answer) -> bytes:
     return json.dumps(content | made_by(analysed.prediction, answer)).encode()
 
 
-def findings_json(analysed: Analysed, answer: Answer) -> bytes:
+def findings_json(analysed: Analysis, answer: Segmentation) -> bytes:
     """The findings as JSON."""
     pointed_at = {"hints": analysed.hints and analysed.hints.to_json()}
     content = findings_of(analysed.prediction, answer) | pointed_at | {"notice": NOTICE}
     return json.dumps(content, indent=1).encode()
 
 
-def findings_of(prediction: Prediction, answer: Answer) -> dict[str, Any]:
+def findings_of(prediction: Prediction, answer: Segmentation) -> dict[str, Any]:
     """The findings as JSON values, with how sure the network is of them and which it was."""
     return (
         core_regions.to_json(answer.regions, answer.mask)
@@ -95,12 +95,12 @@ def findings_of(prediction: Prediction, answer: Answer) -> dict[str, Any]:
     )
 
 
-def _to_look_at(answer: Answer) -> dict[str, Any]:
-    regions = [asdict(one) | {"box_px": list(one.box_px)} for one in answer.suggested_regions]
+def _to_look_at(answer: Segmentation) -> dict[str, Any]:
+    regions = [asdict(one) | {"box_px": list(one.box_px)} for one in answer.withheld_regions]
     return {"unsure": answer.unsure, "regions_to_look_at": regions}
 
 
-def by_hand(answer: Answer) -> dict[str, Any]:
+def by_hand(answer: Segmentation) -> dict[str, Any]:
     """What a person did as JSON values, with the network's own answer beside."""
     own, compared = answer.network_answer, None
     if own is not None:
@@ -118,12 +118,12 @@ def by_hand(answer: Answer) -> dict[str, Any]:
     }
 
 
-def made_by(prediction: Prediction, answer: Answer) -> dict[str, Any]:
+def made_by(prediction: Prediction, answer: Segmentation) -> dict[str, Any]:
     """Threshold and network as JSON values: `name`, `sha256` and `revision`."""
     return {"threshold": answer.threshold, "network": asdict(prediction.network)}
 
 
-def findings_csv(analysed: Analysed, answer: Answer) -> bytes:
+def findings_csv(analysed: Analysis, answer: Segmentation) -> bytes:
     """The regions as CSV, a row each."""
     network = analysed.prediction.network
     ends = {
@@ -146,7 +146,7 @@ def findings_csv(analysed: Analysed, answer: Answer) -> bytes:
     return text.getvalue().encode()
 
 
-def report_pdf(analysed: Analysed, answer: Answer) -> bytes:
+def report_pdf(analysed: Analysis, answer: Segmentation) -> bytes:
     """A one-page A4 report: the picture, the findings, the network, the notice."""
     from fpdf import FPDF  # a fifth of a second that the page starts earlier
 
@@ -192,10 +192,10 @@ def report_pdf(analysed: Analysed, answer: Answer) -> bytes:
     return bytes(pdf.output())
 
 
-def said(answer: Answer) -> str:
+def said(answer: Segmentation) -> str:
     """An answer in one sentence: what was found, why nothing was, or that it is unsure."""
     if answer.unsure:
-        left, top, width, height = answer.suggested_regions[0].box_px
+        left, top, width, height = answer.withheld_regions[0].box_px
         where = f"x {left} to {left + width}, y {top} to {top + height} (pixels)"
         return f"{UNSURE.removesuffix('.')}: {where}."
     return NOTHING.get(answer.reason) or core_regions.sentence(answer.regions)

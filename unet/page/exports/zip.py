@@ -16,10 +16,10 @@ from PIL import Image
 
 from unet.core import regions as core_regions
 from unet.core import rendering
-from unet.inference.prediction import Answer
+from unet.inference.prediction import Segmentation
 from unet.io.images import ImageError, read_picture
 from unet.page import metrics
-from unet.page.analysis import Analysed, analyse
+from unet.page.analysis import Analysis, analyse
 from unet.page.exports import report
 from unet.page.uploads import name_of
 
@@ -54,8 +54,8 @@ class BatchItem:
     """
 
     row: dict[str, object]
-    analysed: Analysed | None = None
-    answer: Answer | None = None
+    analysed: Analysis | None = None
+    answer: Segmentation | None = None
 
 
 def run(
@@ -78,7 +78,7 @@ def run(
             yield BatchItem({"file": name, "result": f"not read: {error.reason}"})
             continue
         analysed = analyse(segmenter, picture)
-        answer = analysed.answer(threshold)
+        answer = analysed.segment(threshold)
         prediction = analysed.prediction
         row: dict[str, object] = {
             "file": name,
@@ -97,7 +97,7 @@ def run(
         yield BatchItem(row, analysed, answer)
 
 
-def result_of(answer: Answer) -> str:
+def result_of(answer: Segmentation) -> str:
     """The answer in words: something marked, nothing, or neither."""
     if answer.regions:
         return "region marked"

@@ -25,7 +25,7 @@ from PIL import Image, ImageDraw
 
 from unet.config import to_dict
 from unet.errors import UserError
-from unet.inference.bundle import BundleInfo, replacing, verify
+from unet.inference.bundle import BundleInfo, atomic_directory, verify
 from unet.inference.onnx_model import GRAPH
 from unet.inference.ood_detector import SLACK
 from unet.io.examples import Example, read_examples
@@ -63,7 +63,7 @@ def build_site(
     bundles: list[Path],
     out: Path,
     *,
-    guide: Path | None = None,
+    interactive_model: Path | None = None,
     single_file: bool = False,
     examples: Path | None = None,
 ) -> None:
@@ -84,9 +84,12 @@ def build_site(
             `examples` may be shared, or `out` holds something else.
     """
     _check_out(out, single_file)
-    infos = {bundle: verify(bundle) for bundle in [*bundles, *([guide] if guide else [])]}
+    infos = {
+        bundle: verify(bundle)
+        for bundle in [*bundles, *([interactive_model] if interactive_model else [])]
+    }
     for bundle in bundles:
-        if infos[bundle].model.guided:
+        if infos[bundle].model.interactive:
             raise UserError(
                 f"{bundle} answers to what a person points at, beside another network: give "
                 "--weights one that takes no hints"
@@ -103,8 +106,8 @@ def build_site(
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(_one_file(first, infos[first], scripts, offered), encoding="utf-8")
         return
-    site = _folder(infos, guide, scripts, offered)
-    with replacing(out) as new:
+    site = _folder(infos, interactive_model, scripts, offered)
+    with atomic_directory(out) as new:
         for path, content in site.files.items():
             (new / path).parent.mkdir(parents=True, exist_ok=True)
             (new / path).write_bytes(content)
@@ -162,7 +165,7 @@ def _bundled(folder: Path, single_file: bool) -> dict[str, bytes]:
 
 def _folder(
     infos: dict[Path, BundleInfo],
-    guide: Path | None,
+    interactive_model: Path | None,
     scripts: dict[str, bytes],
     offered: list[Example],
 ) -> Site:
@@ -206,10 +209,11 @@ def _folder(
         f'<link rel="stylesheet" href="{style}">\n<link rel="manifest" href="manifest.webmanifest">'
         f'\n<link rel="icon" href="{icons[0]["src"]}">'
     )
-    guides = [networks.pop()] if guide else []  # the last
-    offered_networks = [bundle for bundle in infos if bundle != guide]
+    guides = [networks.pop()] if interactive_model else []  # the last
+    offered_networks = [bundle for bundle in infos if bundle != interactive_model]
     page = _page(offered_networks, networks, runtime, examples, head,
-                 f'<script type="module" src="{app}"></script>', guides, guide)  # fmt: skip
+                 f'<script type="module" src="{app}"></script>', guides,
+                 interactive_model)  # fmt: skip
     site.files["index.html"] = page.encode()
     # What the first network needs is kept at once, the others' graphs when they are chosen.
     later = {network["graph"]["url"] for network in networks[1:] + guides}
@@ -266,14 +270,14 @@ def _page(
     head: str,
     scripts: str,
     guides: Sequence[dict[str, Any]] = (),
-    guide: Path | None = None,
+    interactive_model: Path | None = None,
 ) -> str:
     config = {"networks": networks, "guide": guides[0] if guides else None, "runtime": runtime,
               "examples": examples, "notice": NOTICE, "unfamiliar": UNFAMILIAR}  # fmt: skip
     comparison = comparison_in(bundles[0].parent)
     templates = "\n".join(
         f'<template data-network="{html.escape(bundle.name)}">'
-        f"{about.content(bundle, guide, comparison)}</template>"
+        f"{about.content(bundle, interactive_model, comparison)}</template>"
         for bundle in bundles
     )
     parts = {

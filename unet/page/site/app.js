@@ -83,11 +83,11 @@ function say(text, wrong = false) {
 const ready = (state) => say(`${network.name}: ${state}. Nothing leaves this device.`);
 
 // How sure the network is of its own answer; as unet/inference/confidence.py.
-function wordOf({ p8, width, height, rules, agreement, presence, familiar }, limits) {
+function wordOf({ probability_u8, width, height, rules, agreement, presence, familiar }, limits) {
   if (!limits) return null;
   if (familiar === false) return "low";
-  const peak = p8.reduce((a, b) => Math.max(a, b), 0);
-  const own = viewer.segmentMap(p8, width, height, rules, rules.threshold, peak, presence);
+  const peak = probability_u8.reduce((a, b) => Math.max(a, b), 0);
+  const own = viewer.segmentMap(probability_u8, width, height, rules, rules.threshold, peak, presence);
   if (own.suggestion.length) return "low";
   if (!own.pixels && presence !== null && presence >= limits.none) return "low";
   const level = own.pixels ? (agreement >= limits.low) + (agreement >= limits.high)
@@ -114,13 +114,13 @@ function valueOf({ picture, prediction, network, truth, id, name, frame }) {
   return {
     id: `${id} ${network.name} ${frame} ${truth ? "truth" : ""}`, picture: id,
     series: `${id} ${network.name}`, frame, frames: picture.frames, frame_ms: picture.frame_ms,
-    pixels: { bitmap: picture.bitmap, p8: prediction.p8, u8: prediction.u8, truth,
+    pixels: { bitmap: picture.bitmap, probability_u8: prediction.probability_u8, disagreement_u8: prediction.disagreement_u8, truth,
       width: picture.width, height: picture.height },
     confidence: prediction.confidence, presence: prediction.presence,
     warning: warningOf(prediction),
     image_sha256: picture.sha256, dicom: false, rules: prediction.rules, spacing_mm: picture.spacing, seconds: prediction.seconds,
     network: identityOf(network), name,
-    networks: config.networks.map((other) => other.name), guided: Boolean(config.guide),
+    networks: config.networks.map((other) => other.name), interactive: Boolean(config.guide),
   };
 }
 
@@ -229,7 +229,7 @@ async function second({ request, frame, network: name }) {
     const prediction = await analyse(picture, generated,
       config.networks.find((other) => other.name === name));
     ready("ready");
-    viewer.two.receive({ ...prediction, request, pixels: { p8: prediction.p8, u8: prediction.u8 },
+    viewer.two.receive({ ...prediction, request, pixels: { probability_u8: prediction.probability_u8, disagreement_u8: prediction.disagreement_u8 },
       warning: warningOf(prediction) });
   } catch (error) {
     ready("ready");
@@ -251,8 +251,8 @@ async function point({ id, frame, request, hints: given }) {
     ready("ready");
     const name = `${id} pointed ${request}`;
     pointedAnswers.set(name, found);
-    const { p8, u8, rules, presence, seconds, confidence } = found;
-    viewer.pointing.receive({ request, id: name, pixels: { p8, u8 }, rules, presence, seconds,
+    const { probability_u8, disagreement_u8, rules, presence, seconds, confidence } = found;
+    viewer.pointing.receive({ request, id: name, pixels: { probability_u8, disagreement_u8 }, rules, presence, seconds,
       confidence, warning: warningOf(found), network: identityOf(guide) });
   } catch (error) {
     ready("ready");
@@ -330,7 +330,7 @@ function filesOf(picture, prediction, answer, by) {
 // What is said at a threshold, of the mask as a person has corrected it and in the millimetres that
 // they have calibrated, if they have.
 function answerOf(picture, prediction, threshold, edited = null, calibrated = null) {
-  const peak = prediction.p8.reduce((a, b) => Math.max(a, b), 0);
+  const peak = prediction.probability_u8.reduce((a, b) => Math.max(a, b), 0);
   const said = { ...prediction, peak }, spacing = calibrated || picture.spacing;
   const own = viewer.answerOf(said, threshold, spacing);
   const answer = edited ? viewer.answerByHand(edited, said, threshold, spacing, own) : own;
@@ -340,7 +340,7 @@ function answerOf(picture, prediction, threshold, edited = null, calibrated = nu
 async function download({ id, kind, threshold, edited, calibrated_mm }) {
   await resting;
   const { picture, network: by } = shown, prediction = pointedAnswers.get(id) || shown.prediction;
-  const mask = edited && viewer.maskOfRuns(edited, prediction.p8.length);
+  const mask = edited && viewer.maskOfRuns(edited, prediction.probability_u8.length);
   const answer = answerOf(picture, prediction, threshold, mask, calibrated_mm);
   save(...filesOf(picture, prediction, answer, by)[kind]());
 }
@@ -392,7 +392,7 @@ async function many(files) {
       const made = filesOf(picture, prediction, answer, by);
       mine.files[`masks/${stem}.png`] = made.mask()[2];
       mine.files[`overlays/${stem}.png`] = made.overlay()[2];
-      const peak = prediction.p8.reduce((a, b) => Math.max(a, b), 0) / 255;
+      const peak = prediction.probability_u8.reduce((a, b) => Math.max(a, b), 0) / 255;
       mine.lines.push([stem, file.name, result, answer.regions.length, largest?.area_px ?? "",
         largest ? largest.longest_px.toFixed(1) : "", largest ? largest.share.toFixed(4) : "",
         peak.toFixed(3), prediction.confidence ?? ""]);

@@ -3,7 +3,7 @@
 
 import { unzlibSync, zlibSync } from "fflate";
 
-const MAPS = ["p8", "u8"];
+const MAPS = ["probability_u8", "disagreement_u8"];
 
 export class Frames {
   constructor() {

@@ -109,11 +109,11 @@ function wayOf(stroke) {
 
 // A map without the regions that nobody points at: just below what counts as lesion. Filled from
 // what is pointed at; where that is no region, the map stays as it is.
-export function onlyPointedAt(p8, width, height, { inside, boxes }, least) {
-  const kept = new Uint8Array(p8.length), open = [];
+export function onlyPointedAt(probability_u8, width, height, { inside, boxes }, least) {
+  const kept = new Uint8Array(probability_u8.length), open = [];
   const enter = (x, y) => {
     const at = y * width + x;
-    if (kept[at] || p8[at] < least) return;
+    if (kept[at] || probability_u8[at] < least) return;
     kept[at] = 1;
     open.push(at);
   };
@@ -125,12 +125,12 @@ export function onlyPointedAt(p8, width, height, { inside, boxes }, least) {
       for (let x = Math.floor(left); x < Math.min(width, Math.ceil(right)); x++) enter(x, y);
     }
   }
-  if (!open.length) return p8;
+  if (!open.length) return probability_u8;
   while (open.length) {
     const at = open.pop(), x = at % width, y = (at - x) / width;
     for (let v = Math.max(0, y - 1); v <= Math.min(height - 1, y + 1); v++) {
       for (let u = Math.max(0, x - 1); u <= Math.min(width - 1, x + 1); u++) enter(u, v);
     }
   }
-  return p8.map((value, at) => (kept[at] || value < least ? value : least - 1));
+  return probability_u8.map((value, at) => (kept[at] || value < least ? value : least - 1));
 }

@@ -132,8 +132,8 @@ export async function predict(ort, session, about, grey, width, height) {
   const { outputs, mean, apart, agreement, empty } = await viewsOf(ort, session, about,
     { grey, width, height }, []);
   const found = {
-    p8: quantise(fromOutput(mean, size, width, height)),
-    u8: apart && quantise(fromOutput(apart, size, width, height)),
+    probability_u8: quantise(fromOutput(mean, size, width, height)),
+    disagreement_u8: apart && quantise(fromOutput(apart, size, width, height)),
     agreement,
     presence: presenceOf(outputs, about.presence, about.flip ? 2 : 1),
     familiar: !empty && isFamiliar(outputs, about.familiarity, about.slack),
@@ -161,13 +161,13 @@ export async function predictPointed(ort, session, about, grey, width, height, h
   }
   const least = Math.max(1, Math.floor(about.rules.threshold * 255 + 0.5));
   const shown = hints.inside.length || hints.boxes.length;
-  const found = { u8: apart && quantise(apart), seconds: (performance.now() - started) / 1000 };
+  const found = { disagreement_u8: apart && quantise(apart), seconds: (performance.now() - started) / 1000 };
   if (!shown) {
-    return { ...found, p8: quantise(map), rules: about.rules, agreement,
+    return { ...found, probability_u8: quantise(map), rules: about.rules, agreement,
       presence: presenceOf(outputs, about.presence, about.flip ? 2 : 1) };
   }
   const rules = { ...about.rules, min_area: 0, min_peak: 0, min_presence: 0 };
-  return { ...found, p8: onlyPointedAt(quantise(map), width, height, hints, least), rules,
+  return { ...found, probability_u8: onlyPointedAt(quantise(map), width, height, hints, least), rules,
     agreement: null, presence: null };
 }
 

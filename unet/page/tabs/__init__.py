@@ -66,10 +66,10 @@ def read(path: str | None) -> Picture:
         with metrics.step("read"):
             return read_picture(path)
     except ImageError as error:
-        raise told(error, name_of(path)) from None
+        raise to_gradio_error(error, name_of(path)) from None
 
 
-def refuse_in_words(page: gr.Blocks) -> None:
+def install_error_messages(page: gr.Blocks) -> None:
     """Let a page say in words what of a request cannot be meant, and that its disk fails.
 
     Gradio's own words name folders of this machine and objects in its memory.
@@ -105,7 +105,7 @@ def refuse_in_words(page: gr.Blocks) -> None:
     page.preprocess_data, page.process_api = checked, answered
 
 
-def told(error: ImageError, name: str) -> gr.Error:
+def to_gradio_error(error: ImageError, name: str) -> gr.Error:
     """An image error as the page shows it, with what the person calls the file."""
     metrics.count_error(type(error).__name__)
     return gr.Error(error.about(name), duration=None, print_exception=False)

@@ -9,9 +9,9 @@ import gradio as gr
 from PIL import Image
 
 from unet.page.exports import zip as zip_export
-from unet.page.model_registry import Networks
+from unet.page.model_registry import ModelRegistry
 from unet.page.tabs import BATCH, PRIVATE, check_threshold, threshold_input
-from unet.page.uploads import Held, named, new_place, remove
+from unet.page.uploads import UploadTracker, named, new_place, remove
 
 MAX_SHOWN = 40
 """Overlays shown on the page; the ZIP has all."""
@@ -19,7 +19,7 @@ MAX_IMAGES = 200
 """Images in one batch."""
 
 
-def add(networks: Networks, held: Held, chooser: gr.Dropdown) -> None:
+def add(networks: ModelRegistry, held: UploadTracker, chooser: gr.Dropdown) -> None:
     """Add the tab's components and the endpoint."""
 
     def run(paths: list[str] | None, network: str, request: gr.Request, progress=gr.Progress()):  # noqa: B008

@@ -10,8 +10,8 @@ import gradio as gr
 
 from unet.io.images import ImageError, read_picture
 from unet.page import analysis, metrics, viewer
-from unet.page.model_registry import Networks
-from unet.page.session_store import Kept
+from unet.page.model_registry import ModelRegistry
+from unet.page.session_store import AnalysisCache
 from unet.page.tabs import CLIP, PRIVATE
 from unet.page.uploads import name_of
 
@@ -21,8 +21,8 @@ GIVE = """watch("value", () => {
 
 
 def add(
-    networks: Networks,
-    kept: Kept,
+    networks: ModelRegistry,
+    kept: AnalysisCache,
     chooser: gr.Dropdown,
     view: gr.HTML,
     current: gr.Textbox,
@@ -54,7 +54,7 @@ def add(
             if not kept.is_wanted(request.session_hash, start.series):  # they have left meanwhile
                 return {"ticket": ticket, "later": True}
             kept.put(analysed)
-        value = viewer.scene(analysed, networks.sources, networks.has_guide)
+        value = viewer.scene(analysed, networks.sources, networks.has_interactive)
         return {"ticket": ticket, "value": value}
 
     def rest(event: gr.EventData, request: gr.Request):

@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from unet.page import about
-from unet.page.model_registry import Networks
+from unet.page.model_registry import ModelRegistry
 from unet.page.tabs import PRIVATE
 
 SHOW = """
@@ -22,7 +22,7 @@ show();
 
 
 def add(
-    networks: Networks, chooser: gr.Dropdown, tab: gr.Tab, comparison: dict[str, Any] | None
+    networks: ModelRegistry, chooser: gr.Dropdown, tab: gr.Tab, comparison: dict[str, Any] | None
 ) -> None:
     """Add the tab's components; they are filled when it is opened and when a network is chosen.
 
@@ -34,7 +34,7 @@ def add(
     """
 
     def describe(name: str):
-        return about.content(networks.sources[name].folder, networks.guide_folder, comparison)
+        return about.content(networks.sources[name].folder, networks.interactive_folder, comparison)
 
     def how_to_call(request: gr.Request):
         return about.api(_public_address() or str(request.request.base_url))

@@ -10,16 +10,24 @@ from pathlib import Path
 import gradio as gr
 import numpy as np
 
-from unet.core.prompts import hints_of
+from unet.core.prompts import parse_prompts
 from unet.errors import UserError
 from unet.io.images import ImageError, Picture
 from unet.page import analysis, viewer
-from unet.page.analysis import Analysed
+from unet.page.analysis import Analysis
 from unet.page.exports import report
-from unet.page.model_registry import Networks
-from unet.page.session_store import Kept
-from unet.page.tabs import NETWORK, PRIVATE, check_threshold, clip, read, threshold_input, told
-from unet.page.uploads import Held, name_of, named
+from unet.page.model_registry import ModelRegistry
+from unet.page.session_store import AnalysisCache
+from unet.page.tabs import (
+    NETWORK,
+    PRIVATE,
+    check_threshold,
+    clip,
+    read,
+    threshold_input,
+    to_gradio_error,
+)
+from unet.page.uploads import UploadTracker, name_of, named
 from unet.publishing.card import NOTICE
 
 SAVE = """watch("value", () => {
@@ -41,20 +49,24 @@ POINTED = SECOND.replace("two.receive", "pointing.receive")
 
 
 def add(
-    networks: Networks, kept: Kept, held: Held, chooser: gr.Dropdown, local_examples: Path
+    networks: ModelRegistry,
+    kept: AnalysisCache,
+    held: UploadTracker,
+    chooser: gr.Dropdown,
+    local_examples: Path,
 ) -> None:
     """Add the tab's components; images in `local_examples` are offered before the phantoms."""
     examples = analysis.example_images(local_examples)
     local = [example for example in examples if not example.generated]
 
     def opened(
-        visitor: str, network: str, picture_of: Callable[[], Picture], path: str = "", **options
+        visitor: str, network: str, plot_path: Callable[[], Picture], path: str = "", **options
     ) -> tuple[str, dict] | None:
         """Analyse a picture that a visitor opens; None where another was opened meanwhile."""
         series = secrets.token_hex(8)
         kept.open(visitor, series)
         try:
-            picture = picture_of()
+            picture = plot_path()
             options["clip_path"] = path if picture.frames > 1 else None
             analysed = analysis.analyse(networks.get(network), picture, series=series, **options)
         except Exception:
@@ -63,10 +75,10 @@ def add(
             return None  # it was taken away meanwhile
         return shown(analysed) if kept.show(visitor, series) else None
 
-    def shown(analysed: Analysed) -> tuple[str, dict]:
+    def shown(analysed: Analysis) -> tuple[str, dict]:
         """Keep an analysis; its id, and what the viewer gets of it."""
         kept.put(analysed)
-        return analysed.id, viewer.scene(analysed, networks.sources, networks.has_guide)
+        return analysed.id, viewer.scene(analysed, networks.sources, networks.has_interactive)
 
     def analyse(path: str, network: str, request: gr.Request):
         told = opened(request.session_hash, network, lambda: read(path), path)
@@ -97,7 +109,7 @@ def add(
         try:
             analysed = analysis.with_truth(analysed, truth_path)
         except ImageError as error:
-            raise told(error, name_of(truth_path)) from None
+            raise to_gradio_error(error, name_of(truth_path)) from None
         if not same_network:
             analysed = analysis.again(segmenter, analysed)
         if not kept.is_wanted(visitor, analysed.series, number):
@@ -113,9 +125,9 @@ def add(
         if analysed is None:
             raise gr.Error(GONE)
         try:
-            answer = analysed.answer(
+            answer = analysed.segment(
                 float(event.threshold),
-                edited=report.mask_of_runs(event.edited, analysed.prediction.p8.shape),
+                edited=report.mask_of_runs(event.edited, analysed.prediction.probability_u8.shape),
                 calibrated_mm=report.spacing_of(event.calibrated_mm),
             )
         except (AttributeError, OverflowError, TypeError, ValueError) as error:
@@ -147,8 +159,8 @@ def add(
         if analysed is None:
             return {"request": request, "error": GONE}
         try:
-            hints = hints_of(event.hints, *analysed.prediction.p8.shape)
-            analysed = analysis.pointed(networks.guide(), analysed, hints)
+            hints = parse_prompts(event.hints, *analysed.prediction.probability_u8.shape)
+            analysed = analysis.pointed(networks.interactive_model(), analysed, hints)
         except (UserError, ValueError) as error:
             return {"request": request, "error": str(error)}
         if kept.is_wanted(caller.session_hash, analysed.series):  # else they have left
@@ -222,10 +234,10 @@ HINTS_SCHEMA = {
         },
     },
 }
-"""JSON schema of the hints that `/segment` takes, as `unet.core.prompts.hints_of` reads them."""
+"""JSON schema of the prompts that `/segment` takes; see `unet.core.prompts.parse_prompts`."""
 
 
-def add_endpoint(networks: Networks) -> None:
+def add_endpoint(networks: ModelRegistry) -> None:
     """The named endpoint `/segment`, by components that are not shown."""
 
     def segment_file(
@@ -244,15 +256,17 @@ def add_endpoint(networks: Networks) -> None:
         analysed = analysis.analyse(networks.get(networks.default), read(path))
         if hints is not None:
             analysed = by_hints(analysed, hints)
-        answer = analysed.answer(threshold)
+        answer = analysed.segment(threshold)
         found = report.findings_of(analysed.prediction, answer) | {"notice": NOTICE}
         return answer.mask.astype(np.uint8) * 255, found
 
-    def by_hints(analysed: Analysed, hints: dict) -> Analysed:
+    def by_hints(analysed: Analysis, hints: dict) -> Analysis:
         """The answer of the network that is shown what one points at."""
         try:
-            said = hints_of(hints, *analysed.prediction.p8.shape)
-            return analysis.pointed(networks.guide(), analysed, said) if said else analysed
+            said = parse_prompts(hints, *analysed.prediction.probability_u8.shape)
+            return (
+                analysis.pointed(networks.interactive_model(), analysed, said) if said else analysed
+            )
         except (UserError, ValueError) as error:
             raise gr.Error(str(error), print_exception=False) from None
 

@@ -16,7 +16,7 @@ from PIL import Image
 from unet.config import to_dict
 from unet.inference.prediction import Prediction
 from unet.page import metrics
-from unet.page.analysis import Analysed
+from unet.page.analysis import Analysis
 from unet.page.clip_cache import frame_ms
 from unet.page.exports.download import image_sha256
 from unet.page.exports.report import UNFAMILIAR
@@ -52,7 +52,9 @@ def build_viewer(upload_id: str) -> gr.HTML:
 
 
 @metrics.step("answer")
-def scene(analysed: Analysed, networks: Iterable[str] = (), guided: bool = False) -> dict[str, Any]:
+def scene(
+    analysed: Analysis, networks: Iterable[str] = (), interactive: bool = False
+) -> dict[str, Any]:
     """What the viewer shows of an image, sent once; no two scenes share an `id`.
 
     Scenes of one series keep the viewer's threshold and mode: frames of a clip, a picture with and
@@ -75,7 +77,7 @@ def scene(analysed: Analysed, networks: Iterable[str] = (), guided: bool = False
         "image": _png(analysed.picture.pixels),
         **_said(prediction),
         "networks": list(networks),
-        "guided": guided,
+        "interactive": interactive,
         "truth": None if truth is None else _png(truth.astype(np.uint8) * 255),
         "image_sha256": image_sha256(analysed.picture.pixels),
         "dicom": analysed.picture.header is not None,
@@ -90,7 +92,7 @@ def answer_to(request: int, prediction: Prediction) -> dict[str, Any]:
     return {"request": request, **_said(prediction)}
 
 
-def pointed_to(request: int, analysed: Analysed) -> dict[str, Any]:
+def pointed_to(request: int, analysed: Analysis) -> dict[str, Any]:
     """What the viewer gets that pointed at a lesion; what is taken home is taken from that `id`."""
     return {
         "request": request, "id": analysed.id, "network": asdict(analysed.prediction.network),
@@ -100,10 +102,12 @@ def pointed_to(request: int, analysed: Analysed) -> dict[str, Any]:
 
 def _said(prediction: Prediction) -> dict[str, Any]:
     return {
-        "probability": _png(prediction.p8),
-        "checksum": int(prediction.p8.sum(dtype=np.int64)),
-        "uncertainty": None if prediction.u8 is None else _png(prediction.u8),
-        "confidence": prediction.answer().confidence,
+        "probability": _png(prediction.probability_u8),
+        "checksum": int(prediction.probability_u8.sum(dtype=np.int64)),
+        "uncertainty": None
+        if prediction.disagreement_u8 is None
+        else _png(prediction.disagreement_u8),
+        "confidence": prediction.segment().confidence,
         "presence": prediction.presence,
         "warning": UNFAMILIAR if prediction.familiar is False else None,
         "rules": to_dict(prediction.rules),

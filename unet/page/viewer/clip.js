@@ -195,7 +195,7 @@ class Clip {
 
   keep(value, prediction) {
     const before = this.frames[value.frame];
-    const key = frameKey(value, prediction.p8);
+    const key = frameKey(value, prediction.probability_u8);
     const areas = before && before.key === key ? before.areas : areasByLevel(prediction);
     if (before && before.value) this.held -= bytesHeld(before.value);
     this.held += bytesHeld(value);
@@ -306,7 +306,7 @@ function isEdited(scene) {
 
 async function mapOf(value) {
   const bitmap = await bytesOf(value.probability);
-  return { p8: greyOf(bitmap), width: bitmap.width, height: bitmap.height };
+  return { probability_u8: greyOf(bitmap), width: bitmap.width, height: bitmap.height };
 }
 
 function bytesHeld({ pixels, image, probability, uncertainty }) {

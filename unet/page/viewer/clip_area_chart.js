@@ -2,13 +2,13 @@
 
 // The mask's pixels at each of the 256 levels, as segmentMap gives them: pixels join from the highest
 // probability down, and a region counts from where it is large enough.
-function areasByLevel({ p8, width, height, rules, presence }) {
+function areasByLevel({ probability_u8, width, height, rules, presence }) {
   const areas = new Uint32Array(256);
-  const peak = p8.reduce((a, b) => Math.max(a, b), 0);
+  const peak = probability_u8.reduce((a, b) => Math.max(a, b), 0);
   const absent = presence !== null && presence < rules.min_presence;
   if (absent || peak < levelOf(rules.min_peak)) return areas;
   const smallest = rules.min_area * (width * height);
-  const parent = new Int32Array(p8.length).fill(-1), size = new Int32Array(p8.length);
+  const parent = new Int32Array(probability_u8.length).fill(-1), size = new Int32Array(probability_u8.length);
   const rootOf = (i) => {
     while (parent[i] !== i) i = parent[i] = parent[parent[i]];
     return i;
@@ -22,10 +22,10 @@ function areasByLevel({ p8, width, height, rules, presence }) {
     size[a] += size[b];
     return a;
   };
-  const places = byLevel(p8);
+  const places = byLevel(probability_u8);
   let next = 0;
   for (let level = 255; level > 0; level--) {
-    for (; next < places.length && p8[places[next]] === level; next++) {
+    for (; next < places.length && probability_u8[places[next]] === level; next++) {
       const i = places[next], x = i % width;
       parent[i] = i;
       size[i] = 1;
@@ -34,7 +34,7 @@ function areasByLevel({ p8, width, height, rules, presence }) {
       for (let dy = i < width ? 0 : -1; dy <= 1; dy++) {
         for (let dx = x ? -1 : 0; dx <= (x + 1 < width ? 1 : 0); dx++) {
           const j = i + dy * width + dx;
-          if (j >= p8.length || parent[j] < 0) continue;
+          if (j >= probability_u8.length || parent[j] < 0) continue;
           const other = rootOf(j);
           if (other !== root) root = join(root, other);
         }
@@ -42,18 +42,18 @@ function areasByLevel({ p8, width, height, rules, presence }) {
     }
     areas[level] = total;
   }
-  areas[0] = p8.length; // every pixel reaches 0
+  areas[0] = probability_u8.length; // every pixel reaches 0
   return areas;
 }
 
 // Places of the pixels above 0, the highest first.
-function byLevel(p8) {
+function byLevel(probability_u8) {
   const count = new Uint32Array(256);
-  for (const v of p8) count[v] += 1;
+  for (const v of probability_u8) count[v] += 1;
   const start = new Uint32Array(256);
   for (let level = 254; level >= 0; level--) start[level] = start[level + 1] + count[level + 1];
   const places = new Uint32Array(start[0]);
-  for (let i = 0; i < p8.length; i++) if (p8[i]) places[start[p8[i]]++] = i;
+  for (let i = 0; i < probability_u8.length; i++) if (probability_u8[i]) places[start[probability_u8[i]]++] = i;
   return places;
 }
 

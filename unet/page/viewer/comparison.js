@@ -71,7 +71,7 @@ class Two {
     clearTimeout(this.timer);
     this.second = null;
     if (this.chosen === OTHER_THRESHOLD) {
-      this.take({ prediction: scene.prediction, u8: scene.u8, name: this.value.network.name });
+      this.take({ prediction: scene.prediction, disagreement_u8: scene.disagreement_u8, name: this.value.network.name });
     } else if (known.has(network)) {
       this.take(known.get(network));
     } else if (network) {
@@ -95,7 +95,7 @@ class Two {
     let maps = null, { error } = answer;
     try {
       maps = error ? null : answer.pixels || await this.pixelsOf(answer);
-      if (!error && maps.p8.length !== width * height) error = "its map is of another size";
+      if (!error && maps.probability_u8.length !== width * height) error = "its map is of another size";
     } catch (problem) {
       error = "this browser could not read its map";
     }
@@ -105,9 +105,9 @@ class Two {
       this.rearrange(() => { this.chosen = this.select.value = OFF; });
     } else {
       const { rules, presence, confidence, warning } = answer;
-      const peak = maps.p8.reduce((a, b) => Math.max(a, b), 0);
-      const prediction = { p8: maps.p8, width, height, rules, presence, confidence, peak };
-      this.known.set(network, { prediction, u8: maps.u8, warning, name: network });
+      const peak = maps.probability_u8.reduce((a, b) => Math.max(a, b), 0);
+      const prediction = { probability_u8: maps.probability_u8, width, height, rules, presence, confidence, peak };
+      this.known.set(network, { prediction, disagreement_u8: maps.disagreement_u8, warning, name: network });
       this.take(this.known.get(network));
     }
     this.update();
@@ -115,17 +115,17 @@ class Two {
   }
 
   async pixelsOf({ probability, uncertainty, checksum }) {
-    const [p8, u8] = await Promise.all([probability, uncertainty].map(
+    const [probability_u8, disagreement_u8] = await Promise.all([probability, uncertainty].map(
       async (png) => png && greyOf(await bytesOf(png))));
-    if (p8.reduce((a, b) => a + b, 0) !== checksum) throw new Error("altered");
-    return { p8, u8 };
+    if (probability_u8.reduce((a, b) => a + b, 0) !== checksum) throw new Error("altered");
+    return { probability_u8, disagreement_u8 };
   }
 
   // B keeps its threshold from frame to frame; with another picture it starts anew.
-  take({ prediction, u8, warning, name }) {
+  take({ prediction, disagreement_u8, warning, name }) {
     const { width, height, truth } = this.scene;
     const { picture, series } = this.value;
-    this.second = { prediction, p8: prediction.p8, u8, warning, name, width, height, truth,
+    this.second = { prediction, probability_u8: prediction.probability_u8, disagreement_u8, warning, name, width, height, truth,
       colour: SECOND, painted: new Painted(width, height),
       difference: new Painted(width, height) };
     const kept = `${this.chosen} ${this.network ? picture : series}`;
@@ -154,9 +154,9 @@ class Two {
     }
     const threshold = Number(this.threshold.value);
     if (second.threshold !== threshold) {
-      const { p8, width, height, rules, peak, presence } = second.prediction;
+      const { probability_u8, width, height, rules, peak, presence } = second.prediction;
       second.threshold = threshold;
-      second.segmented = segmentMap(p8, width, height, rules, threshold, peak, presence);
+      second.segmented = segmentMap(probability_u8, width, height, rules, threshold, peak, presence);
     }
     this.showNumbers();
   }
@@ -187,9 +187,9 @@ class Two {
 
   // The probability of a pixel, for the read-out.
   probabilityAt(i) {
-    const first = (this.stage.scene.p8[i] / 255).toFixed(2);
+    const first = (this.stage.scene.probability_u8[i] / 255).toFixed(2);
     if (!this.on || !this.second || !this.network) return first;
-    return `A ${first}  B ${(this.second.p8[i] / 255).toFixed(2)}`;
+    return `A ${first}  B ${(this.second.probability_u8[i] / 255).toFixed(2)}`;
   }
 
   // ---- how the two are looked at ----

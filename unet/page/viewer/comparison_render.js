@@ -36,7 +36,7 @@ function drawBeside(stage, { second, halves, divider }, mode) {
   draw(0, middle, 0, () => stage.drawAnswer(mode, stage.painted, LESION));
   draw(middle, canvas.width, halves ? middle : 0, () => {
     // Of a map that B has not, and while it is waited for, the bare picture.
-    const shown = !second || (mode === "uncertainty" && !second.u8) ? "original" : mode;
+    const shown = !second || (mode === "uncertainty" && !second.disagreement_u8) ? "original" : mode;
     if (shown !== "original") second.painted.bring(shown, second);
     stage.drawAnswer(shown, second && second.painted, SECOND);
   });

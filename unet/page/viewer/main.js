@@ -57,9 +57,9 @@ function truthOf(grey, width) {
 async function pixelsOf(value) {
   const [bitmap, map, truth, unsure] = await Promise.all(
     [value.image, value.probability, value.truth, value.uncertainty].map((png) => png && bytesOf(png)));
-  const p8 = greyOf(map);
-  if (p8.reduce((a, b) => a + b, 0) !== value.checksum) return null;
-  return { bitmap, p8, u8: unsure ? greyOf(unsure) : null, truth: truth ? greyOf(truth) : null,
+  const probability_u8 = greyOf(map);
+  if (probability_u8.reduce((a, b) => a + b, 0) !== value.checksum) return null;
+  return { bitmap, probability_u8, disagreement_u8: unsure ? greyOf(unsure) : null, truth: truth ? greyOf(truth) : null,
     width: map.width, height: map.height };
 }
 
@@ -87,12 +87,12 @@ async function show(value) {
   if (work.picture !== value.picture) work = untouched(value.picture);
   const said = pointing.saidOf(value);
   const { bitmap, truth, width, height } = pixels;
-  const { rules, seconds } = said || value, { p8, u8 } = said || pixels;
-  const prediction = predictionOf({ ...(said || value), p8 }, width, height);
-  const scene = { series: value.series, width, height, bitmap, p8, prediction, value, pixels, said,
+  const { rules, seconds } = said || value, { probability_u8, disagreement_u8 } = said || pixels;
+  const prediction = predictionOf({ ...(said || value), probability_u8 }, width, height);
+  const scene = { series: value.series, width, height, bitmap, probability_u8, prediction, value, pixels, said,
     own_spacing: value.spacing_mm, truth: truth ? truthOf(truth, width) : null,
-    u8, warning: value.warning, seconds };
-  scene.frame = frameKey(value, p8);
+    disagreement_u8, warning: value.warning, seconds };
+  scene.frame = frameKey(value, probability_u8);
   scene.editor = work.editors.get(scene.frame) || null;
   scene.sha256 = value.image_sha256;
   const kept = stage.scene && stage.scene.series === value.series;
@@ -107,10 +107,10 @@ async function show(value) {
   stage.show(scene);
   two.show(scene, value);
   find("[data-mode=agreement]").disabled = !scene.truth;
-  find("[data-mode=uncertainty]").disabled = !scene.u8;
+  find("[data-mode=uncertainty]").disabled = !scene.disagreement_u8;
   if (scene.truth && !hadTruth) setMode("agreement");
   if (!scene.truth && stage.mode === "agreement") setMode("overlay");
-  if (!scene.u8 && stage.mode === "uncertainty") setMode("overlay");
+  if (!scene.disagreement_u8 && stage.mode === "uncertainty") setMode("overlay");
   find(".warning").hidden = !value.warning;
   find(".warning").textContent = value.warning || "";
   find(".truth").hidden = !scene.truth;
@@ -135,16 +135,16 @@ async function show(value) {
   requestAnimationFrame(() => requestAnimationFrame(() => performance.mark("painted")));
 }
 
-function predictionOf({ p8, rules, presence, confidence }, width, height) {
-  return { p8, width, height, rules, presence, confidence,
-    peak: p8.reduce((a, b) => Math.max(a, b), 0) };
+function predictionOf({ probability_u8, rules, presence, confidence }, width, height) {
+  return { probability_u8, width, height, rules, presence, confidence,
+    peak: probability_u8.reduce((a, b) => Math.max(a, b), 0) };
 }
 
 const networkOf = ({ said, value }) => (said || value).network.sha256;
 
 // What a mask that is corrected belongs to.
-function frameKey(value, p8) {
-  return `${value.series} ${value.frame || 0} ${p8.reduce((a, b) => (a * 31 + b) | 0, 0)}`;
+function frameKey(value, probability_u8) {
+  return `${value.series} ${value.frame || 0} ${probability_u8.reduce((a, b) => (a * 31 + b) | 0, 0)}`;
 }
 
 function clear() {

@@ -21,9 +21,9 @@ const HEAT_PIXELS = Uint32Array.from({ length: 256 }, (_, v) => pixelOf(heatColo
 
 // Fill the layer's pixels (one uint32 each) for a mode. Transparent where the image shows.
 function paintLayer(pixels, mode, scene) {
-  const { width, p8, truth, segmented } = scene;
+  const { width, probability_u8, truth, segmented } = scene;
   if (mode === "heat" || mode === "uncertainty") {
-    const values = mode === "heat" ? p8 : scene.u8;
+    const values = mode === "heat" ? probability_u8 : scene.disagreement_u8;
     for (let i = 0; i < pixels.length; i++) pixels[i] = HEAT_PIXELS[values[i]];
     return;
   }

@@ -1,12 +1,12 @@
 // What a prediction means at a threshold. The same rules as unet/inference/prediction.py.
 
-// `prediction` holds p8, width, height, peak, presence, rules and confidence, the word of the
+// `prediction` holds probability_u8, width, height, peak, presence, rules and confidence, the word of the
 // answer at the network's own threshold; at any other nothing is known of it.
 function answerOf(prediction, threshold, spacing = null) {
-  const { p8, width, height, rules, peak, presence } = prediction;
-  const segmented = segmentMap(p8, width, height, rules, threshold, peak, presence);
+  const { probability_u8, width, height, rules, peak, presence } = prediction;
+  const segmented = segmentMap(probability_u8, width, height, rules, threshold, peak, presence);
   const own = segmented.level === levelOf(rules.threshold);
-  const measured = (runs) => measureRegions({ runs }, p8, width, height, spacing);
+  const measured = (runs) => measureRegions({ runs }, probability_u8, width, height, spacing);
   return { threshold, segmented, regions: measured(segmented.runs),
     suggested: measured(segmented.suggestion), confidence: own ? prediction.confidence : null,
     reason: reasonOf(segmented, peak) };
@@ -14,7 +14,7 @@ function answerOf(prediction, threshold, spacing = null) {
 
 // What a mask means that a person has corrected; `own` is what the network says at that threshold.
 function answerByHand(mask, prediction, threshold, spacing, own) {
-  const { p8, width, height } = prediction;
+  const { probability_u8, width, height } = prediction;
   const found = labelRuns(mask, width, height, 1);
   const runs = found.row.map((y, i) => (
     { y, x0: found.start[i], x1: found.end[i], label: found.label[i] }));
@@ -26,7 +26,7 @@ function answerByHand(mask, prediction, threshold, spacing, own) {
     for (let i = run.y * width + run.x0; i < run.y * width + run.x1; i++) both += mask[i];
   }
   const sum = pixels + own.segmented.pixels;
-  return { threshold, segmented, regions: measureRegions({ runs }, p8, width, height, spacing),
+  return { threshold, segmented, regions: measureRegions({ runs }, probability_u8, width, height, spacing),
     suggested: [], confidence: null, reason: runs.length ? null : "hand", own,
     dice: sum ? 2 * both / sum : 1 };
 }

@@ -161,7 +161,7 @@ class Pointing {
   tell() {
     const { scene } = stage;
     const pointed = this.here(), held = this.isHeld;
-    find("[data-tool=point]").hidden = !scene || !scene.value.guided;
+    find("[data-tool=point]").hidden = !scene || !scene.value.interactive;
     find("[data-point=undo]").disabled = held || !pointed.done;
     find("[data-point=redo]").disabled = held || pointed.done === pointed.steps.length;
     find("[data-point=remove]").disabled = held || !pointed.hints[this.hand.chosen];

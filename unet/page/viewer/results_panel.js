@@ -110,12 +110,12 @@ function showAgreement(root, scene, distance) {
 // Dice at 101 thresholds, a few at a time so that the page stays responsive; null where `wanted`
 // says that the picture has changed meanwhile.
 async function diceByThreshold(scene, wanted) {
-  const { p8, width, height, rules, peak, presence } = scene.prediction;
+  const { probability_u8, width, height, rules, peak, presence } = scene.prediction;
   const points = [];
   for (let i = 0; i <= 100; i++) {
     if (i % 5 === 0) await new Promise((done) => setTimeout(done));
     if (!wanted()) return null;
-    const segmented = segmentMap(p8, width, height, rules, i / 100, peak, presence);
+    const segmented = segmentMap(probability_u8, width, height, rules, i / 100, peak, presence);
     points.push(compareWithTruth(segmented, scene.truth, width).dice);
   }
   return points;

@@ -15,7 +15,7 @@ function prefixSums(mask) {
 
 // Horizontal runs of pixels at or above `level`, with 8-connected region labels (union-find over
 // runs, so the cost follows the outline and not the area).
-function labelRuns(p8, width, height, level) {
+function labelRuns(probability_u8, width, height, level) {
   const row = [], start = [], end = [], parent = [];
   const find = (i) => {
     while (parent[i] !== i) i = parent[i] = parent[parent[i]];
@@ -27,9 +27,9 @@ function labelRuns(p8, width, height, level) {
     const first = row.length;
     let candidate = above;
     for (let x = 0; x < width; x++) {
-      if (p8[offset + x] < level) continue;
+      if (probability_u8[offset + x] < level) continue;
       const from = x;
-      while (x < width && p8[offset + x] >= level) x++;
+      while (x < width && probability_u8[offset + x] >= level) x++;
       const run = row.length;
       row.push(y); start.push(from); end.push(x); parent.push(run);
       while (candidate < aboveEnd && end[candidate] < from) candidate++;
@@ -47,11 +47,11 @@ function labelRuns(p8, width, height, level) {
 
 // The mask of a map at a threshold, as runs, with what the network's rules took away; where a gate
 // lets no mask through, `suggestion` has the runs that are still to be looked at.
-function segmentMap(p8, width, height, rules, threshold, peak, presence = null) {
+function segmentMap(probability_u8, width, height, rules, threshold, peak, presence = null) {
   const level = levelOf(threshold);
   const absent = presence !== null && presence < rules.min_presence;
   const gated = absent || peak < levelOf(rules.min_peak);
-  const runs = labelRuns(p8, width, height, level);
+  const runs = labelRuns(probability_u8, width, height, level);
   const area = new Map();
   for (let i = 0; i < runs.row.length; i++) {
     const key = runs.label[i];
@@ -123,7 +123,7 @@ function outlines(mask, width, height) {
 }
 
 // Area, extent and probability of each region, largest first.
-function measureRegions(segmented, p8, width, height, spacing) {
+function measureRegions(segmented, probability_u8, width, height, spacing) {
   const regions = new Map();
   for (const run of segmented.runs) {
     let r = regions.get(run.label);
@@ -137,8 +137,8 @@ function measureRegions(segmented, p8, width, height, spacing) {
     r.right = Math.max(r.right, run.x1);
     r.bottom = run.y + 1;
     for (let i = run.y * width + run.x0; i < run.y * width + run.x1; i++) {
-      r.sum += p8[i];
-      if (p8[i] > r.peak) r.peak = p8[i];
+      r.sum += probability_u8[i];
+      if (probability_u8[i] > r.peak) r.peak = probability_u8[i];
     }
     for (const y of [run.y, run.y + 1]) r.corners.push([run.x0, y], [run.x1, y]);
   }

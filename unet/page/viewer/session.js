@@ -45,7 +45,7 @@ function restore() {
     && (scale === null || (Array.isArray(scale) && scale.length === 2
       && scale.every((mm) => Number.isFinite(mm) && mm > 0 && mm < 100)));
   const isPointed = pointing.here().hints.length > 0;
-  if (right && scene.value.guided && (hints || isPointed) && !opened.pointed) {
+  if (right && scene.value.interactive && (hints || isPointed) && !opened.pointed) {
     session = { ...opened, pointed: true }; // the rest once that is answered
     if (scene.editor) scene.editor.reset(); // edits would hold what is pointed at
     work.pointed.set(scene.value.frame || 0, hints ? Pointed.of(hints) : new Pointed());

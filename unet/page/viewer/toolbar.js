@@ -80,7 +80,7 @@ stage.root.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   const tool = { b: "brush", x: "eraser", p: "polygon", d: "remove" }[event.key.toLowerCase()];
   if (event.key.toLowerCase() === "e") edit(find(".editing").hidden);
-  else if (event.key.toLowerCase() === "g" && stage.scene && stage.scene.value.guided) {
+  else if (event.key.toLowerCase() === "g" && stage.scene && stage.scene.value.interactive) {
     point(find(".pointing").hidden);
   }
   else if (event.key.toLowerCase() === "f") fill();
