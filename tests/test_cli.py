@@ -83,8 +83,8 @@ def test_a_folder_that_is_no_bundle_is_not_replaced(tmp_path, capsys):
 def test_a_scanner_that_is_not_there_cannot_be_left_out(tmp_path, capsys):
     words = ["fit", "--data", "phantom", "--checkpoint", "last", "--input-size", "32"]
     places = ["--out", str(tmp_path / "out"), "--run-dir", str(tmp_path / "run")]
-    assert cli.main([*words, *places, "--leave-out", "GE"]) == 1
-    assert "--leave-out GE: expected one of phantom" in capsys.readouterr().err
+    assert cli.main([*words, *places, "--leave-out-domain", "GE"]) == 1
+    assert "--leave-out-domain GE: expected one of phantom" in capsys.readouterr().err
 
 
 def test_cards_are_written_and_marks_are_asked_for(tmp_path, capsys, monkeypatch, tiny_bundle):
@@ -94,10 +94,10 @@ def test_cards_are_written_and_marks_are_asked_for(tmp_path, capsys, monkeypatch
     (tmp_path / "weights" / "tiny" / "README.md").unlink()
     (tmp_path / "README.md").write_text("no marks")
     monkeypatch.chdir(tmp_path)
-    assert cli.main(["cards"]) == 1
+    assert cli.main(["report"]) == 1
     assert "expected the marks" in capsys.readouterr().err
     (tmp_path / "README.md").write_text("<!-- results: x -->\n<!-- end of results -->\n")
-    assert cli.main(["cards"]) == 0
+    assert cli.main(["report"]) == 0
     assert ", test split, " in (tmp_path / "README.md").read_text()
     assert (tmp_path / "weights" / "tiny" / "README.md").exists()
 
@@ -114,7 +114,7 @@ def test_an_ablation_without_an_evaluation_is_refused_before_its_trainings(
 
 
 def test_a_package_that_is_not_installed_is_named(capsys, monkeypatch):
-    monkeypatch.setitem(cli.COMMANDS, "cards", lambda _: __import__("not_there_at_all"))
-    assert cli.main(["cards"]) == 1
+    monkeypatch.setitem(cli.COMMANDS, "report", lambda _: __import__("not_there_at_all"))
+    assert cli.main(["report"]) == 1
     told = capsys.readouterr().err
     assert "not_there_at_all is not installed. Run: pip install -r requirements-train.txt" in told

@@ -61,7 +61,7 @@ def test_all_have_the_same_busi_split():
 
 def test_the_readmes_results_are_the_bundles():
     text = (ROOT / "README.md").read_text()
-    assert re.search(r"<!-- results: python train.py cards", text)
+    assert re.search(r"<!-- results: python train.py report", text)
     shown = readme.sort_by_validation(BUNDLES)
     weights = ROOT / "weights"
     results = readme.readme_results(

@@ -1,20 +1,22 @@
-"""Train, evaluate and publish the breast-ultrasound segmentation network.
+"""The command line: every verb parses its options and delegates.
 
     python train.py fit --data DIR [--model NAME] [--out weights/NAME] [--epochs N] [--resume]
-    python train.py fit --data DIR --model efficientnet-unet --folds 5 [--resume] [--ray ADDRESS]
+    python train.py fit --data DIR --folds 5 | --leave-out-domain NAME [--resume] [--ray ADDRESS]
     python train.py fit --data DIR --backend jax --processes 2 [--coordinator HOST:PORT --rank K]
     python train.py evaluate --weights weights/NAME --data DIR [--split test|validation|all]
+    python train.py calibrate --weights weights/NAME --data DIR
+    python train.py evaluate-interactive --data DIR [--split validation] [--simulations N]
     python train.py ablate --weights weights/NAME --data DIR [--ray ADDRESS]
-    python train.py compare --data DIR [--names NAME ...] [--size 128] [--resume] [--ray ADDRESS]
-    python train.py clicks --data DIR [--split validation] [--people N]
+    python train.py compare --data DIR [--models NAME ...] [--input-size 128] [--resume]
+    python train.py report
     python train.py segment --data FOLDER|MANIFEST --out FOLDER [--workers N] [--ray ADDRESS]
     python train.py push --weights weights/NAME --repo USER/NAME [--private] [--tag v1]
     python train.py deploy --repo USER/PAGE [--kind gradio [--preload USER/NAME]]
-    python train.py examples --data DIR [--data DIR]
-    python train.py cards
+    python train.py site --out FOLDER
+    python train.py examples --data DIR
 
-`--data phantom` uses generated cases: `fit`, `evaluate`, `rules`, `compare` and `clicks` run with
-no data set.
+`--data phantom` uses generated cases: `fit`, `evaluate`, `calibrate`, `compare` and
+`evaluate-interactive` run without a data set.
 """
 
 from __future__ import annotations
@@ -41,7 +43,9 @@ if TYPE_CHECKING:
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    main = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    main = argparse.ArgumentParser(
+        description="Train, evaluate and publish breast-ultrasound segmentation networks."
+    )
     add_verbs(main)
     return main
 
@@ -52,7 +56,10 @@ def _fit(arguments: argparse.Namespace) -> None:
 
     scored = [
         name
-        for name, value in (("--folds", arguments.folds), ("--leave-out", arguments.leave_out))
+        for name, value in (
+            ("--folds", arguments.folds),
+            ("--leave-out-domain", arguments.leave_out_domain),
+        )
         if value is not None
     ]
     name = arguments.out.name if arguments.out else arguments.model
@@ -69,14 +76,16 @@ def _fit(arguments: argparse.Namespace) -> None:
     except ValueError as error:
         raise UserError(error) from None
     if len(scored) > 1:
-        raise UserError("--folds and --leave-out are two ways of scoring: run fit once with each")
+        raise UserError(
+            "--folds and --leave-out-domain are two ways of scoring: run fit once with each"
+        )
     if scored and (arguments.push_to or arguments.tensorboard):
         raise UserError(
             f"{scored[0]} trains networks to be scored, none to keep: leave out --push-to and "
             f"--tensorboard, or run fit without {scored[0]} as well"
         )
-    if arguments.folds is not None and arguments.start:
-        raise UserError("--folds trains from the beginning: leave out --start")
+    if arguments.folds is not None and arguments.init_from:
+        raise UserError("--folds trains from the beginning: leave out --init-from")
     if arguments.ray and arguments.folds is None:
         raise UserError("--ray trains folds side by side: give --folds too, or leave it out")
     among = _processes(arguments)
@@ -96,10 +105,10 @@ def _fit(arguments: argparse.Namespace) -> None:
         options |= {"folds": arguments.folds, "ray": arguments.ray}
         cross_validate(arguments.data, arguments.model, model, config, **options)
         return
-    if arguments.leave_out is not None:
+    if arguments.leave_out_domain is not None:
         leave_out(
             arguments.data, arguments.model, model, config,
-            left_out=arguments.leave_out, start=arguments.start, **options,
+            left_out=arguments.leave_out_domain, start=arguments.init_from, **options,
         )  # fmt: skip
         return
     fit(
@@ -107,7 +116,7 @@ def _fit(arguments: argparse.Namespace) -> None:
         arguments.model,
         model,
         config,
-        start=arguments.start,
+        start=arguments.init_from,
         tensorboard=arguments.tensorboard,
         replace=arguments.replace,
         allow_dirty=arguments.allow_dirty,
@@ -140,7 +149,7 @@ def _evaluate(arguments: argparse.Namespace) -> None:
     print(f"wrote {folder}/metrics.json and cases.csv; figures of cases in {figures}")
 
 
-def _rules(arguments: argparse.Namespace) -> None:
+def _calibrate(arguments: argparse.Namespace) -> None:
     from unet.experiments.evaluate import calibrate
 
     figures = Path("runs") / arguments.weights.name / "figures"
@@ -164,31 +173,33 @@ def _push(arguments: argparse.Namespace) -> None:
 def _ablate(arguments: argparse.Namespace) -> None:
     from unet.experiments.ablation import ablate
 
-    ablate(arguments.data, arguments.weights, arguments.run_dir, arguments.leave_out, arguments.ray)
+    ablate(
+        arguments.data,
+        arguments.weights,
+        arguments.run_dir,
+        arguments.leave_out_domain,
+        arguments.ray,
+    )
 
 
-def _clicks(arguments: argparse.Namespace) -> None:
+def _evaluate_interactive(arguments: argparse.Namespace) -> None:
     from unet.experiments.interactive import evaluate_interactive
 
-    for name in ("clicks", "people"):
-        if getattr(arguments, name) < 1:
-            raise UserError(f"--{name} must be at least 1. Received: {getattr(arguments, name)}")
+    _check_positive(arguments, "clicks", "simulations")
     evaluate_interactive(
-        arguments.weights, arguments.beside, arguments.data, arguments.split,
-        arguments.clicks, arguments.people, arguments.out,
+        arguments.weights, arguments.baseline, arguments.data, arguments.split,
+        arguments.clicks, arguments.simulations, arguments.out,
     )  # fmt: skip
 
 
 def _compare(arguments: argparse.Namespace) -> None:
     from unet.experiments.architecture_comparison import NAMES, compare
 
-    for name in ("size", "epochs", "seeds"):
-        if getattr(arguments, name) < 1:
-            raise UserError(f"--{name} must be at least 1. Received: {getattr(arguments, name)}")
+    _check_positive(arguments, "input_size", "epochs", "seeds")
     compare(
         arguments.data,
-        arguments.names or list(NAMES),
-        size=arguments.size,
+        arguments.models or list(NAMES),
+        size=arguments.input_size,
         epochs=arguments.epochs,
         seeds=arguments.seeds,
         out=arguments.out,
@@ -197,6 +208,13 @@ def _compare(arguments: argparse.Namespace) -> None:
         resume=arguments.resume,
         ray=arguments.ray,
     )
+
+
+def _check_positive(arguments: argparse.Namespace, *names: str) -> None:
+    for name in names:
+        if (value := getattr(arguments, name)) < 1:
+            option = name.replace("_", "-")
+            raise UserError(f"--{option} must be at least 1. Received: {value}")
 
 
 def _segment(arguments: argparse.Namespace) -> None:
@@ -263,7 +281,7 @@ def _examples(arguments: argparse.Namespace) -> None:
     print(f"{len(chosen)} test cases in {arguments.out}: {', '.join(chosen)}")
 
 
-def _cards(arguments: argparse.Namespace) -> None:
+def _report(arguments: argparse.Namespace) -> None:
     from unet.publishing.readme import write_cards
 
     write_cards(arguments.readme, Path("weights"))
@@ -275,7 +293,7 @@ BUNDLE = "bundle"
 COMMANDS = {
     "fit": _fit,
     "evaluate": _evaluate,
-    "rules": _rules,
+    "calibrate": _calibrate,
     "export": _export,
     "push": _push,
     "ablate": _ablate,
@@ -283,9 +301,9 @@ COMMANDS = {
     "segment": _segment,
     "deploy": _deploy,
     "site": _site,
-    "clicks": _clicks,
+    "evaluate-interactive": _evaluate_interactive,
     "examples": _examples,
-    "cards": _cards,
+    "report": _report,
 }
 
 GOING_ON = {

@@ -6,7 +6,7 @@ import argparse
 import dataclasses
 from pathlib import Path
 
-from unet.config import PRECISIONS, RECIPES, TrainConfig
+from unet.config import CHOICES, PRECISIONS, RECIPES, TrainConfig
 
 
 def add_verbs(main: argparse.ArgumentParser) -> None:
@@ -15,17 +15,17 @@ def add_verbs(main: argparse.ArgumentParser) -> None:
     for add in (
         _fit,
         _evaluate,
-        _rules,
+        _calibrate,
         _export,
         _push,
         _ablate,
         _compare,
-        _clicks,
+        _evaluate_interactive,
         _segment,
         _deploy,
         _site,
         _examples,
-        _cards,
+        _report,
     ):
         add(commands)
 
@@ -50,14 +50,16 @@ def _fit(commands) -> None:
     )  # fmt: skip
     fit.add_argument("--run-dir", type=Path, help="checkpoints and logs (default: runs/NAME)")
     fit.add_argument("--resume", action="store_true", help="continue the run in the run folder")
-    fit.add_argument("--start", type=Path, metavar="DIR", help="bundle to start from")
+    fit.add_argument("--init-from", type=Path, metavar="DIR", help="bundle to start from")
     fit.add_argument("--push-to", metavar="USER/NAME", help="push the bundle to the Hub when done")
     fit.add_argument("--tensorboard", action="store_true", help="write TensorBoard logs")
     fit.add_argument("--folds", type=int, help="cross-validate in so many folds, --checkpoint last")
     _add_ray(fit)
     _add_processes(fit)
     fit.add_argument(
-        "--leave-out", metavar="NAME", help="train without a data set or scanner, and score it"
+        "--leave-out-domain",
+        metavar="NAME",
+        help="train without a data set or scanner, and score it",
     )
     sizes = {name: model.input_size for name, (model, _) in RECIPES.items()}
     fit.add_argument("--input-size", type=int, help=f"side of the input; {_defaults(sizes)}")
@@ -68,7 +70,9 @@ def _fit(commands) -> None:
         if isinstance(field.default, bool):
             fit.add_argument(name, action=argparse.BooleanOptionalAction, help=help_text)
         else:
-            fit.add_argument(name, type=type(field.default), help=help_text)
+            fit.add_argument(
+                name, type=type(field.default), choices=CHOICES.get(field.name), help=help_text
+            )
 
 
 def _evaluate(commands) -> None:
@@ -88,8 +92,11 @@ def _evaluate(commands) -> None:
     )
 
 
-def _rules(commands) -> None:
-    rules = commands.add_parser("rules", help="choose a bundle's rules anew, on several data sets")
+def _calibrate(commands) -> None:
+    rules = commands.add_parser(
+        "calibrate",
+        help="choose a bundle's threshold and post-processing again, on several data sets",
+    )
     rules.add_argument("--weights", type=Path, required=True, help="bundle folder")
     rules.add_argument(
         "--data", required=True, action="append", metavar="DIR",
@@ -124,7 +131,7 @@ def _ablate(commands) -> None:
     )  # fmt: skip
     ablate.add_argument("--run-dir", type=Path, default=Path("runs/ablation"))
     ablate.add_argument(
-        "--leave-out", metavar="NAME",
+        "--leave-out-domain", metavar="NAME",
         help="train without a data set or scanner, and score on it instead of on validation",
     )  # fmt: skip
     _add_ray(ablate)
@@ -137,8 +144,10 @@ def _compare(commands) -> None:
         help="a data set's folder, or 'phantom'; the first is trained on, the others are scored, "
         "and what is fine-tuned starts from their training cases",
     )  # fmt: skip
-    compare.add_argument("--names", nargs="+", metavar="NAME", help="networks (default: all)")
-    compare.add_argument("--size", type=int, default=128, help="side of the input (default: 128)")
+    compare.add_argument("--models", nargs="+", metavar="NAME", help="networks (default: all)")
+    compare.add_argument(
+        "--input-size", type=int, default=128, help="side of the input (default: 128)"
+    )
     compare.add_argument("--epochs", type=int, default=40, help="of the recipe (default: 40)")
     compare.add_argument("--seeds", type=int, default=3, help="trainings of each (default: 3)")
     compare.add_argument("--precision", default="float32", choices=PRECISIONS)
@@ -148,11 +157,13 @@ def _compare(commands) -> None:
     _add_ray(compare)
 
 
-def _clicks(commands) -> None:
-    clicks = commands.add_parser("clicks", help="measure what pointing at lesions gives")
+def _evaluate_interactive(commands) -> None:
+    clicks = commands.add_parser(
+        "evaluate-interactive", help="score a bundle after simulated clicks on each lesion"
+    )
     clicks.add_argument("--weights", type=Path, default=Path("weights/guided-unet"))
     clicks.add_argument(
-        "--beside", type=Path, default=Path("weights/efficientnet-unet"), metavar="DIR",
+        "--baseline", type=Path, default=Path("weights/efficientnet-unet"), metavar="DIR",
         help="bundle of the network that answers before anyone clicks",
     )  # fmt: skip
     clicks.add_argument(
@@ -161,13 +172,13 @@ def _clicks(commands) -> None:
     )  # fmt: skip
     clicks.add_argument(
         "--split", default="validation", choices=["test", "validation", "left_out"],
-        help="left_out: of a bundle that fit --leave-out made (default: validation)",
+        help="left_out: of a bundle that fit --leave-out-domain made (default: validation)",
     )  # fmt: skip
     clicks.add_argument(
         "--out", type=Path, metavar="DIR", help="bundle that gets the results (default: --weights)"
     )
     clicks.add_argument("--clicks", type=int, default=3, help="of a person (default: 3)")
-    clicks.add_argument("--people", type=int, default=10, help="at each lesion (default: 10)")
+    clicks.add_argument("--simulations", type=int, default=10, help="at each lesion (default: 10)")
 
 
 def _segment(commands) -> None:
@@ -223,8 +234,8 @@ def _examples(commands) -> None:
     examples.add_argument("--out", type=Path, default=Path("examples"))
 
 
-def _cards(commands) -> None:
-    cards = commands.add_parser("cards", help="write model cards and the README's results anew")
+def _report(commands) -> None:
+    cards = commands.add_parser("report", help="write the model cards and the README's results")
     cards.add_argument("--readme", type=Path, default=Path("README.md"))
 
 

@@ -126,6 +126,16 @@ class ModelConfig:
             )
 
 
+CHOICES = {
+    "precision": PRECISIONS,
+    "loss": LOSSES,
+    "checkpoint": CHECKPOINTS,
+    "trainable": TRAINABLE,
+    "augmentation": AUGMENTATIONS,
+}
+"""Values of the fields of `TrainConfig` that take one of several names."""
+
+
 @dataclass(frozen=True)
 class TrainConfig:
     """How a network is trained. The paper states the loss and the split; the rest is our choice.
@@ -191,11 +201,7 @@ class TrainConfig:
             raise ValueError(
                 f"TrainConfig: learning_rate must be above 0. Received: {self.learning_rate}"
             )
-        choices = {
-            "precision": PRECISIONS, "loss": LOSSES, "checkpoint": CHECKPOINTS,
-            "trainable": TRAINABLE, "augmentation": AUGMENTATIONS,
-        }  # fmt: skip
-        for name, known in choices.items():
+        for name, known in CHOICES.items():
             if getattr(self, name) not in known:
                 raise ValueError(
                     f"TrainConfig: {name} must be {' or '.join(map(repr, known))}. "

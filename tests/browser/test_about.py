@@ -54,16 +54,18 @@ def test_the_numbers_stand_beside_the_papers_and_the_tables_are_folded(open_abou
     tiles = page.locator("#about .tiles")
     for value in metrics["paper_table_1"].values():
         expect(tiles).to_contain_text(f"{value}")
-    accuracy = test["BUSI"]["network_size"]["pooled"]["accuracy"]["value"]
+    accuracy = test["BUSI"]["network_resolution"]["pooled"]["accuracy"]["value"]
     expect(tiles).to_contain_text(f"{accuracy:.3f}")
-    missed = test["BUSI"]["final"]["lesion_images_without_mask"]
+    missed = test["BUSI"]["postprocessed"]["lesion_images_without_mask"]
     expect(tiles).to_contain_text(f"BUSI {missed['count']} of {missed['of']}")
     results = page.locator("#about details", has=page.get_by_text("Results", exact=True))
     expect(results.locator("table").first).to_be_hidden()
     results.locator("summary").click()
     for name, part in test.items():
         expect(results).to_contain_text(f"{name}, test split")
-        expect(results).to_contain_text(f"{part['final']['lesion_images']['dice']['value']:.3f}")
+        expect(results).to_contain_text(
+            f"{part['postprocessed']['lesion_images']['dice']['value']:.3f}"
+        )
     assert all(head.strip() for head in page.locator("#about th").all_text_contents())
 
 
@@ -152,7 +154,7 @@ def test_another_network_brings_its_own_numbers(open_about, networks):
         page.locator("#network input").click()
         page.get_by_role("option", name=re.compile(f"^{other}:")).click()
     test = group_by_dataset(metrics_of(networks.sources[other].folder)["splits"]["test"])["BUSI"]
-    error = test["network_size"]["cross_entropy"]["value"]
+    error = test["network_resolution"]["cross_entropy"]["value"]
     expect(page.locator("#about .tiles")).to_contain_text(f"{error:.3f}", timeout=20_000)
     expect(page.locator(f"{CHARTS} .dot").first).to_be_visible()
 

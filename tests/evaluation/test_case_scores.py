@@ -199,13 +199,15 @@ def test_the_summary_is_the_mean_of_the_rows(tiny_bundle):
         lesion = [row for row in mine if row["label"] != "normal"]
         for score in ("dice", "iou", "precision", "recall"):
             mean = np.mean([float(row[score]) for row in mine])
-            assert summary["final"]["all_images"][score]["value"] == pytest.approx(mean, abs=1e-4)
-            mean = np.mean([float(row[score]) for row in lesion])
-            assert summary["final"]["lesion_images"][score]["value"] == pytest.approx(
+            assert summary["postprocessed"]["all_images"][score]["value"] == pytest.approx(
                 mean, abs=1e-4
             )
-        mean = np.mean([float(row["network_size_cross_entropy"]) for row in mine])
-        value = summary["network_size"]["cross_entropy"]["value"]
+            mean = np.mean([float(row[score]) for row in lesion])
+            assert summary["postprocessed"]["lesion_images"][score]["value"] == pytest.approx(
+                mean, abs=1e-4
+            )
+        mean = np.mean([float(row["network_resolution_cross_entropy"]) for row in mine])
+        value = summary["network_resolution"]["cross_entropy"]["value"]
         assert value == pytest.approx(mean, abs=1e-4)
 
 
@@ -223,7 +225,7 @@ def test_evaluate_repeats_the_numbers_of_fit_and_keeps_the_other_splits(
     after = json.loads((copy / "metrics.json").read_text())
     for name in ("train", "validation"):
         assert after["splits"][name] == before["splits"][name]
-    old, new = (m["splits"]["test"]["final"]["all_images"]["dice"] for m in (before, after))
+    old, new = (m["splits"]["test"]["postprocessed"]["all_images"]["dice"] for m in (before, after))
     assert new == pytest.approx(old, abs=1e-6)
     assert untimed(copy / "README.md") == untimed(tiny_bundle / "README.md")
     assert '"lesion_images"' in capsys.readouterr().out
@@ -296,12 +298,12 @@ def test_scores_are_told_by_data_set_and_scanner_where_there_are_several():
 
     results = [result("BUSI", "", 200), result("BUS-BRA", "A", 100), result("BUS-BRA", "B", 200)]
     summary = summarise(results)
-    found = {name: part["final"]["lesion_images"]["dice"]["value"]
+    found = {name: part["postprocessed"]["lesion_images"]["dice"]["value"]
              for name, part in summary["by_dataset"].items()}  # fmt: skip
     assert found == {"BUSI": 1.0, "BUS-BRA": 0.5}
     assert list(summary["by_dataset"]["BUS-BRA"]["by_scanner"]) == ["A", "B"]
     assert not {"by_scanner"} & {*summary, *summary["by_dataset"]["BUSI"]}
-    missed = summary["final"]["lesion_images_without_mask"]
+    missed = summary["postprocessed"]["lesion_images_without_mask"]
     assert (missed["count"], missed["of"]) == (1, 3)
     assert "by_dataset" not in summarise(results[:1])
 
@@ -352,8 +354,8 @@ def test_rules_are_chosen_anew_with_other_data_sets_and_these_are_scored(
     metrics = json.loads((copy / "metrics.json").read_text())
     external = metrics["splits"]["external"]
     assert external["cases"] == 3  # of 12, a quarter is for testing
-    validation = metrics["splits"]["validation"]["final"]["lesion_images_without_mask"]
-    plain = metrics["splits"]["validation"]["plain"]["lesion_images_without_mask"]
+    validation = metrics["splits"]["validation"]["postprocessed"]["lesion_images_without_mask"]
+    plain = metrics["splits"]["validation"]["threshold_0.5"]["lesion_images_without_mask"]
     assert validation["count"] <= max(plain["count"], 0.03 * plain["of"])
     text = (copy / "README.md").read_text()
     assert "| elsewhere, test split, a data set it was not trained on, 3 images |" in text

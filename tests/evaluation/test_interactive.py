@@ -141,7 +141,8 @@ def test_what_neither_network_has_seen_is_told_apart_in_another_bundle(
     assert "1 at each lesion of BUS-BRA 2, click it" in text
     assert "trained without BUS-BRA 2, the second starting from the first" in text
     assert (
-        "--people 1 --split left_out --weights DIR --beside DIR --out weights/guided-unet" in text
+        "--simulations 1 --split left_out --weights DIR --baseline DIR --out weights/guided-unet"
+        in text
     )
     assert "(plots/clicks_without_BUS-BRA_2.png)" in text
 

@@ -55,7 +55,7 @@ def test_the_whole_is_scored_as_the_evaluation_scores_it(found, tiny_bundle):
     metrics = json.loads((tiny_bundle / "metrics.json").read_text())["splits"]["validation"]
     whole = found["after_the_network"][0]
     for part, name in (("all", "all_images"), ("lesion", "lesion_images")):
-        expected = metrics["final"][name]["dice"]["value"]
+        expected = metrics["postprocessed"][name]["dice"]["value"]
         assert whole[f"dice_{part}"]["value"] == pytest.approx(expected, abs=1e-6)
 
 
@@ -119,7 +119,7 @@ def test_parts_are_scored_on_a_set_that_no_training_saw(phantoms, other, tmp_pat
 
     train_on_cases = ablation.train_on_cases
     monkeypatch.setattr(ablation, "train_on", spy)
-    words = ("--data", str(other), "--leave-out", "Elsewhere")
+    words = ("--data", str(other), "--leave-out-domain", "Elsewhere")
     found = ablated(tmp_path / "tiny", phantoms, tmp_path / "run", *words)
     assert learnt == [{phantoms.name}] * 2
     assert found["left_out"] == "elsewhere"
@@ -128,7 +128,7 @@ def test_parts_are_scored_on_a_set_that_no_training_saw(phantoms, other, tmp_pat
         assert row["gates"]["missed"] <= 1
     text = card.card_of(tmp_path / "tiny")
     assert "| elsewhere, never seen | Dice, lesion images |" in text
-    assert "--leave-out elsewhere` made `ablation.json`" in text
+    assert "--leave-out-domain elsewhere` made `ablation.json`" in text
 
     # The recipe without that set is one training, whichever command asks for it.
     run_dir = tmp_path / "run" / "0"

@@ -18,7 +18,7 @@ from unet.page import about
 from unet.page.about.relatives import relatives_charts
 from unet.publishing.comparison import comparison_section, verdict
 
-WORDS = ["compare", "--size", "32", "--epochs", "1", "--seeds", "1"]
+WORDS = ["compare", "--input-size", "32", "--epochs", "1", "--seeds", "1"]
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def found(small, tmp_path_factory):
     """What `compare --data phantom` leaves: the folder, and comparison.json's content."""
     folder = tmp_path_factory.mktemp("compare")
     places = ["--out", str(folder / "comparison.json"), "--run-dir", str(folder / "runs")]
-    assert cli.main([*WORDS, "--data", "phantom", "--names", "unet", "watershed", *places]) == 0
+    assert cli.main([*WORDS, "--data", "phantom", "--models", "unet", "watershed", *places]) == 0
     return folder, json.loads((folder / "comparison.json").read_text())
 
 
@@ -73,7 +73,7 @@ def test_phantoms_are_compared_whole(found):
 def test_ray_gives_the_same_numbers(found, small, tmp_path):
     pytest.importorskip("ray")
     folder, content = found
-    words = [*WORDS, "--data", "phantom", "--names", "unet", "watershed", "--ray", "local"]
+    words = [*WORDS, "--data", "phantom", "--models", "unet", "watershed", "--ray", "local"]
     places = ["--out", str(tmp_path / "c.json"), "--run-dir", str(tmp_path / "runs")]
     assert cli.main([*words, *places]) == 0
     assert_same_trainings(tmp_path / "runs", folder / "runs")
@@ -97,7 +97,8 @@ def test_on_a_cluster_what_others_start_from_is_trained_first(
         "auto", architecture_comparison.Runs(field, tmp_path), chosen, 1
     )
     assert waves == [
-        {"unet, seed 0", "source, seed 0"}, {"unet-tuned-all, seed 0", "unet-tuned-decoder, seed 0"},
+        {"unet, seed 0", "source, seed 0"},
+        {"unet-tuned-all, seed 0", "unet-tuned-decoder, seed 0"},
     ]  # fmt: skip
 
 
@@ -107,7 +108,7 @@ def test_what_is_finished_is_not_done_again_and_what_is_new_is_added(
     folder, content = found[0], copy.deepcopy(found[1])
     runs = shutil.copytree(folder / "runs", tmp_path / "runs")
     places = ["--out", str(tmp_path / "comparison.json"), "--run-dir", str(runs)]
-    words = [*WORDS, "--data", "phantom", *places, "--names"]
+    words = [*WORDS, "--data", "phantom", *places, "--models"]
     assert cli.main([*words, "unet"]) == 1  # --resume is asked for
     trained = []
     train = architecture_comparison.train
@@ -138,7 +139,7 @@ def test_the_test_cases_are_scored_when_every_training_is_done(tmp_path, monkeyp
         monkeypatch.setattr(architecture_comparison.Runs, what, spy)
     monkeypatch.setattr(architecture_comparison, "_summaries", lambda *_: {})
     monkeypatch.setattr(architecture_comparison.plots, "side_by_side", lambda *_: None)
-    words = ["compare", "--size", "32", "--seeds", "2", "--names", "attention-unet"]
+    words = ["compare", "--input-size", "32", "--seeds", "2", "--models", "attention-unet"]
     places = ["--out", str(tmp_path / "c.json"), "--run-dir", str(tmp_path / "runs")]
     assert cli.main([*words, "--data", "phantom", *places]) == 0
     names = ("unet", "attention-unet")
@@ -154,12 +155,14 @@ def test_fine_tuning_starts_from_the_other_data_set_and_leaves_layers_as_they_ar
 
     places = ["--out", str(tmp_path / "c.json"), "--run-dir", str(tmp_path / "runs")]
     data = ["--data", str(phantoms), "--data", str(other_phantoms)]
-    words = [*WORDS, *data, *places, "--names", "unet-tuned-encoder", "--precision"]
+    words = [*WORDS, *data, *places, "--models", "unet-tuned-encoder", "--precision"]
     assert cli.main([*words, "mixed_bfloat16"]) == 0
     content = json.loads((tmp_path / "c.json").read_text())
     assert content["networks"]["unet"]["external"]["cases"] > 0
     text = comparison_section(content)
-    assert f"train.py compare --data {content['trained_on']} --data elsewhere --size 32" in text
+    assert (
+        f"train.py compare --data {content['trained_on']} --data elsewhere --input-size 32" in text
+    )
     assert "\n| unet-tuned-encoder † | " in text.split("never seen")[1]
     assert "as many steps on elsewhere before, then its encoder alone" in text
     assert "* elsewhere, never seen: better" not in text  # only what never saw it is held to that
@@ -183,12 +186,12 @@ def test_fine_tuning_starts_from_the_other_data_set_and_leaves_layers_as_they_ar
 
 def test_one_data_set_is_too_few_for_fine_tuning(small, phantoms, tmp_path, capsys):
     words = [*WORDS, "--data", str(phantoms), "--run-dir", str(tmp_path / "r")]
-    assert cli.main([*words, "--names", "unet-tuned-all"]) == 1
+    assert cli.main([*words, "--models", "unet-tuned-all"]) == 1
     assert "Give --data twice" in capsys.readouterr().err
 
 
 def test_a_network_that_is_not_known_is_refused(tmp_path, capsys):
-    words = [*WORDS, "--data", "phantom", "--run-dir", str(tmp_path / "r"), "--names", "vnet"]
+    words = [*WORDS, "--data", "phantom", "--run-dir", str(tmp_path / "r"), "--models", "vnet"]
     assert cli.main(words) == 1
     assert "known are unet, unet-deep" in capsys.readouterr().err
 

@@ -48,7 +48,7 @@ def test_every_case_is_scored_once_in_its_fold(validated, phantoms):
     assert summary["cases"] == 18
     assert summary["folds"] == len(summary["rules"]) == 3
     mean = np.mean([float(row["dice"]) for row in rows])
-    assert summary["final"]["all_images"]["dice"]["value"] == pytest.approx(mean, abs=1e-4)
+    assert summary["postprocessed"]["all_images"]["dice"]["value"] == pytest.approx(mean, abs=1e-4)
 
 
 def test_a_network_is_scored_on_none_of_the_cases_it_learnt_from(
@@ -103,7 +103,7 @@ def test_it_resumes_and_refuses_other_folds(validated, phantoms, tmp_path):
     places = {"out": tmp_path / "out", "run_dir": folder / "run"}
     cross_validate([str(phantoms)], "unet", TINY, LAST, folds=3, resume=True, **places)
     again = json.loads((tmp_path / "out" / "cross_validation.json").read_text())
-    assert again["final"] == summary["final"]
+    assert again["postprocessed"] == summary["postprocessed"]
     with pytest.raises(RunError, match="other data"):
         cross_validate([str(phantoms)], "unet", TINY, LAST, folds=2, resume=True, **places)
 
@@ -179,7 +179,9 @@ def test_a_finished_fit_that_is_resumed_keeps_the_ablation(tiny_bundle, phantoms
     assert (out / "ablation.json").exists()
     again = json.loads((out / "metrics.json").read_text())["splits"]
     for name in metrics:
-        old, new = (m[name]["final"]["all_images"]["dice"]["value"] for m in (metrics, again))
+        old, new = (
+            m[name]["postprocessed"]["all_images"]["dice"]["value"] for m in (metrics, again)
+        )
         assert new == pytest.approx(old, abs=1e-4)
 
 
@@ -204,6 +206,6 @@ def test_the_card_shows_the_scores_and_the_command(validated, tiny_bundle):
     shown = text[text.index("## Cross-validation") :].split("\n## ")[0]
     assert "| Recall, lesion images |" in shown
     assert "Milliseconds" not in shown
-    assert interval(summary["final"]["lesion_images"]["dice"]) in text
+    assert interval(summary["postprocessed"]["lesion_images"]["dice"]) in text
     assert f"`{summary['command']}` made `cross_validation.json`" in text
     assert summary["command"].endswith("--folds 3")

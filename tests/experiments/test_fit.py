@@ -60,13 +60,16 @@ def test_other_views_leave_no_scores_of_the_views_before(phantoms, tmp_path, cap
     )  # whose answer without a click is this network's
     interactive.parent.mkdir()
     interactive.write_text(json.dumps({"test": {"beside": {"sha256": before.network.sha256}}}))
-    words = ["rules", "--weights", str(out), "--data", data[0]]
+    words = ["calibrate", "--weights", str(out), "--data", data[0]]
     assert cli.main([*words, "--smaller-view", "0.9"]) == 0
     assert read_info(out).model == replace(model, smaller_view=0.9)
     assert not (out / "leave_out.json").exists()
     said = capsys.readouterr().out
     assert f"{out / 'leave_out.json'} is of other views and is left out" in said
-    assert f"{interactive} was measured before this change; train.py clicks does again" in said
+    assert (
+        f"{interactive} was measured before this change; train.py evaluate-interactive does again"
+        in said
+    )
     shown = "over the image, its mirror image and the image at 90% of its size on black."
     assert shown in (out / "README.md").read_text()
     image = make_phantom(3, "benign", 90, 120).image
@@ -224,7 +227,7 @@ def test_what_was_measured_of_the_same_weights_is_kept(copy, tmp_path, capsys):
     other.mkdir()
     carry_over_results(copy, other, replace(info, sha256={"model.weights.h5": "another"}))
     assert not (other / "clicks.json").exists()
-    assert "is left out; train.py clicks" in capsys.readouterr().out
+    assert "is left out; train.py evaluate-interactive" in capsys.readouterr().out
     carry_over_results(copy, other, replace(info, postprocessing=PostProcessing(0.71)))
     assert not (other / "clicks.json").exists()
-    assert "is left out; train.py clicks" in capsys.readouterr().out
+    assert "is left out; train.py evaluate-interactive" in capsys.readouterr().out

@@ -50,12 +50,12 @@ def test_the_left_out_set_is_scored_and_never_learnt_from(other, phantoms, tmp_p
     assert found["cases"] == len(scored) < 8  # its test cases are for the final report alone
     assert all(name.startswith("elsewhere/") for name in scored)
     assert found["lesions"] == sum(int(name[-1]) < 6 for name in scored)
-    final = found["final"]["lesion_images_without_mask"]
+    final = found["postprocessed"]["lesion_images_without_mask"]
     assert found["lesions_answered_none"] == final["count"]
     assert found["gates"]["missed"] <= max(0.03, final["value"])
 
     table = leave_out_table(json.loads((tmp_path / "out" / "leave_out.json").read_text()))
-    dice = interval(found["final"]["lesion_images"]["dice"])
+    dice = interval(found["postprocessed"]["lesion_images"]["dice"])
     assert f"| elsewhere | {found['cases']} | {dice} |" in table
 
     # Such a bundle has no test split, and is evaluated on those that it has.

@@ -243,7 +243,7 @@ def test_every_number_of_the_cards_metadata_is_in_the_metrics(tiny_bundle):
     text = (tiny_bundle / "README.md").read_text()
     card = ModelCard(text).data
     found = {result.metric_name: result.metric_value for result in card.eval_results}
-    final = metrics["splits"]["test"]["final"]
+    final = metrics["splits"]["test"]["postprocessed"]
     assert found == {
         "Dice, all images": round(final["all_images"]["dice"]["value"], 4),
         "Dice, lesion images": round(final["lesion_images"]["dice"]["value"], 4),

@@ -19,7 +19,9 @@ COLUMNS = ("id", "label", "split", "dice", "recall", "precision", "accuracy")
 
 def bundle_with(folder, dice):
     folder.mkdir()
-    metrics = {"splits": {"validation": {"final": {"lesion_images": {"dice": {"value": dice}}}}}}
+    metrics = {
+        "splits": {"validation": {"postprocessed": {"lesion_images": {"dice": {"value": dice}}}}}
+    }
     (folder / "metrics.json").write_text(json.dumps(metrics))
     return folder
 
@@ -90,7 +92,7 @@ def test_the_charts_hold_the_bundles_own_numbers(name):
     assert sum(len(series["points"]) for series in dots) == len(cases)
     busi = [s for s in chart(charts, "Dice by data set")["series"] if s["name"] == "BUSI"]
     test = metrics["splits"]["test"]
-    dice = test.get("by_dataset", {"BUSI": test})["BUSI"]["final"]["lesion_images"]["dice"]
+    dice = test.get("by_dataset", {"BUSI": test})["BUSI"]["postprocessed"]["lesion_images"]["dice"]
     value, _, tip, low, high = busi[0]["points"][0]
     assert (value, low, high) == (dice["value"], dice["low"], dice["high"])
     assert f"{value:.3f}" in tip
@@ -125,8 +127,8 @@ def test_the_summary_is_certain_only_where_the_interval_is(tmp_path):
     def verdicts(low, high):
         value = {"value": (low + high) / 2, "low": low, "high": high}
         part = {"pooled": {"iou": value, "accuracy": value}, "all_images": {"iou": value}}
-        reading = {**part, "cross_entropy": value}
-        split = {"cases": 9, "network_size": reading, "final": {}}
+        protocol = {**part, "cross_entropy": value}
+        split = {"cases": 9, "network_resolution": protocol, "postprocessed": {}}
         paper = {"loss": 0.5, "accuracy": 0.5, "iou": 0.5}
         content = {"paper_table_1": paper, "splits": {"test": split}}
         (tmp_path / "metrics.json").write_text(json.dumps(content))

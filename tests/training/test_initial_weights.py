@@ -42,7 +42,7 @@ def test_only_the_layers_that_are_trained_change(trainable, examples, tiny_bundl
 
 
 def test_what_starts_from_nothing_is_not_tuned_in_part(examples, tmp_path):
-    with pytest.raises(UserError, match="give --start a trained network"):
+    with pytest.raises(UserError, match="give --init-from a trained network"):
         train(TINY, replace(ONCE, trainable="decoder"), examples, None, tmp_path)
 
 
@@ -58,16 +58,16 @@ def test_a_bundle_says_what_it_started_from(phantoms, tiny_bundle, tmp_path):
     training = read_info(tmp_path / "out").training
     hashes = read_info(tiny_bundle).sha256
     assert training["start"] == {"name": "tiny", "sha256": hashes[WEIGHTS], "seen": []}
-    assert training["command"].endswith("--start weights/tiny")
+    assert training["command"].endswith("--init-from weights/tiny")
 
 
 def test_a_start_of_another_kind_is_refused(phantoms, tiny_bundle, tmp_path, capsys):
-    words = ["fit", "--data", str(phantoms), "--start", str(tiny_bundle), "--input-size", "32"]
+    words = ["fit", "--data", str(phantoms), "--init-from", str(tiny_bundle), "--input-size", "32"]
     places = ["--out", str(tmp_path / "out"), "--run-dir", str(tmp_path / "run")]
     assert command_line.main([*words, *places]) == 1
     assert "holds a network of another kind" in capsys.readouterr().err
     assert command_line.main([*words, *places, "--folds", "2", "--checkpoint", "last"]) == 1
-    assert "leave out --start" in capsys.readouterr().err
+    assert "leave out --init-from" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 
 

@@ -142,7 +142,16 @@ def test_without_jax_it_is_said_what_installs_it(monkeypatch, tmp_path, capsys):
         (["--backend", "jax", "--coordinator", "a:1", "--rank", "1"], "between 0 and 0"),
         (["--backend", "jax", "--folds", "2", "--ray", "local"], "leave out --backend jax"),
         (
-            ["--backend", "jax", "--leave-out", "BUSI", "--coordinator", "a:1", "--rank", "0"],
+            [
+                "--backend",
+                "jax",
+                "--leave-out-domain",
+                "BUSI",
+                "--coordinator",
+                "a:1",
+                "--rank",
+                "0",
+            ],
             "leave out --coordinator and --rank",
         ),
     ],

@@ -1,10 +1,10 @@
 """Scores of every case, summaries with confidence intervals, the threshold sweep.
 
-Three readings of each case are kept:
+Each case is scored by three protocols:
 
-* `final`: the mask people get, at the image's own size, with the network's post-processing;
-* `plain`: the same map at threshold 0.5 with no post-processing;
-* `network_size`: threshold 0.5 at the network's size, the way the paper's Table I was made.
+* `postprocessed`: the mask as people get it, at the image's own size;
+* `threshold_0.5`: the probability at 0.5 without post-processing, at the image's own size;
+* `network_resolution`: threshold 0.5 at the network's size, as the paper's Table I was made.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from unet.inference.segmenter import Segmenter
 
 THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(1, 20))
-READINGS = ("final", "plain", "network_size")
+PROTOCOLS = ("postprocessed", "threshold_0.5", "network_resolution")
 
 PAPER_TABLE_1 = {"loss": 0.2423, "accuracy": 0.9163, "iou": 0.4543}
 """Test results that Cheng, Illanko and Khan report; they do not define their IoU."""
@@ -35,7 +35,7 @@ PAPER_TABLE_1 = {"loss": 0.2423, "accuracy": 0.9163, "iou": 0.4543}
 
 @dataclass(frozen=True)
 class ProtocolScore:
-    """One case under one reading; `hausdorff_95_px` is None where it was not measured."""
+    """One case under one protocol; `hausdorff_95_px` is None where it was not measured."""
 
     confusion: Confusion
     cross_entropy: float
@@ -115,11 +115,13 @@ def score_case(m: CasePrediction, split: str, rules: PostProcessing) -> CaseScor
     loss = cross_entropy(probability, m.truth)
     square_truth = mask_to_input(m.truth, m.square.shape[0])[:, :, 0]
     scores = {
-        "final": ProtocolScore(Confusion.of(mask, m.truth), loss, hausdorff_95(mask, m.truth)),
-        "plain": ProtocolScore(
+        "postprocessed": ProtocolScore(
+            Confusion.of(mask, m.truth), loss, hausdorff_95(mask, m.truth)
+        ),
+        "threshold_0.5": ProtocolScore(
             Confusion.of(prediction.probability_u8 >= to_level(0.5), m.truth), loss
         ),
-        "network_size": ProtocolScore(
+        "network_resolution": ProtocolScore(
             Confusion.of(m.square >= 0.5, square_truth), cross_entropy(m.square, square_truth)
         ),
     }
@@ -168,8 +170,8 @@ def _mean(values: np.ndarray) -> float | None:
 
 
 def case_row(result: CaseScore) -> dict[str, Any]:
-    """A result as a row of cases.csv: the final mask's scores, then the other readings'."""
-    final = result.scores["final"]
+    """A result as a row of cases.csv: scores of the post-processed mask, then of the other protocols."""
+    final = result.scores["postprocessed"]
     row: dict[str, Any] = {
         "id": result.id,
         "label": result.label,
@@ -185,9 +187,9 @@ def case_row(result: CaseScore) -> dict[str, Any]:
         "agreement": "" if result.agreement is None else round(result.agreement, 4),
         "hausdorff_95_px": round(final.hausdorff_95_px, 3),
     }
-    for reading in READINGS:
-        score = result.scores[reading]
-        prefix = "" if reading == "final" else f"{reading}_"
+    for protocol in PROTOCOLS:
+        score = result.scores[protocol]
+        prefix = "" if protocol == "postprocessed" else f"{protocol}_"
         for name in ("dice", "iou", "precision", "recall", "accuracy"):
             row[prefix + name] = round(getattr(score.confusion, name), 5)
         row[f"{prefix}cross_entropy"] = round(score.cross_entropy, 5)

@@ -148,10 +148,12 @@ def _case_figures(
     figures: Path,
 ) -> None:
     """Predictions beside truth (evenly over the ranking by Dice) and the worst failures."""
-    paired = sorted(zip(results, maps), key=lambda pair: pair[0].scores["final"].confusion.dice)
+    paired = sorted(
+        zip(results, maps), key=lambda pair: pair[0].scores["postprocessed"].confusion.dice
+    )
     count = min(EXAMPLES, len(paired))
     spread = [paired[round(i * (len(paired) - 1) / max(count - 1, 1))] for i in range(count)]
-    over = sorted(paired, key=lambda pair: -pair[0].scores["final"].confusion.false_positive
+    over = sorted(paired, key=lambda pair: -pair[0].scores["postprocessed"].confusion.false_positive
                   / pair[1].truth.size)  # fmt: skip
     for name, title, chosen in (
         ("predictions", "from the worst to the best Dice", spread),
@@ -163,7 +165,7 @@ def _case_figures(
 
 
 def _example(segmenter: Segmenter, result: CaseScore, m: CasePrediction) -> dict[str, Any]:
-    counts = result.scores["final"].confusion
+    counts = result.scores["postprocessed"].confusion
     return {
         "image": read_grey(m.case),
         "truth": m.truth,

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from unet.core.metrics import Confusion, ratio_interval
-from unet.evaluation.case_scores import READINGS, CaseScore, ProtocolScore
+from unet.evaluation.case_scores import PROTOCOLS, CaseScore, ProtocolScore
 from unet.inference.onnx_model import usable_cores
 
 
 def summarise(results: list[CaseScore]) -> dict[str, Any]:
-    """Every summary of some cases: by reading, the final masks by class and by scanner.
+    """Every summary of some cases: by protocol, the final masks by class and by scanner.
 
     Of several data sets each has all of these for itself, under `by_dataset`. Values come with
     95 % intervals from a bootstrap over groups (patients, near-duplicates).
@@ -35,7 +35,7 @@ def summarise(results: list[CaseScore]) -> dict[str, Any]:
         "groups": len({r.group for r in results}),
         "milliseconds_per_image": round(1000 * float(np.median([r.seconds for r in results]))),
         "cores": usable_cores(),
-        **{reading: _summarise_reading(results, reading) for reading in READINGS},
+        **{protocol: _summarise_protocol(results, protocol) for protocol in PROTOCOLS},
         "by_class": by_class,
         **apart,
     }
@@ -44,7 +44,7 @@ def summarise(results: list[CaseScore]) -> dict[str, Any]:
 def _by(results: list[CaseScore], key: Callable[[CaseScore], str]) -> dict[str, Any]:
     """The final masks' summary of each part of some cases, as the parts come first."""
     return {
-        name: {"cases": len(part)} | _summarise_reading(part, "final")
+        name: {"cases": len(part)} | _summarise_protocol(part, "postprocessed")
         for name in dict.fromkeys(map(key, results))
         if (part := [r for r in results if key(r) == name])
     }
@@ -59,19 +59,21 @@ def dice_by_confidence(results: list[CaseScore]) -> dict[str, Any]:
     return {
         word: {
             "images": len(part),
-            "dice": float(np.mean([r.scores["final"].confusion.dice for r in part])),
-            "missed": sum(_has_lesion(r) and not _is_given(r.scores["final"]) for r in part),
+            "dice": float(np.mean([r.scores["postprocessed"].confusion.dice for r in part])),
+            "missed": sum(
+                _has_lesion(r) and not _is_given(r.scores["postprocessed"]) for r in part
+            ),
         }
         for word, part in by_word.items()
     }
 
 
-def _summarise_reading(results: list[CaseScore], reading: str) -> dict[str, Any]:
+def _summarise_protocol(results: list[CaseScore], protocol: str) -> dict[str, Any]:
     lesion = [r for r in results if _has_lesion(r)]
     normal = [r for r in results if not _has_lesion(r)]
 
     def mean(of: list[CaseScore], value: Callable[[ProtocolScore], float]) -> dict[str, float]:
-        return _interval(of, reading, value, lambda _: 1.0)
+        return _interval(of, protocol, value, lambda _: 1.0)
 
     def per_image(of: list[CaseScore]) -> dict[str, Any]:
         return {
@@ -83,23 +85,23 @@ def _summarise_reading(results: list[CaseScore], reading: str) -> dict[str, Any]
 
     def pooled(top: Callable[[Confusion], float], bottom: Callable[[Confusion], float]):
         return _interval(
-            results, reading, lambda s: top(s.confusion), lambda s: bottom(s.confusion)
+            results, protocol, lambda s: top(s.confusion), lambda s: bottom(s.confusion)
         )
 
     summary: dict[str, Any] = {"all_images": per_image(results)}
     if lesion:
         summary["lesion_images"] = per_image(lesion)
-        distances = [r.scores[reading].hausdorff_95_px for r in lesion]
+        distances = [r.scores[protocol].hausdorff_95_px for r in lesion]
         if None not in distances:
-            summary["lesion_images"]["hausdorff_95_px"] = _hausdorff(lesion, reading)
-        given = [_is_given(r.scores[reading]) for r in lesion]
+            summary["lesion_images"]["hausdorff_95_px"] = _hausdorff(lesion, protocol)
+        given = [_is_given(r.scores[protocol]) for r in lesion]
         summary["lesion_images_without_mask"] = {
             **mean(lesion, lambda s: float(not _is_given(s))),
             "count": len(given) - sum(given),
             "of": len(given),
         }
     if normal:
-        given = [_is_given(r.scores[reading]) for r in normal]
+        given = [_is_given(r.scores[protocol]) for r in normal]
         summary["normal_images_with_mask"] = {
             **mean(normal, lambda s: float(_is_given(s))),
             "count": sum(given),
@@ -127,12 +129,12 @@ def _summarise_reading(results: list[CaseScore], reading: str) -> dict[str, Any]
     return summary
 
 
-def _hausdorff(lesion: list[CaseScore], reading: str) -> dict[str, Any]:
+def _hausdorff(lesion: list[CaseScore], protocol: str) -> dict[str, Any]:
     """Mean and median over the lesion images that were given a mask, and how many were not."""
-    finite = [r for r in lesion if math.isfinite(r.scores[reading].hausdorff_95_px)]
-    values = [r.scores[reading].hausdorff_95_px for r in finite]
+    finite = [r for r in lesion if math.isfinite(r.scores[protocol].hausdorff_95_px)]
+    values = [r.scores[protocol].hausdorff_95_px for r in finite]
     return {
-        **_interval(finite, reading, lambda s: s.hausdorff_95_px, lambda _: 1.0),
+        **_interval(finite, protocol, lambda s: s.hausdorff_95_px, lambda _: 1.0),
         "median": float(np.median(values)) if values else None,
         "undefined": len(lesion) - len(finite),
     }
@@ -140,11 +142,11 @@ def _hausdorff(lesion: list[CaseScore], reading: str) -> dict[str, Any]:
 
 def _interval(
     results: list[CaseScore],
-    reading: str,
+    protocol: str,
     top: Callable[[ProtocolScore], float],
     bottom: Callable[[ProtocolScore], float],
 ) -> dict[str, float]:
-    scores = [r.scores[reading] for r in results]
+    scores = [r.scores[protocol] for r in results]
     return ratio_interval(
         np.array([top(s) for s in scores], float),
         np.array([bottom(s) for s in scores], float),
@@ -153,7 +155,7 @@ def _interval(
 
 
 def _has_lesion(result: CaseScore) -> bool:
-    counts = result.scores["final"].confusion
+    counts = result.scores["postprocessed"].confusion
     return counts.true_positive + counts.false_negative > 0
 
 

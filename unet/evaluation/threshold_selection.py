@@ -42,11 +42,6 @@ def select_postprocessing(maps: list[CasePrediction]) -> PostProcessing:
     without a mask (or no more than there are without any rule), those that mask fewest normal
     images on the set where they mask most. Of rules that come within `TOLERANCE` of the best, those
     that do least win: what gains nothing here may cost elsewhere.
-
-    With BUSI left out of the training (`train.py fit --leave-out BUSI --input-size 128 --epochs
-    6`), a gate on learnt presence that costs 3 % of its lesions takes the mask from a quarter of
-    its normal images (`gates` in leave_out.json); but where that gate lies differs from hospital
-    to hospital.
     """
     sets = list(dict.fromkeys(m.case.dataset for m in maps))
     of = np.array([sets.index(m.case.dataset) for m in maps])

@@ -89,7 +89,7 @@ def contenders(size: int, epochs: int, precision: str) -> dict[str, Contender]:
 
 
 NAMES = (*contenders(32, 1, RECIPE.precision), WATERSHED)
-"""Whatever `--names` may hold."""
+"""Whatever `--models` may hold."""
 
 
 class Field:
@@ -177,7 +177,7 @@ def compare(
             set, or the cluster fails.
     """
     if unknown := sorted(set(names) - set(NAMES)):
-        raise UserError(f"--names {' '.join(unknown)}: known are {', '.join(NAMES)}")
+        raise UserError(f"--models {' '.join(unknown)}: known are {', '.join(NAMES)}")
     if run_dir.exists() and any(run_dir.iterdir()) and not resume:
         raise UserError(f"{run_dir} holds a comparison. Add --resume, or choose another --run-dir.")
     all_of_them = contenders(size, epochs, precision)
@@ -186,14 +186,14 @@ def compare(
         try:
             architecture(contender.model).check(contender.model)
         except ValueError as error:
-            raise UserError(f"--size {size}, {name}: {error}") from None
+            raise UserError(f"--input-size {size}, {name}: {error}") from None
     with data_folders(data) as folders:
         field = Field(load_datasets(folders, size))
         tuned = [name for name, contender in chosen.items() if contender.tuned]
         if tuned and not field.parts[SOURCE]:
             raise UserError(
                 f"{', '.join(tuned)}: fine-tuning starts from a network of another data set. Give "
-                "--data twice, or leave them out of --names."
+                "--data twice, or leave them out of --models."
             )
         runs = Runs(field, run_dir)
         if ray:

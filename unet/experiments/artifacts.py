@@ -13,6 +13,9 @@ from unet.errors import UserError
 from unet.experiments.recipes import same_recipe
 from unet.inference.bundle import WEIGHTS, BundleInfo, read_info
 
+VERBS = {"ablation": "ablate", "clicks": "evaluate-interactive"}
+"""The verb that makes each file of results."""
+
 
 def check_output_directory(out: Path, run_dir: Path) -> None:
     """Raise UserError where a bundle may not take the place of what is at `out`."""
@@ -86,6 +89,6 @@ def carry_over_results(old: Path, new: Path, info: BundleInfo) -> None:
                 shutil.copy(kept, new / kept.relative_to(old))
         else:
             print(
-                f"{path} is of other weights, views or rules and is left out; train.py {what} "
-                "makes it anew"
+                f"{path} is of other weights, views or rules and is left out; train.py "
+                f"{VERBS[what]} makes it again"
             )

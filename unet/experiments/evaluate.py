@@ -15,6 +15,7 @@ from unet.errors import UserError
 from unet.evaluation.case_scores import predict_cases
 from unet.evaluation.report import evaluate_splits
 from unet.evaluation.threshold_selection import select_postprocessing
+from unet.experiments.artifacts import VERBS
 from unet.inference.bundle import (
     WEIGHTS,
     BundleInfo,
@@ -66,7 +67,7 @@ def evaluate(weights: Path, data: list[str], split: str, out: Path | None, figur
         if target == weights and "left_out" not in info.training:  # which is not to be handed on
             write_card(weights)
     for name in cases:
-        print(json.dumps({name: metrics["splits"][name]["final"]}, indent=1))
+        print(json.dumps({name: metrics["splits"][name]["postprocessed"]}, indent=1))
 
 
 def _cases_to_score(
@@ -169,7 +170,8 @@ def calibrate(
         stale = [path for path in clicks if info.sha256[WEIGHTS] in path.read_text()]
         stale += [path for path in [weights / "ablation.json"] if path.exists()]
         for path in stale:
-            print(f"{path} was measured before this change; train.py {path.stem} does again")
+            verb = VERBS[path.stem]
+            print(f"{path} was measured before this change; train.py {verb} does again")
 
 
 def export(weights: Path) -> None:

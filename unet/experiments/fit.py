@@ -122,7 +122,7 @@ def fit(
             "sources": sources,
             "rules_chosen_on": " + ".join(names),
             "command": command_of(names, recipe, model_config, config)
-            + (f" --start weights/{started['start']['name']}" if started else "")
+            + (f" --init-from weights/{started['start']['name']}" if started else "")
             + (" --backend jax" if among else ""),
             **facts,
             "epochs_run": len(trained.history),
@@ -271,5 +271,5 @@ def cross_validate(
     cross_validation.write_cross_validation(out, about | summary, rows)
     if (out / "metrics.json").exists():
         write_card(out)
-    print(json.dumps(summary["final"], indent=1))
+    print(json.dumps(summary["postprocessed"], indent=1))
     print(f"wrote {out}/cross_validation.json and cross_validation.csv")

@@ -1,4 +1,4 @@
-"""`train.py clicks`: what pointing gives, measured and written beside the guided network."""
+"""Score an interactive network after simulated clicks, and write the results to its bundle."""
 
 from __future__ import annotations
 
@@ -55,11 +55,11 @@ def evaluate_interactive(
     seen = set(alone.split["train"]) if split == "validation" else seen_case_ids(alone)
     if leaked := seen & set(info.split[split]):
         raise UserError(
-            f"--beside {beside} has seen {len(leaked)} of the {split} cases of {weights}"
+            f"--baseline {beside} has seen {len(leaked)} of the {split} cases of {weights}"
         )
     begun = info.training.get("start", {}).get("sha256")
     if split == LEFT_OUT and begun != alone.sha256[WEIGHTS]:
-        raise UserError(f"--beside {beside} is not the network that {weights} started from")
+        raise UserError(f"--baseline {beside} is not the network that {weights} started from")
     out = out or weights
     (out / "plots").mkdir(parents=True, exist_ok=True)  # before hours of measuring, not after
     with data_folders(data) as folders:

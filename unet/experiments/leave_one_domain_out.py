@@ -77,7 +77,7 @@ def leave_out(
             "data": " + ".join(names),
             "model": to_dict(model_config),
             "config": to_dict(config),
-            "command": f"{command}{' --start DIR' if start else ''} --leave-out NAME"
+            "command": f"{command}{' --init-from DIR' if start else ''} --leave-out-domain NAME"
             + (" --backend jax" if among else ""),
         }
         check_results_fit(out, about)
@@ -88,7 +88,9 @@ def leave_out(
         if start:
             seen = seen_case_ids(read_info(start))
             if set(ids[LEFT_OUT]) & seen:
-                raise UserError(f"--start {start} has seen images of {left_out}, which is left out")
+                raise UserError(
+                    f"--init-from {start} has seen images of {left_out}, which is left out"
+                )
             started["start"]["seen"] = sorted(seen - {*ids["train"], *ids["validation"]})
         examples = make_training_set(dataset, split["train"], config)
         data_fingerprint = fingerprint_without(dataset, whole, left_out)
@@ -139,7 +141,7 @@ def split_without(
     """
     out = np.array([left_out in (case.dataset, case.scanner) for case in dataset.cases])
     if out.all():
-        raise DatasetError(f"--leave-out {left_out}: nothing is left to train on")
+        raise DatasetError(f"--leave-out-domain {left_out}: nothing is left to train on")
     parts = ("train", "validation")
     groups = {case.group for case, is_out in zip(dataset.cases, out, strict=True) if is_out}
     return {
@@ -209,7 +211,7 @@ def resolve_domain(cases: list[Case], name: str) -> str:
     for own in known:
         if _plain(own) == _plain(name):
             return own
-    raise DatasetError(f"--leave-out {name}: expected one of {', '.join(sorted(known))}")
+    raise DatasetError(f"--leave-out-domain {name}: expected one of {', '.join(sorted(known))}")
 
 
 def _plain(name: str) -> str:

@@ -82,7 +82,7 @@ def push(bundle: Path, repo: str, *, private: bool = False, tag: str | None = No
     if without := verify(bundle).training.get("left_out"):
         raise HubError(
             f"{bundle} was trained without {without} to be scored on it. Push what fit makes "
-            "without --leave-out."
+            "without --leave-out-domain."
         )
     missing = [name for name in ("README.md", "metrics.json") if not (bundle / name).is_file()]
     if missing:

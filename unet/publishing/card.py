@@ -147,7 +147,7 @@ def _metadata(info: BundleInfo, metrics: dict[str, Any]) -> str:
 
 
 def _headline(split: dict[str, Any]) -> dict[str, dict[str, float]]:
-    final = split["final"]
+    final = split["postprocessed"]
     values = {"Dice, all images": final["all_images"]["dice"]}
     if "lesion_images" in final:
         values["Dice, lesion images"] = final["lesion_images"]["dice"]
@@ -229,7 +229,7 @@ def _validation_of_the_recipe(
             f"## What each part gives\n\n{ablation_tables(ablation)}\n\n"
             f"`python train.py ablate {data_options(info.training['data'].split(' + '))} "
             f"--weights weights/{info.model.name}"
-            f"{f' --leave-out {left_out}' if left_out else ''}` made "
+            f"{f' --leave-out-domain {left_out}' if left_out else ''}` made "
             "`ablation.json`, from which this comes."
         )
     return parts
@@ -261,7 +261,7 @@ def _no_gate(leave_out: dict[str, Any]) -> str:
     names = [
         name
         for name, found in leave_out["left_out"].items()
-        if "normal_images_with_mask" in found["final"]
+        if "normal_images_with_mask" in found["postprocessed"]
         and not found["rules"]["min_presence"] + found["rules"]["min_peak"]
     ]
     if not names:

@@ -72,8 +72,8 @@ def _intro(comparison: dict[str, Any]) -> str:
         "difference is one between these trainings, not yet between the networks."
     )
     data = data_options([comparison["trained_on"], *comparison["external"]])
-    command = f"{data} --size {size} --epochs {comparison['epochs']} --seeds {seeds}"
-    return f"{words} `train.py compare {command} --names {named}` made this."
+    command = f"{data} --input-size {size} --epochs {comparison['epochs']} --seeds {seeds}"
+    return f"{words} `train.py compare {command} --models {named}` made this."
 
 
 def _table(title: str, part: str, networks: dict[str, Any]) -> str:

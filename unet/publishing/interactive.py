@@ -20,12 +20,12 @@ def interactive_section(name: str, clicks: dict[str, Any], *, pictures: bool) ->
     """
     parts = ["## What pointing gives"]
     for of, measured in clicks.items():
-        command = f"python train.py clicks {data_options(measured['datasets'])} "
-        command += f"--people {measured['people']}"
+        command = f"python train.py evaluate-interactive {data_options(measured['datasets'])} "
+        command += f"--simulations {measured['people']}"
         if of.startswith(WITHOUT):
             cases, alone = f"of {of.removeprefix(WITHOUT)}", "the network without hints"
             how = f"Both networks were trained {of}, the second starting from the first: "
-            command += f" --split left_out --weights DIR --beside DIR --out weights/{name}"
+            command += f" --split left_out --weights DIR --baseline DIR --out weights/{name}"
         else:
             cases, alone, how = f"of the {of} split", measured["beside"]["name"], ""
             command += f" --split {of} --weights weights/{name}"

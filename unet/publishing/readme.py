@@ -72,7 +72,7 @@ def _data_of(info: BundleInfo) -> str:
 
 def _sentence(info: BundleInfo, validated: dict[str, Any]) -> str:
     found = [
-        f"on {dataset}, {_found(part['final'])}"
+        f"on {dataset}, {_found(part['postprocessed'])}"
         for dataset, part in group_by_dataset(validated).items()
     ]
     return (
@@ -165,7 +165,7 @@ def _validation_dice(bundle: Path) -> dict[str, float]:
     try:
         parts = group_by_dataset(metrics_of(bundle)["splits"]["validation"])
         return {
-            name: float(part["final"]["lesion_images"]["dice"]["value"])
+            name: float(part["postprocessed"]["lesion_images"]["dice"]["value"])
             for name, part in parts.items()
         }
     except (KeyError, TypeError, ValueError, AttributeError):

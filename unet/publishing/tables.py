@@ -60,7 +60,7 @@ def split_table(name: str, splits: dict[str, dict[str, Any]]) -> str:
 
 def _scores(split: dict[str, Any]) -> dict[str, str]:
     """The final masks' scores by what they are called."""
-    final = split["final"]
+    final = split["postprocessed"]
     scores = {"Dice, all images": interval(final["all_images"]["dice"])}
     if "lesion_images" in final:
         lesion = final["lesion_images"]
@@ -90,7 +90,7 @@ def _scores(split: dict[str, Any]) -> dict[str, str]:
         share = final["normal_images_with_mask"]
         scores["Normal images given a mask"] = f"{share['count']} of {share['of']}"
     if "curated" in split:
-        curated = split["curated"]["final"]
+        curated = split["curated"]["postprocessed"]
         of = f"the {split['curated']['cases']} of Curated BUSI"
         scores[f"Dice, all images, {of}"] = interval(curated["all_images"]["dice"])
         if "lesion_images" in curated:
@@ -119,7 +119,7 @@ def paper_table(metrics: dict[str, dict[str, Any]]) -> str:
     paper = next(iter(metrics.values()))["paper_table_1"]
     tests = [group_by_dataset(m["splits"]["test"]) for m in metrics.values()]
     # The paper's data set is BUSI; a network trained on none of it is shown on what it has.
-    ours = [test.get("BUSI", next(iter(test.values())))["network_size"] for test in tests]
+    ours = [test.get("BUSI", next(iter(test.values())))["network_resolution"] for test in tests]
     rows = {
         ("Loss (cross-entropy)", paper["loss"]): [o["cross_entropy"] for o in ours],
         ("Pixel accuracy", paper["accuracy"]): [o["pooled"]["accuracy"] for o in ours],
@@ -185,7 +185,7 @@ def leave_out_table(summary: dict[str, Any]) -> str:
         "|---|---|---|---|---|---|---|---|",
     ]
     for name, found in summary["left_out"].items():
-        final, plain = found["final"], found["plain"]
+        final, plain = found["postprocessed"], found["threshold_0.5"]
         missed, masked = (
             f"{share['count']} of {share['of']}" if (share := final.get(key)) else "–"
             for key in ("lesion_images_without_mask", "normal_images_with_mask")

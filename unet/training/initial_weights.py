@@ -14,14 +14,14 @@ def describe_start(start: Path, model_config: ModelConfig) -> dict[str, Any]:
     """Name and weights' hash of the bundle that a network starts from; UserError if of another."""
     info = verify(start)
     if info.model.interactive and not model_config.interactive:
-        raise UserError(f"--start {start} takes hints: start --model guided-unet from it")
+        raise UserError(f"--init-from {start} takes hints: start --model guided-unet from it")
     # What shapes no weights may differ.
     free = {"name", "input_size", "dropout", "bottleneck_dropout", "interactive", *VIEWS}
     there, asked = to_dict(info.model), to_dict(model_config)
     if any(there[name] != asked[name] for name in asked.keys() - free):
         raise UserError(
-            f"--start {start} holds a network of another kind ({there}) than the one to be trained "
-            f"({asked}): give its --model"
+            f"--init-from {start} holds a network of another kind ({there}) than the one to be "
+            f"trained ({asked}): give its --model"
         )
     return {"name": info.model.name, "sha256": info.sha256[WEIGHTS]}
 
@@ -49,7 +49,7 @@ def seen_outside_split(start: Path, split: dict[str, list[str]]) -> list[str]:
     for name, known in (("test", seen), ("validation", seen - chosen_on)):
         if leaked := known & set(split[name]):
             raise UserError(
-                f"--start {start} has learnt from {len(leaked)} of what would be {name} cases: "
+                f"--init-from {start} has learnt from {len(leaked)} of what would be {name} cases: "
                 "give the data sets and the split that it was trained with"
             )
     return sorted(seen - {*split["train"], *split["validation"]})

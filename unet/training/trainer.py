@@ -131,7 +131,7 @@ def train(
     if config.trainable != "all" and start is None:
         raise UserError(
             f"--trainable {config.trainable} leaves the other layers at their random weights: give "
-            "--start a trained network"
+            "--init-from a trained network"
         )
     data = {"fingerprint": data_fingerprint}
     if start is not None:

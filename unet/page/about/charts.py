@@ -97,8 +97,8 @@ def _missed_and_masked(bundle: Path) -> Chart:
             look = {"step": True, "dashed": split == "validation"}
             series.append(series_of(f"{name}, {split}", colours.get(name, 0), points, **look))
     for name, summary in sorted(held_out(metrics_of(bundle)).items()):
-        missed = summary["final"].get("lesion_images_without_mask")
-        masked = summary["final"].get("normal_images_with_mask")
+        missed = summary["postprocessed"].get("lesion_images_without_mask")
+        masked = summary["postprocessed"].get("normal_images_with_mask")
         if missed and masked:
             tip = f"{missed['count']} of {missed['of']} lesions given no mask, "
             tip += f"{masked['count']} of {masked['of']} normal images given one"
@@ -159,7 +159,7 @@ def _by_scanner(bundle: Path) -> Chart:
     colours, rows, series = _colours(bundle), [], []
     for dataset, summary in sorted(held_out(metrics_of(bundle)).items()):
         points = []
-        parts = {dataset: summary["final"]} | summary.get("by_scanner", {})
+        parts = {dataset: summary["postprocessed"]} | summary.get("by_scanner", {})
         for name, part in parts.items():
             if "lesion_images" not in part:
                 continue

@@ -12,8 +12,8 @@ import numpy as np
 
 HELD_OUT = ("test", "external")
 BOOTSTRAP_SAMPLES = 1000
-READINGS = ("", "plain_", "network_size_")
-"""How the columns of one reading of a case begin; the final masks' come first."""
+PROTOCOLS = ("", "threshold_0.5_", "network_resolution_")
+"""How the columns of one protocol of a case begin; the final masks' come first."""
 
 
 @dataclass(frozen=True)
@@ -95,14 +95,14 @@ def _lesion_share(row: dict[str, str]) -> float:
 
     A mask that meets the lesion: wrong pixels are `lesion · (recall / precision + 1 - 2 · recall)`.
     Without a mask they are the lesion. One wholly beside it adds its own to them, so that the
-    reading with the fewest is the nearest.
+    protocol with the fewest is the nearest.
     """
     wrong = []
-    for reading in READINGS:
-        if f"{reading}accuracy" not in row:
+    for protocol in PROTOCOLS:
+        if f"{protocol}accuracy" not in row:
             continue
-        precision, recall = float(row[f"{reading}precision"]), float(row[f"{reading}recall"])
-        share = 1 - float(row[f"{reading}accuracy"])
+        precision, recall = float(row[f"{protocol}precision"]), float(row[f"{protocol}recall"])
+        share = 1 - float(row[f"{protocol}accuracy"])
         whole = recall / precision + 1 - 2 * recall if precision else 1
         if not recall:
             wrong.append(share)

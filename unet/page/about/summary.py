@@ -51,11 +51,11 @@ def _beside_the_paper(metrics: dict[str, Any]) -> list[str]:
     test = _papers_images(metrics)
     if test is None:
         return []
-    here, paper = test["network_size"], metrics["paper_table_1"]
+    here, paper = test["network_resolution"], metrics["paper_table_1"]
     readings = [here["pooled"]["iou"], here["all_images"]["iou"]]
     if "lesion_images" in here:
         readings.append(here["lesion_images"]["iou"])
-    iou = min(readings, key=lambda reading: reading["value"])
+    iou = min(readings, key=lambda protocol: protocol["value"])
     return [
         _compared(
             "Overlap (IoU)", iou, paper["iou"], "higher",
@@ -105,7 +105,11 @@ def _mistakes(parts: dict[str, dict[str, Any]]) -> list[str]:
     )  # fmt: skip
     tiles = []
     for key, name, said in kinds:
-        shares = {data: part["final"][key] for data, part in parts.items() if key in part["final"]}
+        shares = {
+            data: part["postprocessed"][key]
+            for data, part in parts.items()
+            if key in part["postprocessed"]
+        }
         if not shares:
             continue
         count, of = (sum(share[what] for share in shares.values()) for what in ("count", "of"))
