@@ -27,7 +27,7 @@ from unet.page.session_store import AnalysisCache
 from unet.page.tabs import PRIVATE, allow_fewer, batch, install_error_messages, model, single
 from unet.page.uploads import MAX_FILE, UploadTracker
 from unet.publishing.card import NOTICE
-from unet.publishing.readme import comparison_in, sort_by_validation
+from unet.publishing.report import comparison_in, sort_by_validation
 
 ROOT = Path(__file__).parent
 EXAMPLES = ROOT / "examples"

@@ -52,9 +52,11 @@ def predicted(
 def tiny_bundle(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The bundle that `fit` writes for the tiny network."""
     from unet.experiments.fit import fit
+    from unet.publishing.card import write_card
 
     folder = tmp_path_factory.mktemp("fit")
     fit([str(phantoms)], "unet", TINY, QUICK, out=folder / "tiny", run_dir=folder / "run")
+    write_card(folder / "tiny")
     return folder / "tiny"
 
 

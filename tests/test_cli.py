@@ -4,6 +4,7 @@ import pytest
 
 from unet import cli
 from unet.config import RECIPES, TrainConfig
+from unet.publishing import report
 
 
 def test_bad_data_ends_in_words_and_exit_code_1(tmp_path, capsys):
@@ -95,10 +96,11 @@ def test_cards_are_written_and_marks_are_asked_for(tmp_path, capsys, monkeypatch
     (tmp_path / "README.md").write_text("no marks")
     monkeypatch.chdir(tmp_path)
     assert cli.main(["report"]) == 1
-    assert "expected the marks" in capsys.readouterr().err
-    (tmp_path / "README.md").write_text("<!-- results: x -->\n<!-- end of results -->\n")
+    assert "expected the lines" in capsys.readouterr().err
+    (tmp_path / "README.md").write_text("\n".join(report.MARKS))
     assert cli.main(["report"]) == 0
-    assert ", test split, " in (tmp_path / "README.md").read_text()
+    assert "| Missed lesions | " in (tmp_path / "README.md").read_text()
+    assert ", test split, " in (tmp_path / "docs" / "results.md").read_text()
     assert (tmp_path / "weights" / "tiny" / "README.md").exists()
 
 

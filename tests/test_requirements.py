@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from importlib import metadata
 from pathlib import Path
 
+import pytest
 from packaging.markers import default_environment
 from packaging.requirements import Requirement
 
@@ -73,4 +75,13 @@ def test_no_address_or_path_of_a_machine_is_in_it():
 def test_the_readme_says_how_it_is_made():
     command = HASHED.splitlines()[1].removeprefix("#").strip()
     assert command.startswith("uv pip compile ")
-    assert command in (ROOT / "README.md").read_text()
+    assert command in (ROOT / "docs" / "hosting.md").read_text()
+
+
+@pytest.mark.parametrize("extra", ["", "train", "cluster", "test"])
+def test_the_package_asks_for_what_the_requirements_name(extra):
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    asked = project["optional-dependencies"][extra] if extra else project["dependencies"]
+    path = ROOT / (f"requirements-{extra}.txt" if extra else "requirements.txt")
+    lines = path.read_text().splitlines()
+    assert asked == [line for line in lines if line and not line.startswith(("#", "-r"))]

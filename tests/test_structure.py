@@ -18,14 +18,12 @@ ROOMS = {  # each may import those that it names, and `ANYWHERE`
     "bulk": {"core", "io", "inference"},
     "data": {"core", "io", "inference"},
     "publishing": {"core", "io", "inference", "networks"},
-    "evaluation": {"core", "data", "io", "inference", "publishing"},
+    "evaluation": {"core", "data", "io", "inference"},
     "page": {"core", "io", "inference", "publishing"},
     "training": {"core", "data", "evaluation", "io", "inference", "networks"},
-    "experiments": {
-        "core", "data", "evaluation", "io", "inference", "networks", "publishing", "training",
-    },
+    "experiments": {"core", "data", "evaluation", "io", "inference", "networks", "training"},
 }  # fmt: skip
-ANYWHERE = {"cluster", "config", "errors", "files", "provenance"}
+ANYWHERE = {"cluster", "config", "errors", "files", "progress", "provenance", "results"}
 COMMAND_LINE = {"cli", "cli_options"}
 
 

@@ -12,7 +12,7 @@ from unet import Segmenter
 from unet.core.metrics import Confusion
 from unet.data.phantom import make_phantom
 from unet.inference.bundle import find_interactive_bundle, verify
-from unet.publishing import card, readme
+from unet.publishing import card, report
 
 ROOT = Path(__file__).parents[1]
 BUNDLES = sorted(path.parent for path in (ROOT / "weights").glob("*/unet.json"))
@@ -59,12 +59,15 @@ def test_all_have_the_same_busi_split():
     assert all(split == first for split in others)
 
 
-def test_the_readmes_results_are_the_bundles():
-    text = (ROOT / "README.md").read_text()
-    assert re.search(r"<!-- results: python train.py report", text)
-    shown = readme.sort_by_validation(BUNDLES)
-    weights = ROOT / "weights"
-    results = readme.readme_results(
-        shown, readme.comparison_in(weights), find_interactive_bundle(weights)
+def test_the_reports_are_made_of_the_bundles_numbers():
+    text, weights = (ROOT / "README.md").read_text(), ROOT / "weights"
+    shown = report.sort_by_validation(BUNDLES)
+    assert report.update_readme(text, report.results_table(shown)) == text
+    page = report.results_page(
+        shown, report.comparison_in(weights), find_interactive_bundle(weights)
     )
-    assert readme.update_readme(text, results) == text
+    assert (ROOT / "docs" / "results.md").read_text() == page
+
+
+def test_the_readme_is_read_in_one_sitting():
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 150

@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING
 
 # Read when TensorFlow is imported; oneDNN's kernels more than halve a training step on a CPU.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from unet.cli_options import add_verbs
 from unet.config import RECIPES
@@ -104,12 +104,14 @@ def _fit(arguments: argparse.Namespace) -> None:
     if arguments.folds is not None:
         options |= {"folds": arguments.folds, "ray": arguments.ray}
         cross_validate(arguments.data, arguments.model, model, config, **options)
+        _write_card(out)
         return
     if arguments.leave_out_domain is not None:
         leave_out(
             arguments.data, arguments.model, model, config,
             left_out=arguments.leave_out_domain, start=arguments.init_from, **options,
         )  # fmt: skip
+        _write_card(out)
         return
     fit(
         arguments.data,
@@ -122,10 +124,21 @@ def _fit(arguments: argparse.Namespace) -> None:
         allow_dirty=arguments.allow_dirty,
         **options,
     )
+    _write_card(out)
     if arguments.push_to and (among is None or among.writes):
         from unet.inference.hub import push
 
         print(push(out, arguments.push_to))
+
+
+def _write_card(folder: Path) -> None:
+    """Write the model card of a bundle that has scores and may be handed on; else nothing."""
+    from unet.inference.bundle import read_info
+    from unet.publishing.card import write_card
+
+    is_scored = (folder / "unet.json").exists() and (folder / "metrics.json").exists()
+    if is_scored and "left_out" not in read_info(folder).training:
+        write_card(folder)
 
 
 def _processes(arguments: argparse.Namespace) -> Processes | None:
@@ -146,7 +159,8 @@ def _evaluate(arguments: argparse.Namespace) -> None:
     figures = arguments.figures or Path("runs") / arguments.weights.name / "figures"
     evaluate(arguments.weights, arguments.data, arguments.split, arguments.out, figures)
     folder = arguments.out or arguments.weights
-    print(f"wrote {folder}/metrics.json and cases.csv; figures of cases in {figures}")
+    _write_card(folder)
+    print(f"results: {folder}/metrics.json, cases.csv and plots/; pictures of cases: {figures}")
 
 
 def _calibrate(arguments: argparse.Namespace) -> None:
@@ -154,7 +168,8 @@ def _calibrate(arguments: argparse.Namespace) -> None:
 
     figures = Path("runs") / arguments.weights.name / "figures"
     calibrate(arguments.weights, arguments.data, figures, arguments.smaller_view)
-    print(f"wrote {arguments.weights}; figures of cases in {figures}")
+    _write_card(arguments.weights)
+    print(f"wrote {arguments.weights}; pictures of cases: {figures}")
 
 
 def _export(arguments: argparse.Namespace) -> None:
@@ -180,6 +195,7 @@ def _ablate(arguments: argparse.Namespace) -> None:
         arguments.leave_out_domain,
         arguments.ray,
     )
+    _write_card(arguments.weights)
 
 
 def _evaluate_interactive(arguments: argparse.Namespace) -> None:
@@ -190,6 +206,7 @@ def _evaluate_interactive(arguments: argparse.Namespace) -> None:
         arguments.weights, arguments.baseline, arguments.data, arguments.split,
         arguments.clicks, arguments.simulations, arguments.out,
     )  # fmt: skip
+    _write_card(arguments.out or arguments.weights)
 
 
 def _compare(arguments: argparse.Namespace) -> None:
@@ -266,7 +283,7 @@ def _site(arguments: argparse.Namespace) -> None:
 def _shipped() -> list[Path]:
     """The bundles in `weights/`, the best on validation first."""
     from unet.inference.bundle import list_bundles
-    from unet.publishing.readme import sort_by_validation
+    from unet.publishing.report import sort_by_validation
 
     bundles = sort_by_validation(list_bundles(Path("weights")))
     if not bundles:
@@ -282,9 +299,9 @@ def _examples(arguments: argparse.Namespace) -> None:
 
 
 def _report(arguments: argparse.Namespace) -> None:
-    from unet.publishing.readme import write_cards
+    from unet.publishing.report import write_report
 
-    write_cards(arguments.readme, Path("weights"))
+    write_report(arguments.readme, arguments.results, Path("weights"))
 
 
 BUNDLE = "bundle"
@@ -313,10 +330,33 @@ GOING_ON = {
 """What is said of a command that was stopped."""
 
 
+KERAS_VERBS = ("fit", "calibrate", "export", "ablate", "compare")
+
+
+def import_keras() -> None:
+    """Import Keras with its backend; what they log of missing GPU drivers is not printed.
+
+    Native code writes it, past any setting, straight to the file descriptor of standard error.
+    """
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+            import keras
+
+            keras.backend.backend()
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run a command; 0 when done, 1 after a sentence that says what to mend."""
     arguments = parser().parse_args(argv)
     try:
+        if arguments.command in KERAS_VERBS and "keras" not in sys.modules:
+            import_keras()
         COMMANDS[arguments.command](arguments)
     except (UserError, OSError) as error:
         print(f"train.py {arguments.command}: {error}", file=sys.stderr)

@@ -6,7 +6,7 @@ import argparse
 import dataclasses
 from pathlib import Path
 
-from unet.config import CHOICES, PRECISIONS, RECIPES, TrainConfig
+from unet.config import CHOICES, PRECISIONS, RECIPES, TINY, TrainConfig
 
 
 def add_verbs(main: argparse.ArgumentParser) -> None:
@@ -37,6 +37,10 @@ def _fit(commands) -> None:
         help="a data set's folder, or 'phantom'; may be given several times",
     )  # fmt: skip
     fit.add_argument("--model", default="unet", choices=RECIPES, help="network (default: unet)")
+    fit.add_argument(
+        "--tiny", dest="model", action="store_const", const=TINY,
+        help="short for --model tiny: a small network that trains in seconds, to try things out",
+    )  # fmt: skip
     fit.add_argument(
         "--out", type=Path,
         help="bundle folder, such as weights/NAME (default: runs/MODEL/bundle)",
@@ -235,8 +239,11 @@ def _examples(commands) -> None:
 
 
 def _report(commands) -> None:
-    cards = commands.add_parser("report", help="write the model cards and the README's results")
-    cards.add_argument("--readme", type=Path, default=Path("README.md"))
+    report = commands.add_parser(
+        "report", help="write the model cards, the results page and the README's table"
+    )
+    report.add_argument("--readme", type=Path, default=Path("README.md"))
+    report.add_argument("--results", type=Path, default=Path("docs/results.md"))
 
 
 def _add_ray(verb: argparse.ArgumentParser) -> None:

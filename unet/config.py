@@ -214,6 +214,8 @@ class TrainConfig:
                 )
 
 
+TINY = "tiny"
+"""Name of a recipe that trains on phantoms in seconds: to try the commands, not to be used."""
 EFFICIENTNET_UNET = ModelConfig(
     name="efficientnet-unet",
     encoder="efficientnet-lite2",
@@ -278,6 +280,23 @@ RECIPES = {
         TrainConfig(),
     ),
     "efficientnet-unet": (EFFICIENTNET_UNET, EFFICIENTNET_TRAINING),
+    TINY: (
+        ModelConfig(
+            name=TINY,
+            input_size=64,
+            filters=(8, 16, 32),
+            dropout=(0.0, 0.0, 0.0),
+            bottleneck_filters=64,
+            bottleneck_dropout=0.0,
+        ),
+        TrainConfig(
+            epochs=20,
+            batch_size=8,
+            learning_rate=3e-3,
+            loss="cross_entropy_dice",
+            checkpoint="last",
+        ),
+    ),
     "guided-unet": (
         replace(
             EFFICIENTNET_UNET,

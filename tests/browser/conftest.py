@@ -19,10 +19,17 @@ from unet.inference.bundle import find_interactive_bundle, list_bundles
 from unet.page import server
 from unet.page.model_registry import ModelRegistry
 from unet.page.site import build_site
-from unet.publishing.readme import sort_by_validation
+from unet.publishing.report import sort_by_validation
 
 expect.set_options(timeout=20_000)  # a machine may be slow
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.browser)
 
 
 @pytest.fixture(scope="session")

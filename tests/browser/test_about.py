@@ -10,8 +10,8 @@ from playwright.sync_api import Locator, Page, expect
 from tests.browser.site import needs_npm
 from unet.page.about.charts import charts_of
 from unet.page.about.relatives import relatives_charts
-from unet.publishing.readme import comparison_in, metrics_of
-from unet.publishing.tables import group_by_dataset
+from unet.publishing.report import comparison_in, metrics_of
+from unet.results import group_by_dataset
 
 CHARTS = "#about .chart"
 PHONE = 360

@@ -20,7 +20,7 @@ from unet.data.phantom import make_phantom
 from unet.inference.bundle import BundleError, list_bundles
 from unet.page.analysis import example_images
 from unet.page.site import build_site
-from unet.publishing.readme import sort_by_validation
+from unet.publishing.report import sort_by_validation
 
 SECOND = f"{VIEWER}.viewer.two.second"
 SHAPE = (400, 500)  # of the scan

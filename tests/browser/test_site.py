@@ -24,7 +24,7 @@ from unet.page.analysis import analyse
 from unet.page.exports import download as exports_download
 from unet.page.exports import report
 from unet.page.site import build_site
-from unet.publishing.readme import sort_by_validation
+from unet.publishing.report import sort_by_validation
 
 pytestmark = needs_npm
 

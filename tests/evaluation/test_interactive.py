@@ -16,6 +16,7 @@ from unet.errors import UserError
 from unet.evaluation.interactive import grow_region, interactive_summary
 from unet.experiments.interactive import evaluate_interactive
 from unet.page import about
+from unet.publishing.card import card_of
 from unet.publishing.interactive import interactive_section
 
 
@@ -97,11 +98,11 @@ def test_the_numbers_are_written_beside_the_network(tiny_guide, tiny_bundle, pha
     written = json.loads((bundle / "clicks.json").read_text())["validation"]
     [one] = written["datasets"].values()
     assert len(one["dice"]) == 3
-    card = (bundle / "README.md").read_text()
+    card = card_of(bundle)
     assert "## What pointing gives" in card
     assert "two maps of what a person points at" in card
     assert "# float32 (B, 32, 32, 3) to (B, 32, 32, 1)" in card
-    assert "Hints(inside=" in card
+    assert "Prompts(inside=" in card
     assert f"{one['dice'][2]['value']:.3f}" in card
     shown = about.content(tiny_bundle, bundle)
     assert "<summary>What pointing gives</summary>" in shown

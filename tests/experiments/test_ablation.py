@@ -27,7 +27,6 @@ def found(phantoms, tiny_bundle, tmp_path_factory):
     folder = tmp_path_factory.mktemp("ablation")
     copy = shutil.copytree(tiny_bundle, folder / "tiny")
     content = ablated(copy, phantoms, folder / "run")
-    assert (copy / "README.md").read_text() == card.card_of(copy)
     return content, folder / "run"
 
 
@@ -70,7 +69,7 @@ def test_each_averaged_view_is_left_out(phantoms, tmp_path, monkeypatch):
         return predict_cases(segmenter, cases)
 
     predict_cases = ablation.predict_cases
-    monkeypatch.setattr(ablation, "probability_maps", spy)
+    monkeypatch.setattr(ablation, "predict_cases", spy)
     rows = ablation.ablate_rules([phantoms], places["out"], read_info(places["out"]))
     names = [row["what"] for row in rows]
     assert names[:3] == ["the shipped network", "one view alone", "no smaller view"]
@@ -118,7 +117,7 @@ def test_parts_are_scored_on_a_set_that_no_training_saw(phantoms, other, tmp_pat
         return train_on_cases(dataset, indices, **options)
 
     train_on_cases = ablation.train_on_cases
-    monkeypatch.setattr(ablation, "train_on", spy)
+    monkeypatch.setattr(ablation, "train_on_cases", spy)
     words = ("--data", str(other), "--leave-out-domain", "Elsewhere")
     found = ablated(tmp_path / "tiny", phantoms, tmp_path / "run", *words)
     assert learnt == [{phantoms.name}] * 2

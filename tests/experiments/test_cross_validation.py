@@ -85,7 +85,7 @@ def test_a_network_is_scored_on_none_of_the_cases_it_learnt_from(
     monkeypatch.setattr(examples_module, "train", train)
     for stand_in in (uncalibrated_segmenter, predict_cases):
         monkeypatch.setattr(cross_validation, stand_in.__name__, stand_in)
-    monkeypatch.setattr(cross_validation, "choose_postprocessing", choose)
+    monkeypatch.setattr(cross_validation, "select_postprocessing", choose)
     _, rows = cross_validation.cross_validate(
         dataset, TINY, LAST, folds=3, run_dir=tmp_path, data_fingerprint="", resume=False
     )

@@ -24,6 +24,7 @@ from unet.experiments.evaluate import calibrate, evaluate
 from unet.experiments.fit import fit
 from unet.inference.bundle import read_info
 from unet.inference.segmenter import Segmenter
+from unet.publishing.card import card_of
 from unet.training import checkpoint
 from unet.training.initial_weights import seen_case_ids
 
@@ -45,7 +46,7 @@ def test_new_rules_leave_no_scores_of_others(copy, phantoms, other, tmp_path):
     assert set(metrics_of(copy)["splits"]) == {"train", "validation", "test"}
     assert metrics_of(copy)["splits"]["test"]["cases"] == before["cases"]
     assert not (copy / "plots" / "threshold_sweep_external.png").exists()
-    assert "| elsewhere, test split" not in (copy / "README.md").read_text()
+    assert "| elsewhere, test split" not in card_of(copy)
 
 
 def test_other_views_leave_no_scores_of_the_views_before(phantoms, tmp_path, capsys):
@@ -71,7 +72,7 @@ def test_other_views_leave_no_scores_of_the_views_before(phantoms, tmp_path, cap
         in said
     )
     shown = "over the image, its mirror image and the image at 90% of its size on black."
-    assert shown in (out / "README.md").read_text()
+    assert shown in card_of(out)
     image = make_phantom(3, "benign", 90, 120).image
     ours, theirs = (s.predict_views(image).probability for s in (Segmenter.load(out), before))
     assert (len(ours), len(theirs)) == (3, 2)
@@ -177,7 +178,7 @@ def test_uncommitted_code_trains_only_when_asked_to_and_the_card_says_so(
     assert not any(path.exists() for path in places.values())
     fit(*words, **places)
     assert read_info(places["out"]).training["reproducible"] is False
-    assert "training cannot be repeated" in (places["out"] / "README.md").read_text()
+    assert "training cannot be repeated" in card_of(places["out"])
     # A run that began at such a commit is not finished from a clean one unasked either.
     monkeypatch.setattr(fit_experiment, "git_commit", lambda: None)
     with pytest.raises(UserError, match="the code differs from commit abc"):

@@ -284,7 +284,7 @@ def replace(a, b):
         os.kill(os.getpid(), 9)
     rename(a, b)
 os.replace = replace
-with bundle.replacing(pathlib.Path(sys.argv[1])) as new:
+with bundle.atomic_directory(pathlib.Path(sys.argv[1])) as new:
     (new / "unet.json").write_text("new")
 """
 

@@ -30,6 +30,7 @@ COST = {  # name: parameters in all, multiply-adds of an image of 128×128
     "paspp-unet": (5_946_657, 2_892_406_784),
     "convmixformer-unet": (8_396_321, 2_992_537_600),
     "efficientnet-unet": (5_330_961, 431_427_328),
+    "tiny": (122_089, 144_441_344),
     "guided-unet": (5_338_881, 439_316_224),
 }
 # One small network of each kind of layers; the others differ in numbers alone.

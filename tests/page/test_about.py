@@ -11,7 +11,7 @@ from unet.page import about
 from unet.page.about.charts import charts_of
 from unet.page.about.numbers import held_out_cases, mean_interval
 from unet.page.about.summary import summary_of
-from unet.publishing.readme import sort_by_validation
+from unet.publishing.report import sort_by_validation
 
 WEIGHTS = Path(__file__).parents[2] / "weights"
 COLUMNS = ("id", "label", "split", "dice", "recall", "precision", "accuracy")

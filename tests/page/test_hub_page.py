@@ -96,8 +96,8 @@ def follow(environment, bundle: Path, *lines: str) -> subprocess.CompletedProces
     program = [
         "import time",
         "from pathlib import Path",
-        "from unet.page.model_registry import Networks",
-        f"REPO, networks = {REPO!r}, Networks([Path({str(bundle)!r})])",
+        "from unet.page.model_registry import ModelRegistry",
+        f"REPO, networks = {REPO!r}, ModelRegistry([Path({str(bundle)!r})])",
         *lines,
         "print(networks.status(networks.default))",
     ]

@@ -18,8 +18,8 @@ from starlette.responses import JSONResponse, StreamingResponse
 from starlette.routing import Route
 
 import app
-from tests.measure.load import FIELD, pages, use
-from tests.measure.proxy import COOKIE, Proxy
+from benchmarks.load import FIELD, pages, use
+from benchmarks.proxy import COOKIE, Proxy
 
 UNET = str(app.ROOT / "weights" / "unet")
 

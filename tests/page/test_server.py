@@ -20,7 +20,7 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 import app
-from tests.measure.processes import resident_mib
+from benchmarks.processes import resident_mib
 from unet.page import rate_limits, server
 from unet.page.model_registry import ModelRegistry
 from unet.page.server import Guard, policy

@@ -97,7 +97,7 @@ class ResultsStore:
             "DELETE FROM files WHERE path IN (SELECT path FROM rows WHERE error IS NOT NULL)"
         )
 
-    def list(self, item: Item) -> None:
+    def mark_listed(self, item: Item) -> None:
         """Note that this run's data holds a file."""
         self._database.execute("INSERT OR IGNORE INTO listed VALUES (?)", (item.display_name,))
 

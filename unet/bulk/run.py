@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import shutil
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,12 +18,11 @@ from unet.errors import UserError
 from unet.files import atomic_write
 from unet.inference.bundle import WEIGHTS, verify
 from unet.inference.onnx_model import GRAPH, usable_cores
+from unet.progress import Progress
 from unet.provenance import git_commit
 
 RULES = ("postprocessing", "confidence", "presence", "familiarity")
 """What `unet.json` says of them."""
-TOLD_EVERY_S = 15.0
-"""Between two lines that say how far it is."""
 
 
 def segment_all(
@@ -66,6 +64,7 @@ def segment_all(
     with ResultsStore(out, settings) as ledger:
         ledger.forget_errors()
         shutil.rmtree(out / WRITING, ignore_errors=True)  # what a killed run was writing
+        count_left = sum(not ledger.has(item) for item in list_inputs(data, out))
         todo = _unfinished(list_inputs(data, out), ledger)
         if ray:
             from unet.bulk.ray import segment_with_ray
@@ -73,7 +72,7 @@ def segment_all(
             batches = segment_with_ray(job, todo, ray, workers)
         else:
             batches = segment_locally(job, todo, count)
-        _write_down(batches, ledger)
+        _write_down(batches, ledger, count_left)
         shutil.rmtree(out / WRITING, ignore_errors=True)
         for mask in ledger.forget_unlisted():
             (out / mask).unlink(missing_ok=True)
@@ -104,21 +103,18 @@ def rules_sha256(weights: Path) -> str:
 def _unfinished(items: Iterator[Item], ledger: ResultsStore) -> Iterator[Item]:
     """The items that the ledger does not have; asked as late as can be."""
     for item in items:
-        ledger.list(item)
+        ledger.mark_listed(item)
         if not ledger.has(item):
             yield item
 
 
-def _write_down(batches: Iterator[Finished], ledger: ResultsStore) -> None:
-    """Write batches down as they come, and say now and then how many images a second that is."""
-    begun = told = time.monotonic()
-    images = 0
+def _write_down(batches: Iterator[Finished], ledger: ResultsStore, files: int) -> None:
+    """Store batches as they come, and print progress."""
+    progress, images = Progress(files, "files"), 0
     for items, rows in batches:
         ledger.add(items, rows)
         images += len(rows)
-        if time.monotonic() - told > TOLD_EVERY_S:
-            told = time.monotonic()
-            print(f"{images} images, {images / (told - begun):.1f} a second", flush=True)
+        progress.add(len(items))
     if images:
-        seconds = time.monotonic() - begun
+        seconds = progress.seconds
         print(f"{images} images in {seconds:.1f} s, {images / seconds:.1f} a second", flush=True)

@@ -65,7 +65,7 @@ class Prompts:
 
 
 def parse_prompts(said: Any, height: int, width: int) -> Prompts:
-    """Hints as the page and the API send them, in an image of that size.
+    """Prompts as the page and the API send them, in an image of that size.
 
     Args:
         said: `{"inside": [[[x, y], …], …], "outside": …, "boxes": [[x0, y0, x1, y1], …]}`, each
@@ -130,7 +130,7 @@ def _numbers(values: Any, count: int) -> list[float]:
 
 
 def draw_prompts(hints: Prompts, height: int, width: int, size: int) -> np.ndarray:
-    """Hints in an image of that size as two maps of the network's: float32 `(size, size, 2)`.
+    """Prompts in an image of that size as two maps of the network's: float32 `(size, size, 2)`.
 
     The first is 1 where the person says lesion, the second where they say none, both 0 elsewhere:
     discs about clicks, as wide lines along strokes, and all that lies outside the boxes. Clicks as
@@ -191,7 +191,7 @@ def zoom_window(hints: Prompts, height: int, width: int, share: float = CLOSER) 
 
 
 def crop_prompts(hints: Prompts, window: Window) -> Prompts:
-    """Hints in pixels of a window of the image; strokes that do not enter it are left out.
+    """Prompts in pixels of a window of the image; strokes that do not enter it are left out.
 
     A stroke enters where the box about one of its lines does: it may cross between two points.
     """

@@ -62,7 +62,7 @@ def next_click(
     random: np.random.Generator,
     jitter: float = JITTER,
 ) -> Prompts:
-    """Hints with one more click, in the largest region where a mask is wrong; as before if none is.
+    """Add a click in the largest region where a mask is wrong, if there is one.
 
     Args:
         hints: What was pointed at before.

@@ -170,7 +170,7 @@ def _mean(values: np.ndarray) -> float | None:
 
 
 def case_row(result: CaseScore) -> dict[str, Any]:
-    """A result as a row of cases.csv: scores of the post-processed mask, then of the other protocols."""
+    """A row of cases.csv: scores of the post-processed mask, then of the other protocols."""
     final = result.scores["postprocessed"]
     row: dict[str, Any] = {
         "id": result.id,

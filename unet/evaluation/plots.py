@@ -7,12 +7,17 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from unet.core.rendering import FALSE_ALARM, HIT, MISS, agreement
-from unet.publishing.comparison import knows, shown_sets
+from unet.results import knows, shown_sets
 
 TRAIN, VALIDATION, OTHER = "#5b6770", "#0072b2", "#d55e00"
+LEGEND = (
+    ("true positive", HIT), ("false negative", MISS), ("false positive", FALSE_ALARM),
+)  # fmt: skip
+PANEL, GAP, LINE, FONT_SIZE = (280, 220), 12, 20, 14
+"""Sizes in pixels in a figure of examples: a panel, the space around it, a line of text."""
 SIDE_BY_SIDE = 1.04
 """Ratio of costs, on a logarithmic axis, of two marks that stand side by side."""
 
@@ -170,26 +175,35 @@ def predictions(examples: list[dict[str, Any]], title: str, path: Path) -> None:
     Args:
         examples: Each with `image` and `probability_u8` uint8 `(H, W)`, `truth` and `mask` bool
             `(H, W)`, and a `caption`.
+        title: Above all.
+        path: The PNG file.
     """
-    columns = ("image", "truth", "probability", "agreement")
-    figure = Figure(figsize=(11, 2.5 * len(examples) + 0.6), layout="constrained")
-    figure.suptitle(title)
-    figure.get_layout_engine().set(h_pad=0.14)  # inches, for the captions
-    grid = figure.subplots(len(examples), len(columns), squeeze=False)
-    for row, example in zip(grid, examples):
+    names = ("image", "truth", "probability", "agreement")
+    width, height = PANEL
+    step_x, step_y = width + GAP, height + GAP + LINE
+    sheet = Image.new(
+        "RGB", (len(names) * step_x + GAP, len(examples) * step_y + 3 * LINE + 2 * GAP), "white"
+    )
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(FONT_SIZE)
+    draw.text((GAP, GAP // 2), title, "black", font)
+    for column, name in enumerate(names):
+        draw.text((GAP + column * step_x, GAP // 2 + LINE), name, "black", font)
+    for row, example in enumerate(examples):
+        top = 2 * LINE + GAP + row * step_y
         image, mask, truth = example["image"], example["mask"], example["truth"]
         panels = (image, truth, example["probability_u8"], agreement(image, mask, truth))
-        for axes, panel in zip(row, panels):
-            axes.imshow(panel, cmap="gray", vmin=0, vmax=1 if panel.dtype == bool else 255)
-            axes.set_axis_off()
-        below = {"transform": row[0].transAxes, "va": "top", "fontsize": 9}
-        row[0].text(0, -0.03, example["caption"], **below).set_in_layout(False)
-    for axes, name in zip(grid[0], columns):
-        axes.set_title(name, fontsize=9)
-    colours = {"hit": HIT, "miss": MISS, "false alarm": FALSE_ALARM}
-    patches = [Patch(color=np.array(c) / 255, label=name) for name, c in colours.items()]
-    figure.legend(handles=patches, loc="outside lower right", ncols=3, frameon=False)
-    _save(figure, path)
+        for column, panel in enumerate(panels):
+            picture = Image.fromarray(panel * np.uint8(255) if panel.dtype == bool else panel)
+            picture = ImageOps.contain(picture.convert("RGB"), PANEL)
+            sheet.paste(picture, (GAP + column * step_x, top))
+        draw.text((GAP, top + picture.height), example["caption"], "black", font)
+    left, top = GAP, sheet.height - LINE
+    for name, colour in LEGEND:
+        draw.rectangle((left, top + 3, left + FONT_SIZE, top + 3 + FONT_SIZE), colour)
+        draw.text((left + FONT_SIZE + 6, top), name, "black", font)
+        left += FONT_SIZE + 30 + int(draw.textlength(name, font))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sheet.save(path)
 
 
 def _clean(axes: Any) -> None:

@@ -24,8 +24,9 @@ from unet.evaluation.summary import dice_by_confidence, summarise
 from unet.evaluation.threshold_selection import operating_curve
 from unet.files import atomic_write, rows_to_csv
 from unet.inference.segmenter import Segmenter
+from unet.progress import Progress
 from unet.provenance import git_commit
-from unet.publishing.tables import group_by_dataset
+from unet.results import group_by_dataset
 
 EXAMPLES = 8
 """Cases shown in a figure of examples."""
@@ -67,11 +68,11 @@ def evaluate_splits(
     rows = {row["id"]: row for row in _read_rows(folder)}
     for split, cases in cases_by_split.items():
         results, maps = [], []
-        for number, case in enumerate(cases, start=1):
+        progress = Progress(len(cases), f"{split} cases")
+        for case in cases:
             maps.append(predict_case(segmenter, case))
             results.append(score_case(maps[-1], split, segmenter.postprocessing))
-            print(f"\r{split}: {number}/{len(cases)} cases evaluated", end="", flush=True)
-        print()
+            progress.add()
         rows |= {result.id: case_row(result) for result in results}
         summary = _summary(segmenter, results, maps, curated)
         summary["made_by"] = {
@@ -102,6 +103,34 @@ def evaluate_splits(
     atomic_write(folder / "metrics.json", json.dumps(metrics, indent=1) + "\n")
     atomic_write(folder / "cases.csv", cases)
     return metrics
+
+
+def results_text(splits: dict[str, dict[str, Any]]) -> str:
+    """A table for the terminal, a line a split: Dice, missed lesions, false positives, IoU.
+
+    Args:
+        splits: Summaries as metrics.json holds them, by name.
+    """
+    lines = [("split", "images", "Dice, lesions", "missed", "false positives", "IoU, pooled")]
+    for name, summary in splits.items():
+        found = summary["postprocessed"]
+        lesion = found.get("lesion_images", {}).get("dice")
+        lines.append(
+            (
+                name, str(summary["cases"]), "–" if lesion is None else f"{lesion['value']:.3f}",
+                _count(found.get("lesion_images_without_mask")),
+                _count(found.get("normal_images_with_mask")),
+                f"{found['pooled']['iou']['value']:.3f}",
+            )
+        )  # fmt: skip
+    widths = [max(map(len, column)) for column in zip(*lines)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in lines
+    )
+
+
+def _count(share: dict[str, Any] | None) -> str:
+    return f"{share['count']} of {share['of']}" if share else "–"
 
 
 def _summary(

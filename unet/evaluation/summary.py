@@ -12,6 +12,9 @@ from unet.core.metrics import Confusion, ratio_interval
 from unet.evaluation.case_scores import PROTOCOLS, CaseScore, ProtocolScore
 from unet.inference.onnx_model import usable_cores
 
+METRICS = ("dice", "iou", "precision", "recall")
+"""Properties of `Confusion` that are averaged over images, each with an interval."""
+
 
 def summarise(results: list[CaseScore]) -> dict[str, Any]:
     """Every summary of some cases: by protocol, the final masks by class and by scanner.
@@ -76,12 +79,7 @@ def _summarise_protocol(results: list[CaseScore], protocol: str) -> dict[str, An
         return _interval(of, protocol, value, lambda _: 1.0)
 
     def per_image(of: list[CaseScore]) -> dict[str, Any]:
-        return {
-            "dice": mean(of, lambda s: s.confusion.dice),
-            "iou": mean(of, lambda s: s.confusion.iou),
-            "precision": mean(of, lambda s: s.confusion.precision),
-            "recall": mean(of, lambda s: s.confusion.recall),
-        }
+        return {name: mean(of, lambda s, name=name: getattr(s.confusion, name)) for name in METRICS}
 
     def pooled(top: Callable[[Confusion], float], bottom: Callable[[Confusion], float]):
         return _interval(

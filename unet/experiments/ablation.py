@@ -38,8 +38,7 @@ from unet.experiments.ray_executor import finish
 from unet.files import atomic_write
 from unet.inference.bundle import BundleInfo, verify
 from unet.inference.prediction import ModelId
-from unet.inference.segmenter import Segmenter, graph_of
-from unet.publishing.card import write_card
+from unet.inference.segmenter import Segmenter, load_onnx
 from unet.training.calibration import uncalibrated_segmenter
 from unet.training.sampling import make_training_set, train_on_cases
 
@@ -189,7 +188,7 @@ def ablate_rules(data: list[Path], folder: Path, info: BundleInfo) -> list[dict[
     cases = _cases_of(data, load_datasets(data, info.model.input_size), info)["validation"]
     rules = info.postprocessing
     whole = predict_cases(Segmenter.load(folder), cases)
-    graph = graph_of(folder, info)
+    graph = load_onnx(folder, info)
 
     def with_views(**views: Any) -> tuple[list[CasePrediction], PostProcessing]:
         network = ModelId(info.model.name)
@@ -290,5 +289,4 @@ def ablate(
         "training": ablate_training(data, info, run_dir, SIZE, EPOCHS, left_out, ray),
     }
     atomic_write(weights / "ablation.json", json.dumps(found, indent=1) + "\n")
-    write_card(weights)
     print(f"wrote {weights}/ablation.json")

@@ -36,7 +36,7 @@ from unet.inference.onnx_model import PROBABILITY, OnnxModel, usable_cores
 from unet.networks import architecture, build_network
 from unet.networks.macs import multiply_adds
 from unet.provenance import library_versions
-from unet.publishing.comparison import FIRST
+from unet.results import FIRST
 from unet.training.checkpoint import Checkpoint
 from unet.training.sampling import make_training_set
 from unet.training.trainer import TrainResult, train

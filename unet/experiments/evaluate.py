@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +12,7 @@ from unet.data.cases import Case, Dataset, DatasetError
 from unet.data.loading import data_folders, fingerprint_of, load_datasets, make_split
 from unet.errors import UserError
 from unet.evaluation.case_scores import predict_cases
-from unet.evaluation.report import evaluate_splits
+from unet.evaluation.report import evaluate_splits, results_text
 from unet.evaluation.threshold_selection import select_postprocessing
 from unet.experiments.artifacts import VERBS
 from unet.inference.bundle import (
@@ -26,7 +25,6 @@ from unet.inference.bundle import (
 )
 from unet.inference.onnx_model import GRAPH
 from unet.inference.segmenter import Segmenter
-from unet.publishing.card import write_card
 from unet.training.initial_weights import CALIBRATION, seen_case_ids
 
 EXTERNAL = "external"
@@ -64,10 +62,7 @@ def evaluate(weights: Path, data: list[str], split: str, out: Path | None, figur
             for name, part in cases.items()
         }
         metrics = evaluate_splits(segmenter, cases, target, figures, curated, prints)
-        if target == weights and "left_out" not in info.training:  # which is not to be handed on
-            write_card(weights)
-    for name in cases:
-        print(json.dumps({name: metrics["splits"][name]["postprocessed"]}, indent=1))
+    print(results_text({name: metrics["splits"][name] for name in cases}))
 
 
 def _cases_to_score(

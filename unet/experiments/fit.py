@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +22,7 @@ from unet.data.phantom import KINDS, make_phantom
 from unet.data.splits import SPLITS
 from unet.evaluation import plots
 from unet.evaluation.case_scores import predict_cases
-from unet.evaluation.report import evaluate_splits
+from unet.evaluation.report import evaluate_splits, results_text
 from unet.evaluation.threshold_selection import select_postprocessing
 from unet.experiments.artifacts import (
     carry_over_results,
@@ -36,7 +35,6 @@ from unet.files import rows_to_csv
 from unet.inference.bundle import WEIGHTS, atomic_directory
 from unet.inference.segmenter import Segmenter
 from unet.provenance import check_commit, git_commit, is_reproducible
-from unet.publishing.card import write_card
 from unet.training.initial_weights import describe_start, seen_outside_split
 from unet.training.sampling import make_training_set
 
@@ -149,11 +147,12 @@ def fit(
             segmenter = Segmenter.load(new)  # what is evaluated is what was written
             curated = set().union(*(curated_ids(folder) for folder in folders))
             prints = {name: fingerprint_of(dataset, split[name]) for name in SPLITS}
-            evaluate_splits(segmenter, cases, new, run_dir / "figures", curated, prints)
+            metrics = evaluate_splits(segmenter, cases, new, run_dir / "figures", curated, prints)
             write_bundle_figures(new, segmenter, trained.history, training["best_epoch"])
             carry_over_results(out, new, info)
-            write_card(new)
-    print(f"wrote {out}")
+    print(results_text(metrics["splits"]))
+    print(f"bundle and model card: {out}")
+    print(f"curves: {out / 'plots'}; pictures of cases: {run_dir / 'figures'}")
 
 
 def calibrate_network(
@@ -269,7 +268,5 @@ def cross_validate(
             among=among,
         )
     cross_validation.write_cross_validation(out, about | summary, rows)
-    if (out / "metrics.json").exists():
-        write_card(out)
-    print(json.dumps(summary["postprocessed"], indent=1))
+    print(results_text({"out of fold": summary}))
     print(f"wrote {out}/cross_validation.json and cross_validation.csv")

@@ -15,8 +15,7 @@ from unet.files import atomic_write
 from unet.inference.bundle import WEIGHTS, read_info
 from unet.inference.segmenter import Segmenter
 from unet.provenance import git_commit
-from unet.publishing.card import write_card
-from unet.publishing.interactive import WITHOUT, plot_path
+from unet.results import WITHOUT, plot_path
 from unet.training.initial_weights import seen_case_ids
 
 CLICKS = "clicks.json"
@@ -51,14 +50,14 @@ def evaluate_interactive(
     if split not in info.split:
         raise UserError(f"{weights} has no {split} split, only {', '.join(info.split)}")
     # What the rules were chosen on may be validation for both.
-    alone = read_info(beside)
-    seen = set(alone.split["train"]) if split == "validation" else seen_case_ids(alone)
+    known = read_info(beside)
+    seen = set(known.split["train"]) if split == "validation" else seen_case_ids(known)
     if leaked := seen & set(info.split[split]):
         raise UserError(
             f"--baseline {beside} has seen {len(leaked)} of the {split} cases of {weights}"
         )
     begun = info.training.get("start", {}).get("sha256")
-    if split == LEFT_OUT and begun != alone.sha256[WEIGHTS]:
+    if split == LEFT_OUT and begun != known.sha256[WEIGHTS]:
         raise UserError(f"--baseline {beside} is not the network that {weights} started from")
     out = out or weights
     (out / "plots").mkdir(parents=True, exist_ok=True)  # before hours of measuring, not after
@@ -68,7 +67,7 @@ def evaluate_interactive(
         cases = [case for case in dataset.cases if case.id in wanted]
         if not cases:
             raise UserError(f"{', '.join(data)} holds none of the {split} cases of {weights}")
-        model = alone.model
+        model = known.model
         alone, interactive_model = Segmenter.load(beside), Segmenter.load(weights)
         found = interactive_summary(alone, interactive_model, cases, clicks, people)
     path = out / CLICKS
@@ -85,7 +84,5 @@ def evaluate_interactive(
     }  # fmt: skip
     atomic_write(path, json.dumps(content, indent=1))
     plots.clicks(found, of, out / plot_path(of))
-    if (out / "metrics.json").exists():
-        write_card(out)
     print(json.dumps(found, indent=1))
     print(f"wrote {path}")

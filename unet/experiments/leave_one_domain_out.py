@@ -15,6 +15,7 @@ from unet.data.cases import Case, Dataset, DatasetError
 from unet.data.loading import data_folders, fingerprint, load_datasets, make_split, sources_of
 from unet.errors import UserError
 from unet.evaluation.case_scores import CasePrediction, predict_cases, score_case
+from unet.evaluation.report import results_text
 from unet.evaluation.summary import summarise
 from unet.evaluation.threshold_selection import MAX_MISSED, operating_curve
 from unet.experiments.artifacts import check_results_fit
@@ -24,7 +25,6 @@ from unet.files import atomic_write
 from unet.inference.bundle import WEIGHTS, atomic_directory, read_info
 from unet.inference.keras_export import write_bundle
 from unet.inference.segmenter import Segmenter
-from unet.publishing.card import write_card
 from unet.training.checkpoint import Checkpoint
 from unet.training.initial_weights import describe_start, seen_case_ids
 from unet.training.jax_processes import Processes
@@ -55,10 +55,10 @@ def leave_out(
 
     Args:
         left_out: Name of the data set or scanner; case, spaces and hyphens do not matter.
-        out: As in `workflow.cross_validate`.
+        out: As in `unet.experiments.fit.cross_validate`.
         start: A bundle to start from, which has not seen what is left out either.
-        among: As in `workflow.cross_validate`.
-        data, recipe, model_config, config, run_dir, resume: As in `workflow.fit`.
+        among: As in `unet.experiments.fit.cross_validate`.
+        data, recipe, model_config, config, run_dir, resume: As in `unet.experiments.fit.fit`.
 
     Raises:
         DatasetError: `config.checkpoint` is "best", there is no such data set or scanner, nothing
@@ -118,9 +118,7 @@ def leave_out(
         segmenter = Segmenter.load(run_dir / "bundle")
         found = score_left_out(segmenter, [dataset.cases[i] for i in split[LEFT_OUT]], left_out)
     write_leave_out(out, about, found)
-    if (out / "metrics.json").exists():
-        write_card(out)
-    print(json.dumps(found, indent=1))
+    print(results_text({f"without {left_out}": found}))
     print(f"wrote {out}/leave_out.json and {run_dir}/bundle")
 
 

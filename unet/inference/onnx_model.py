@@ -57,7 +57,7 @@ class OnnxModel:
         """Check a graph, given as a file or its content, and make it ready.
 
         Raises:
-            GraphError: No ONNX graph, one of other than standard operators or with files beside
+            OnnxModelError: No ONNX graph, one of other than standard operators or with files beside
                 it, or one that is not from float32 `(B, S, S, 1)`, or `(B, S, S, 3)` with maps of
                 hints, to `PROBABILITY`.
         """
@@ -90,7 +90,7 @@ class OnnxModel:
         over the image, float32 `(B, D)`.
 
         Raises:
-            GraphError: It fails on the way, takes longer than `RUN_S`, or gives something else.
+            OnnxModelError: It fails on the way, takes longer than `RUN_S`, or gives something else.
         """
         import onnxruntime
 
@@ -109,7 +109,7 @@ class OnnxModel:
         return found
 
     def _check_outputs(self, found: dict[str, np.ndarray], count: int) -> None:
-        """Raise GraphError where the outputs for so many images are not what they are to be."""
+        """Raise OnnxModelError where the outputs for so many images are not what they are to be."""
         for name, values in found.items():
             shape = (count, self.size, self.size, 1) if name == PROBABILITY else (count, None)
             given = getattr(values, "shape", None)  # of a sequence or a map there is none
@@ -159,7 +159,7 @@ def _words(error: Exception) -> str:
 
 
 def check(content: bytes) -> None:
-    """Raise GraphError unless these are standard operators and nothing else."""
+    """Raise OnnxModelError unless these are standard operators and nothing else."""
     import onnx
     from google.protobuf.message import DecodeError
 

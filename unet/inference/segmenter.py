@@ -96,8 +96,8 @@ class Segmenter:
         A `interactive` network is shown hints beside the image.
 
         Raises:
-            GraphError: The network cannot be run, or gives something else than it should.
-            ValueError: Familiarity or presence ask for features that the network does not give.
+            OnnxModelError: The network cannot be run, or gives something else than it should.
+            ValueError: OODDetector or presence ask for features that the network does not give.
         """
         self.network = network
         self.postprocessing = postprocessing

@@ -23,12 +23,11 @@ from unet.publishing.tables import (
     confidence_table,
     cross_validation_table,
     data_options,
-    group_by_dataset,
-    held_out,
     leave_out_table,
     paper_table,
     split_table,
 )
+from unet.results import group_by_dataset, held_out
 
 NOTICE = (
     "A research demonstration, not a medical device. It must not be used for diagnosis, "

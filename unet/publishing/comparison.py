@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from unet.publishing.tables import data_options, interval
+from unet.results import FIRST, knows, shown_sets
 
 FILE = "comparison.json"
 """Its file's name, beside the bundles."""
-FIRST = "unet"
 HEADING = "The paper's relatives, under one protocol"
 METHODS = {
     "weight_decay": "weight decay {}",
@@ -39,19 +39,6 @@ def comparison_section(comparison: dict[str, Any], picture: str = "") -> str:
     parts += [_costs(comparison), f"![Dice against cost]({picture})" if picture else ""]
     parts += [_differences(shown, networks), _claims(comparison, shown)]
     return "\n\n".join(part for part in parts if part)
-
-
-def shown_sets(comparison: dict[str, Any]) -> dict[str, str]:
-    """The parts that networks are scored on at the end and that hold lesions, with their names."""
-    sets = {"test": f"{comparison['trained_on']}, test split"}
-    sets["external"] = f"{' + '.join(comparison['external'])}, never seen"
-    first = comparison["networks"][FIRST]
-    return {part: title for part, title in sets.items() if "dice" in first.get(part, {})}
-
-
-def knows(network: dict[str, Any], part: str) -> bool:
-    """Whether a network's training started from one on the data sets that `part` is of."""
-    return part == "external" and "trainable" in network["method"]
 
 
 def _intro(comparison: dict[str, Any]) -> str:

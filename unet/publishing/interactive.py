@@ -5,9 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from unet.publishing.tables import data_options, interval
-
-WITHOUT = "without "
-"""How the name of what was measured begins where networks had not seen a data set at all."""
+from unet.results import WITHOUT, plot_path
 
 
 def interactive_section(name: str, clicks: dict[str, Any], *, pictures: bool) -> str:
@@ -41,11 +39,6 @@ def interactive_section(name: str, clicks: dict[str, Any], *, pictures: bool) ->
             parts.append(f"![Dice over clicks]({plot_path(of)})")
     parts.append("All of this comes from `clicks.json`, which these commands make.")
     return "\n\n".join(parts)
-
-
-def plot_path(what: str) -> str:
-    """Where the plot of what was measured lies in a bundle."""
-    return f"plots/clicks_{what.replace(' ', '_')}.png"
 
 
 def _table(found: dict[str, Any]) -> str:

@@ -153,9 +153,9 @@ def use_section(info: BundleInfo) -> str:
         channels = 3
         page = "keep it in `weights/` beside another network, which answers where nobody points"
         pointing = """
-from unet.core.prompts import Hints
+from unet.core.prompts import Prompts
 
-click = Hints(inside=(((210.0, 130.0),),))  # x and y in pixels of the image
+click = Prompts(inside=(((210.0, 130.0),),))  # x and y in pixels of the image
 mask = segmenter.examine(Image.open("ultrasound.png"), click).answer().mask
 """
     return f"""## Use

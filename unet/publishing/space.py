@@ -48,7 +48,7 @@ device. It must not be used for diagnosis, screening or treatment decisions.
 """
 OTHERS = (
     "bulk", "cli.py", "cli_options.py", "cluster.py", "data", "evaluation", "experiments",
-    "training",
+    "progress.py", "training",
 )  # fmt: skip
 """What of `unet/` the page does not enter."""
 PAGE_SUFFIXES = (".py", ".js", ".css", ".html", ".png", ".csv")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from unet.results import group_by_dataset
+
 
 def interval(value: dict[str, float | None] | None) -> str:
     """A value with its interval: "0.701 [0.650–0.748]", "undefined", or "–" if there is none.
@@ -19,23 +21,6 @@ def interval(value: dict[str, float | None] | None) -> str:
     between = " to " if value["low"] < 0 else "–"
     ends = f"{value['low']:.{digits}f}{between}{value['high']:.{digits}f}"
     return f"{value['value']:.{digits}f} [{ends}]"
-
-
-def group_by_dataset(split: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """A split's summary for each data set that it has images of."""
-    if "by_dataset" in split:
-        return split["by_dataset"]
-    return dict.fromkeys(split.get("datasets", ["BUSI"]), split)  # the oldest name none: BUSI
-
-
-def held_out(metrics: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """The summary of each data set's test images, be it one trained on or not."""
-    splits = metrics["splits"]
-    return {
-        name: summary
-        for split in ("external", "test")
-        for name, summary in group_by_dataset(splits.get(split, {"datasets": []})).items()
-    }
 
 
 def split_table(name: str, splits: dict[str, dict[str, Any]]) -> str:

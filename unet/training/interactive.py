@@ -153,7 +153,7 @@ def _closer(
 
 
 def _scaled(hints: Prompts, times: float) -> Prompts:
-    """Hints in a picture that is shown so many times as large."""
+    """Prompts in a picture that is shown so many times as large."""
 
     def strokes(of: tuple[Stroke, ...]) -> tuple[Stroke, ...]:
         return tuple(tuple((x * times, y * times) for x, y in stroke) for stroke in of)

@@ -29,6 +29,7 @@ from unet.inference.onnx_model import PROBABILITY
 from unet.networks import architecture, build_network
 from unet.networks.fast_batchnorm import FusedBatchNormalization
 from unet.networks.imagenet import load_imagenet_encoder
+from unet.progress import duration
 from unet.training import interactive, jax_processes
 from unet.training.checkpoint import Checkpoint, best_epoch
 from unet.training.losses import compile_arguments
@@ -379,5 +380,8 @@ class EpochEnd(keras.callbacks.Callback):
         self.history.append(row)
         if self.writes:
             self.checkpoint.save(self.model, self.history)
+        left = (self.config.epochs - len(self.history)) * row["seconds"]
+        if left and self.writes:
+            print(f"epoch {epoch + 1} of {self.config.epochs}, at most {duration(left)} left")
         if is_finished(self.history, self.config):
             self.model.stop_training = True

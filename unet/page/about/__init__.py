@@ -14,8 +14,8 @@ from unet.page.about.relatives import relatives_charts
 from unet.page.about.summary import summary_of
 from unet.publishing import card
 from unet.publishing.comparison import HEADING, comparison_section
-from unet.publishing.readme import metrics_of
-from unet.publishing.tables import group_by_dataset
+from unet.publishing.report import metrics_of
+from unet.results import group_by_dataset
 
 HERE = Path(__file__).parent
 SCRIPT, STYLE = HERE / "plots.js", HERE / "about.css"
@@ -59,7 +59,7 @@ def label(name: str, bundle: Path) -> str:
         test = metrics_of(bundle)["splits"]["test"]
         parts = group_by_dataset(test)
         dice = ", ".join(
-            f"{part['final']['lesion_images']['dice']['value']:.2f}"
+            f"{part['postprocessed']['lesion_images']['dice']['value']:.2f}"
             + (f" {dataset}" if len(parts) > 1 else "")
             for dataset, part in parts.items()
         )

@@ -17,8 +17,8 @@ from typing import Any
 
 from unet.inference.bundle import read_info
 from unet.page.about.numbers import Case, held_out_cases, history, mean_interval, percent
-from unet.publishing.readme import metrics_of
-from unet.publishing.tables import held_out
+from unet.publishing.report import metrics_of
+from unet.results import held_out
 
 Chart = dict[str, Any]
 CLASSES = ("benign", "malignant", "normal")

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from unet.page.about.charts import Chart, ranges, series_of
-from unet.publishing.comparison import knows, shown_sets
+from unet.results import knows, shown_sets
 
 COSTS = {
     "multiply_adds": ("multiply-adds an image", "Dice against multiply-adds"),

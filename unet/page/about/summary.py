@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from unet.page.about.numbers import percent
-from unet.publishing.readme import metrics_of
-from unet.publishing.tables import group_by_dataset, held_out
+from unet.publishing.report import metrics_of
+from unet.results import group_by_dataset, held_out
 
 PAPERS = "BUSI"
 """The paper's data set; beside another's numbers its own say nothing."""

@@ -35,7 +35,7 @@ from unet.page.exports.report import UNFAMILIAR
 from unet.page.viewer import HERE as VIEWER
 from unet.page.viewer import SCRIPTS
 from unet.publishing.card import NOTICE
-from unet.publishing.readme import comparison_in
+from unet.publishing.report import comparison_in
 
 HERE = Path(__file__).parent
 MARK = "site.json"

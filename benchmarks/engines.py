@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tests.measure.common import spread
+from benchmarks.common import spread
 
 if TYPE_CHECKING:
     import keras

@@ -1,4 +1,4 @@
-"""A small reverse proxy before several page processes: `python -m tests.measure.proxy PORT PAGE …`.
+"""A small reverse proxy before several page processes: `python -m benchmarks.proxy PORT PAGE …`.
 
 Each new visitor gets the next page, and a cookie by which they stay with it.
 """

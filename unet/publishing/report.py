@@ -1,8 +1,9 @@
-"""The table of results in the project's README."""
+"""The project's results: a page of all of them, and five rows for the README."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -17,20 +18,24 @@ from unet.publishing.card import (
 )
 from unet.publishing.comparison import FILE, HEADING, comparison_section
 from unet.publishing.sections import part_of_published
-from unet.publishing.tables import group_by_dataset, held_out, interval, paper_table, split_table
+from unet.publishing.tables import interval, paper_table, split_table
+from unet.results import group_by_dataset, held_out
+
+MARKS = ("<!-- results: python train.py report -->", "<!-- end of results -->")
+"""Lines of the README that the table stands between."""
 
 
-def readme_results(
+def results_page(
     bundles: list[Path],
     comparison: dict[str, Any] | None = None,
     interactive_model: Path | None = None,
 ) -> str:
-    """The bundles' results as the project's README shows them, between its two marks.
+    """All results of the bundles, as `docs/results.md` shows them.
 
     Args:
-        bundles: As they are to be shown.
+        bundles: In the order in which they are shown.
         comparison: The content of comparison.json, if there is one.
-        guide: The network that answers to what one points at, if there is one.
+        interactive_model: The bundle of the interactive network, if there is one.
     """
     metrics = {bundle.name: _read(bundle / "metrics.json") for bundle in bundles}
     held = {name: held_out(m) for name, m in metrics.items()}
@@ -48,14 +53,58 @@ def readme_results(
     tables.insert(0, f"Trained: {'; '.join(trained_on)}. No test image was trained or chosen on.")
     left_out = [b for b in bundles if (b / "leave_out.json").exists()]
     beside = [
-        f"### {external_validation(_read(b / 'leave_out.json'), read_info(b))}" for b in left_out
+        f"## {external_validation(_read(b / 'leave_out.json'), read_info(b))}" for b in left_out
     ]
     if interactive_model and (pointing := pointing_of(interactive_model)):
-        beside.append(f"#{pointing}")
+        beside.append(pointing)
     if comparison:
-        picture = f"weights/{Path(FILE).with_suffix('.png')}"
-        beside += [f"### {HEADING}", comparison_section(comparison, picture)]
-    return "\n\n".join([*tables, *sentences, paper_table(metrics), *beside])
+        picture = f"../weights/{Path(FILE).with_suffix('.png')}"
+        beside += [f"## {HEADING}", comparison_section(comparison, picture)]
+    head = "# Results\n\n`python train.py report` makes this page from the files in `weights/`."
+    return "\n\n".join([head, *tables, *sentences, paper_table(metrics), *beside]) + "\n"
+
+
+def results_table(bundles: list[Path]) -> str:
+    """Five rows for the README, a column a network, from test splits and the paper's protocol.
+
+    Args:
+        bundles: In the order of the columns.
+    """
+    metrics = [_read(bundle / "metrics.json") for bundle in bundles]
+    held = [held_out(m) for m in metrics]
+    names = sorted({name for own in held for name in own}, key=lambda n: (n != "BUSI", n))
+    rows = [
+        (f"Dice, lesion images, {name}", [_lesion_dice(own.get(name)) for own in held])
+        for name in names
+    ]
+    for label, key in (
+        ("Missed lesions", "lesion_images_without_mask"),
+        ("False positives on normal images", "normal_images_with_mask"),
+    ):
+        rows.append((label, [_counts(own.values(), key) for own in held]))
+    table_1 = metrics[0]["paper_table_1"]
+    iou = [_paper_iou(m) for m in metrics]
+    rows.append((f"IoU, pooled, as in the paper's Table I ({table_1['iou']})", iou))
+    lines = [f"| test splits | {' | '.join(bundle.name for bundle in bundles)} |"]
+    lines.append("|---" * (len(bundles) + 1) + "|")
+    lines += [f"| {label} | {' | '.join(values)} |" for label, values in rows]
+    return "\n".join(lines)
+
+
+def _lesion_dice(summary: dict[str, Any] | None) -> str:
+    found = (summary or {}).get("postprocessed", {}).get("lesion_images")
+    return interval(found and found["dice"])
+
+
+def _counts(summaries: Iterable[dict[str, Any]], key: str) -> str:
+    shares = [s["postprocessed"][key] for s in summaries if key in s["postprocessed"]]
+    return f"{sum(s['count'] for s in shares)} of {sum(s['of'] for s in shares)}" if shares else "–"
+
+
+def _paper_iou(metrics: dict[str, Any]) -> str:
+    parts = group_by_dataset(metrics["splits"]["test"])
+    part = parts.get("BUSI") or next(iter(parts.values()))
+    return interval(part["network_resolution"]["pooled"]["iou"])
 
 
 def comparison_in(weights: Path) -> dict[str, Any] | None:
@@ -95,21 +144,25 @@ def _read(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text())
 
 
-def update_readme(text: str, results: str) -> str:
-    """README text with everything between the two marks replaced by `results`.
+def update_readme(text: str, table: str) -> str:
+    """README text with everything between the two marks replaced by `table`.
 
     Raises:
         ValueError: The marks are not there.
     """
-    start, end = text.find("<!-- results:"), text.find("<!-- end of results -->")
+    start, end = (text.find(mark) for mark in MARKS)
     if not 0 <= start < end:
-        raise ValueError("expected the marks '<!-- results:' and '<!-- end of results -->'")
-    first_line = text[start : text.index("\n", start)]
-    return f"{text[:start]}{first_line}\n\n{results}\n\n{text[end:]}"
+        raise ValueError(f"expected the lines {' and '.join(map(repr, MARKS))}")
+    return f"{text[:start]}{MARKS[0]}\n\n{table}\n\n{text[end:]}"
 
 
-def write_cards(readme: Path, weights: Path) -> None:
-    """Write the model card of each bundle in `weights`, and the README's results, anew.
+def write_report(readme: Path, page: Path, weights: Path) -> None:
+    """Write the model card of each bundle in `weights`, the results page and the README's table.
+
+    Args:
+        readme: The README, with the two marks.
+        page: The results page.
+        weights: The folder of the bundles.
 
     Raises:
         UserError: There is no bundle, or the README lacks the marks.
@@ -122,12 +175,13 @@ def write_cards(readme: Path, weights: Path) -> None:
     for bundle in carded:
         write_card(bundle)
     try:
-        results = readme_results(bundles, comparison_in(weights), interactive_model)
-        text = update_readme(readme.read_text(), results)
+        text = update_readme(readme.read_text(), results_table(bundles))
     except ValueError as error:
         raise UserError(f"{readme}: {error}") from None
     atomic_write(readme, text)
-    print(f"wrote {readme} and the cards of {', '.join(bundle.name for bundle in carded)}")
+    page.parent.mkdir(parents=True, exist_ok=True)
+    atomic_write(page, results_page(bundles, comparison_in(weights), interactive_model))
+    print(f"wrote {readme}, {page} and the cards of {', '.join(b.name for b in carded)}")
 
 
 def metrics_of(bundle: Path) -> dict[str, Any]:

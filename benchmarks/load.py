@@ -17,10 +17,10 @@ import httpx2
 import numpy as np
 from PIL import Image
 
+from benchmarks.common import ROOT
+from benchmarks.processes import resident_mib
+from benchmarks.proxy import COOKIE
 from tests.browser.site import free_port
-from tests.measure.common import ROOT
-from tests.measure.processes import resident_mib
-from tests.measure.proxy import COOKIE
 from unet.data.phantom import make_phantom
 
 BATCH = 200
@@ -102,7 +102,7 @@ def pages(replicas: int, **settings: str) -> Iterator[tuple[str, list[int]]]:
         if replicas > 1:
             port = free_port()
             address = f"http://127.0.0.1:{port}"
-            _wait(address, start("-m", "tests.measure.proxy", str(port), *addresses))
+            _wait(address, start("-m", "benchmarks.proxy", str(port), *addresses))
         yield address, [process.pid for process in started]
 
 

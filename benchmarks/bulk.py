@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from tests.measure.common import ROOT
-from tests.measure.processes import proportional_mib
+from benchmarks.common import ROOT
+from benchmarks.processes import proportional_mib
 from unet.data.phantom import KINDS, make_phantom
 
 DIFFERENT = 100

@@ -7,8 +7,8 @@ import os
 import sys
 from pathlib import Path
 
-from tests import measure
-from tests.measure.common import ROOT
+import benchmarks
+from benchmarks.common import ROOT
 
 WHAT = ("bulk", "feed", "load", "onednn", "page", "peers", "site", "unfamiliar")
 
@@ -16,7 +16,7 @@ WHAT = ("bulk", "feed", "load", "onednn", "page", "peers", "site", "unfamiliar")
 def main() -> int:
     """Measure; 1 where a bound does not hold."""
     parser = argparse.ArgumentParser(
-        prog="python -m tests.measure", description=measure.__doc__,
+        prog="python -m benchmarks", description=benchmarks.__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     parser.add_argument("what", choices=WHAT)
@@ -44,30 +44,30 @@ def _measured(chosen: argparse.Namespace) -> bool | None:
     """Whether the bounds hold; None where there are none. Imports what is measured alone."""
     match chosen.what:
         case "bulk":
-            from tests.measure.bulk import bulk
+            from benchmarks.bulk import bulk
 
             return bulk(chosen.images, chosen.workers, chosen.weights)
         case "load":
-            from tests.measure.load import load
+            from benchmarks.load import load
 
             return load(chosen.people, chosen.minutes, chosen.replicas)
         case "page":
-            from tests.measure.page import page
+            from benchmarks.page import page
 
             return page(chosen.rounds)
         case "peers":
-            from tests.measure.engines import peers
+            from benchmarks.engines import peers
 
             return peers(chosen.weights, 4 * chosen.rounds)
         case "site":
-            from tests.measure.site import site
+            from benchmarks.site import site
 
             return site(2 * chosen.rounds)
         case "unfamiliar":
-            from tests.measure.pictures import unfamiliar
+            from benchmarks.pictures import unfamiliar
 
             return unfamiliar(chosen.weights, chosen.data)
-    from tests.measure import training
+    from benchmarks import training
 
     measure_it = {"feed": training.feed, "onednn": training.onednn}[chosen.what]
     return measure_it(chosen.precision, chosen.rounds)

@@ -9,7 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.measure.common import ROOT, spread
+from benchmarks.common import ROOT, spread
 
 
 def page(rounds: int) -> None:

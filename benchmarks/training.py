@@ -10,7 +10,7 @@ import time
 
 import numpy as np
 
-from tests.measure.common import ROOT, spread
+from benchmarks.common import ROOT, spread
 
 
 def feed(precision: str, rounds: int) -> None:

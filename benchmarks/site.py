@@ -7,7 +7,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.measure.common import ROOT, spread
+from benchmarks.common import ROOT, spread
 
 
 def site(rounds: int) -> None:
@@ -26,7 +26,7 @@ def site(rounds: int) -> None:
     from unet.data.phantom import make_phantom
     from unet.inference.bundle import list_bundles
     from unet.page.site import build_site
-    from unet.publishing.readme import sort_by_validation
+    from unet.publishing.report import sort_by_validation
 
     isolating = {"Cross-Origin-Embedder-Policy": "require-corp",
                  "Cross-Origin-Opener-Policy": "same-origin"}  # fmt: skip

@@ -1,0 +1,45 @@
+"""What evaluation, reports and page read alike in the files of results."""
+
+from __future__ import annotations
+
+from typing import Any
+
+FIRST = "unet"
+"""Name of the network that a comparison of architectures holds the others against."""
+WITHOUT = "without "
+"""Prefix of the key in clicks.json of networks that had not seen a data set at all."""
+
+
+def group_by_dataset(split: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """A split's summary for each data set that it has images of."""
+    if "by_dataset" in split:
+        return split["by_dataset"]
+    return dict.fromkeys(split.get("datasets", ["BUSI"]), split)  # the oldest name none: BUSI
+
+
+def held_out(metrics: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The summary of each data set's test images, be it one trained on or not."""
+    splits = metrics["splits"]
+    return {
+        name: summary
+        for split in ("external", "test")
+        for name, summary in group_by_dataset(splits.get(split, {"datasets": []})).items()
+    }
+
+
+def shown_sets(comparison: dict[str, Any]) -> dict[str, str]:
+    """The parts that networks are scored on at the end and that hold lesions, with their names."""
+    sets = {"test": f"{comparison['trained_on']}, test split"}
+    sets["external"] = f"{' + '.join(comparison['external'])}, never seen"
+    first = comparison["networks"][FIRST]
+    return {part: title for part, title in sets.items() if "dice" in first.get(part, {})}
+
+
+def knows(network: dict[str, Any], part: str) -> bool:
+    """Whether a network's training started from one on the data sets that `part` is of."""
+    return part == "external" and "trainable" in network["method"]
+
+
+def plot_path(what: str) -> str:
+    """Where the plot of what was measured lies in a bundle."""
+    return f"plots/clicks_{what.replace(' ', '_')}.png"
