@@ -41,7 +41,7 @@ def main() -> int:
 
 
 def _measured(chosen: argparse.Namespace) -> bool | None:
-    """Whether the bounds hold; None where there are none. Imports what is measured alone."""
+    """Run the chosen measurement; True or False by its bounds, None without bounds."""
     match chosen.what:
         case "bulk":
             from benchmarks.bulk import bulk

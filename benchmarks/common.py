@@ -1,4 +1,4 @@
-"""What the measurements share."""
+"""Shared parts of the measurements."""
 
 from __future__ import annotations
 

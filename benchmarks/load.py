@@ -25,17 +25,17 @@ from unet.data.phantom import make_phantom
 
 BATCH = 200
 REST_S = 1.0
-"""How long a person looks at an answer, on average, before the next image."""
+"""Mean seconds that a person looks at an answer before the next image."""
 START_S = 300
-"""How long the pages may take to start, on whatever busy machine."""
+"""Seconds that the pages may take to start on a busy machine."""
 MAX_BATCH_RATIO, MAX_MEMORY_RATIO = 2.0, 1.05
-"""How much longer than before people may wait beside a batch; memory at the end to a minute's."""
+"""Bounds: waiting time beside a batch against before, and memory at the end against the start."""
 FIELD = {"meta": {"_type": "gradio.FileData"}}
 
 
 @dataclass
 class Seen:
-    """What came of the requests.
+    """Counts and times of the requests.
 
     Attributes:
         answers: When each was answered, seconds from the start, and how many seconds it took.

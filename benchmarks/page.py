@@ -1,4 +1,4 @@
-"""How long the page takes to start and to answer, and its memory."""
+"""Start time, answer time and memory of the page."""
 
 from __future__ import annotations
 

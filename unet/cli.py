@@ -327,7 +327,7 @@ GOING_ON = {
     **dict.fromkeys(("fit", "compare"), "; add --resume to continue from the last whole epoch"),
     "segment": "; the same command goes on",
 }
-"""What is said of a command that was stopped."""
+"""Advice after an interrupted command."""
 
 
 KERAS_VERBS = ("fit", "calibrate", "export", "ablate", "compare")

@@ -53,8 +53,8 @@ class ModelConfig:
         strided: Whether convolutions with stride 2 halve the size, in place of pooling.
         channels: Some of `CHANNELS`, "grey" first: what the network computes of the grey image
             before its first block.
-        guided: Whether the network is also shown what a person points at, as two maps beside the
-            grey image: "lesion here" and "not here".
+        interactive: Whether the network also gets prompts, as two maps beside the grey image:
+            "lesion here" and "not here".
     """
 
     name: str = "unet"
@@ -101,7 +101,7 @@ class ModelConfig:
         if self.interactive and self.encoder != "efficientnet-lite2":
             raise ValueError(
                 "ModelConfig: only the encoder efficientnet-lite2 takes hints. "
-                f"Received: guided=True, encoder={self.encoder!r}"
+                f"Received: interactive=True, encoder={self.encoder!r}"
             )
 
     def _check_numbers(self) -> None:
@@ -138,7 +138,7 @@ CHOICES = {
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How a network is trained. The paper states the loss and the split; the rest is our choice.
+    """Training settings. The paper states the loss and the split; the rest is our choice.
 
     Attributes:
         epochs: Passes over the training cases; the learning rate falls to zero over them.

@@ -2,4 +2,4 @@
 
 
 class UserError(Exception):
-    """What was expected, what came, and what to do, in a sentence or two."""
+    """Error for people: what was expected, what came, what to do, in a sentence or two."""

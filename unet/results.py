@@ -1,4 +1,4 @@
-"""What evaluation, reports and page read alike in the files of results."""
+"""Schema of the result files that evaluation, reports and page share."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ def shown_sets(comparison: dict[str, Any]) -> dict[str, str]:
 
 
 def knows(network: dict[str, Any], part: str) -> bool:
-    """Whether a network's training started from one on the data sets that `part` is of."""
+    """Return True for a network that started from one trained on the data sets of `part`."""
     return part == "external" and "trainable" in network["method"]
 
 
 def plot_path(what: str) -> str:
-    """Where the plot of what was measured lies in a bundle."""
+    """Path of an interactive plot in a bundle."""
     return f"plots/clicks_{what.replace(' ', '_')}.png"

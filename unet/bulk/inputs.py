@@ -143,7 +143,7 @@ def _relative(entry: str, root: Path) -> str:
 
 
 def mask_name(path: str, frame: int) -> PurePosixPath:
-    """Where a file's mask lies among the masks: the folders of the data, `NAME.FRAME.png`.
+    """Path of a file's mask among the masks: the folders of the data, `NAME.FRAME.png`.
 
     No two frames of no two files share a name, and none leads out of the folder: every file's name
     ends in ".png" and no folder's does, and ".." is in no item's path.

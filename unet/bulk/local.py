@@ -17,7 +17,7 @@ from unet.errors import UserError
 BATCH = 16
 """Files that a worker is given at once, and the most that are done again when it is killed."""
 TRIES = 2
-"""How often a file may be alone in a worker that ends, before its row says so."""
+"""Tries of a file alone in a worker that ends, before its row tells an error."""
 
 Finished = tuple[list[Item], list[Row]]
 

@@ -21,7 +21,7 @@ from unet.cluster import ray_session
 WINDOW = 10_000
 """Files that are handed to Ray at once: so many items are held in memory."""
 TRIES = 2
-"""How often Ray gives a batch to another worker when one has ended."""
+"""Times that Ray gives a batch to another worker when one has ended."""
 
 
 class RayWorker:
@@ -45,7 +45,7 @@ def segment_with_ray(
     Args:
         job: Its paths are those of all machines.
         items: What is to be done.
-        address: See `unet.cluster.joined`.
+        address: See `unet.cluster.ray_session`.
         workers: How many; one a core of the cluster if None.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What a bulk run has finished, on disk: kept batch by batch, told as CSV and Parquet at the end.
+"""Results of a bulk run on disk: stored batch by batch, written as CSV and Parquet at the end.
 
 SQLite holds it: a batch's rows are there whole or not at all, whichever program is killed, and a
 million of them take no memory.
@@ -127,7 +127,7 @@ class ResultsStore:
             raise self._told(error) from error
 
     def has(self, item: Item) -> bool:
-        """Whether a file is finished and has not changed since."""
+        """Return True for a finished file that has not changed since."""
         found = self._database.execute(
             "SELECT size, modified FROM files WHERE path = ?", (item.display_name,)
         ).fetchone()
@@ -160,7 +160,7 @@ class ResultsStore:
             yield tuple(values)
 
     def counts(self) -> dict[str, int]:
-        """How many files and rows there are, and how many of the rows tell of an error."""
+        """Count files, rows, and rows that tell an error."""
         (files,) = self._database.execute("SELECT COUNT(*) FROM files").fetchone()
         rows, errors = self._database.execute("SELECT COUNT(*), COUNT(error) FROM rows").fetchone()
         return {"files": files, "rows": rows, "errors": errors}

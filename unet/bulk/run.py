@@ -22,7 +22,7 @@ from unet.progress import Progress
 from unet.provenance import git_commit
 
 RULES = ("postprocessing", "confidence", "presence", "familiarity")
-"""What `unet.json` says of them."""
+"""Keys of `unet.json` that decide how a map becomes an answer."""
 
 
 def segment_all(
@@ -94,7 +94,7 @@ def segment_all(
 
 
 def rules_sha256(weights: Path) -> str:
-    """Of all that makes an answer of a network's maps, and of the graph that makes the maps."""
+    """Hash everything that turns an image into an answer: the ONNX graph and the rules."""
     said = json.loads((weights / "unet.json").read_text())
     parts = [said.get(name) for name in RULES] + [said["sha256"].get(GRAPH)]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -40,18 +40,18 @@ COLUMNS: dict[str, type] = {
     "mask": str,
     "error": str,
 }
-"""Of results.csv and results.parquet; a value that is not known is empty."""
+"""Columns of results.csv and results.parquet; an unknown value is empty."""
 
 Row = dict[str, Any]
 
 
 class FatalError(UserError):
-    """What no other file would fare better with, such as a full disk."""
+    """Errors that every file would meet, such as a full disk."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """What every worker must know.
+    """Settings that every worker needs.
 
     Attributes:
         root: The folder that paths are relative to.
@@ -166,7 +166,7 @@ def row_of(item: Item, frame: int = 0, error: str | None = None) -> Row:
 
 
 def _sha256(path: Path) -> str | None:
-    """Of a file's bytes; None where it cannot be read, which reading it as an image tells."""
+    """Hash a file's bytes; None for an unreadable file, which decoding reports."""
     try:
         with open(path, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

@@ -78,7 +78,7 @@ def shrink_and_pad(image: np.ndarray, scale: float) -> np.ndarray:
 
 
 def crop_and_enlarge(square: np.ndarray, scale: float) -> np.ndarray:
-    """What `shrink_and_pad` put in the middle, at the whole size again: float32 `(S, S)`."""
+    """Undo `shrink_and_pad`: crop the middle and enlarge it to float32 `(S, S)`."""
     size, edge = len(square), _edge(len(square), scale)
     return _resized(square[edge : size - edge, edge : size - edge], size)
 

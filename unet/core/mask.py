@@ -13,7 +13,7 @@ EIGHT_NEIGHBOURS = np.ones((3, 3), bool)
 
 @dataclass(frozen=True)
 class PostProcessing:
-    """How a network's probability map becomes its mask, chosen on validation cases.
+    """Post-processing that turns a probability map into a mask, chosen on validation cases.
 
     Attributes:
         threshold: A pixel is lesion from this probability on, in [0, 1].
@@ -60,7 +60,7 @@ def segment(
     """The mask of a quantised probability map.
 
     Args:
-        p8: uint8 `(H, W)`, see `quantise`.
+        probability_u8: uint8 `(H, W)`, see `quantise`.
         postprocessing: The network's rules.
         threshold: Used in place of the network's own, in [0, 1].
         presence: How likely there is a lesion at all, in [0, 1]; None if unknown.
@@ -87,10 +87,10 @@ def withheld_mask(
     threshold: float,
     presence: float | None,
 ) -> np.ndarray:
-    """What a gate keeps back that is still to be looked at: bool `(H, W)`, empty where nothing is.
+    """Mask that a closed gate withholds but a person should check: bool `(H, W)`, else empty.
 
     Args:
-        p8, postprocessing, presence: As in `segment`.
+        probability_u8, postprocessing, presence: As in `segment`.
         threshold: In [0, 1].
     """
     kept_back = active_gate(probability_u8, postprocessing, presence) is not None
@@ -105,7 +105,7 @@ def active_gate(
     """Which gate lets no mask through at any threshold: "presence", "peak" or None.
 
     Args:
-        p8, postprocessing, presence: As in `segment`.
+        probability_u8, postprocessing, presence: As in `segment`.
     """
     if presence is not None and presence < postprocessing.min_presence:
         return "presence"

@@ -1,4 +1,4 @@
-"""What a person points at: clicks, scribbles and boxes, and how a network is shown them."""
+"""Prompts: clicks, scribbles and boxes, and the input maps that a network gets of them."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ Box = tuple[float, float, float, float]
 """Left, top, right and bottom in pixels of the image."""
 
 RADIUS = 3 / 160
-"""Of a stroke's pen, as a share of the side of the network's input."""
+"""Radius of a stroke's pen as a share of the side of the network's input."""
 CLOSER = 0.5
 """Share of the picture's sides that a closer look at what is pointed at takes in, at least."""
 AROUND = 1.5
-"""How many times as wide and high as the hints it is, at least."""
+"""Smallest size of the window relative to the prompts' bounding box."""
 RAMP = 0.15
 """Share of its sides over which a closer look fades into the whole picture's answer."""
 MAX_HINTS = 100
@@ -35,7 +35,7 @@ MAX_PLACE = 1e9
 
 @dataclass(frozen=True)
 class Prompts:
-    """What a person points at in an image.
+    """Prompts of a person for one image.
 
     Attributes:
         inside: Strokes on a lesion.
@@ -52,7 +52,7 @@ class Prompts:
 
     @property
     def has_positive(self) -> bool:
-        """Whether a person has said that there is a lesion."""
+        """True with a prompt on a lesion."""
         return bool(self.inside or self.boxes)
 
     def to_json(self) -> dict[str, Any]:
@@ -235,7 +235,7 @@ def keep_prompted_regions(probability_u8: np.ndarray, hints: Prompts, least: int
     """A map without the regions that nobody points at: just below what counts as lesion.
 
     Args:
-        p8: uint8 `(H, W)`.
+        probability_u8: uint8 `(H, W)`.
         hints: In pixels of the map.
         least: The level from which on a pixel counts as lesion, at least 1.
 

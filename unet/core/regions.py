@@ -1,4 +1,4 @@
-"""What a mask says: regions with area and extent, in pixels and, where known, millimetres."""
+"""Regions of a mask with area and extent in pixels and, where known, millimetres."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def find_regions(
 
     Args:
         mask: bool `(H, W)`.
-        p8: uint8 `(H, W)`, the probability of each pixel times 255.
+        probability_u8: uint8 `(H, W)`, the probability of each pixel times 255.
         spacing_mm: Height and width of a pixel in millimetres, if known.
 
     Raises:
@@ -58,7 +58,8 @@ def find_regions(
     """
     if mask.shape != probability_u8.shape:
         raise ValueError(
-            f"mask and p8 must have one shape. Received: {mask.shape}, {probability_u8.shape}"
+            "mask and probability_u8 must have one shape. "
+            f"Received: {mask.shape}, {probability_u8.shape}"
         )
     from scipy import ndimage  # here: it takes a third of a second, and the page starts without
 

@@ -27,7 +27,7 @@ DARK = 0.3
 LIMIT = 0.5
 """Membership of "bright" that no core exceeds."""
 MIN_SHARE = 0.003
-"""Of the image, that a core must cover to be considered."""
+"""Smallest share of the image that a core must cover."""
 PLACE, AWAY, AT_BORDER = (0.4, 0.5), 0.15, 0.1
 """Where a lesion's middle lies best, how far from there it may well be (as shares of height and
 width), and how much less a region at the border counts: shadows and what lies below the breast do.
@@ -64,7 +64,7 @@ def watershed_mask(grey: np.ndarray) -> np.ndarray:
 
 
 def enhanced(image: np.ndarray) -> np.ndarray:
-    """How much each pixel belongs to "bright": float `(H, W)` in [0, 1] of one in [0, 1].
+    """Membership of each pixel in "bright": float `(H, W)` in [0, 1] from one in [0, 1].
 
     The S-shaped membership (Zadeh) rises between two grey levels; of those tried the two with the
     largest entropy of the fuzzy set are taken, which spreads what the image holds most.

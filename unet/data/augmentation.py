@@ -1,4 +1,4 @@
-"""How far training images are changed; `batches` does it on TensorFlow, `batches_jax` on JAX."""
+"""Augmentation strengths; `pipeline` applies them on TensorFlow, `pipeline_jax` on JAX."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How far training images are changed; the changes are uniform up to these, either way.
+    """Augmentation strengths; each change is uniform between plus and minus its value.
 
     Geometry first, then gamma, gain over depth, speckle, brightness, contrast, loss of resolution,
     noise. Horizontal flip only: ultrasound has a top. Grey values stay in [0, 1].

@@ -15,7 +15,7 @@ KINDS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 
 
 def is_at(root: Path) -> bool:
-    """Whether `root` holds `images/` and `masks/`."""
+    """Return True for a folder with `images/` and `masks/`."""
     return (root / "images").is_dir() and (root / "masks").is_dir()
 
 

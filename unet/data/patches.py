@@ -14,10 +14,10 @@ from scipy import ndimage
 SHARE = (0.35, 0.75)
 """Height and width of a piece, as shares of the image's."""
 CLEAR = 0.04
-"""How far a lesion-free piece stays from the lesion, as a share of the image's sides."""
+"""Distance of a lesion-free patch from the lesion as a share of the image's sides."""
 TRIES = 60
 MARGIN = 0.12
-"""How far paint reaches beyond the lesion, as a share of its sides; it fades over that."""
+"""Margin of the painted area around the lesion as a share of its sides; it fades there."""
 
 Box = tuple[slice, slice]
 

@@ -83,7 +83,7 @@ def evaluation_batches(
 
 
 def _answers(mask: tf.Tensor) -> dict[str, tf.Tensor]:
-    """Where the lesion is, `(S, S, 1)`, and whether there is one, `(1,)`."""
+    """Targets: the mask `(S, S, 1)` and the presence of a lesion `(1,)`."""
     return {"probability": mask, "presence": tf.reduce_max(mask, (0, 1))}
 
 

@@ -65,7 +65,7 @@ def evaluation_batches(
 
 
 def _answers(masks) -> dict:
-    """Where the lesions are, `(B, S, S, 1)`, and whether there is one, `(B, 1)`."""
+    """Targets: the masks `(B, S, S, 1)` and the presence of a lesion `(B, 1)`."""
     return {"probability": masks, "presence": masks.max((1, 2))}
 
 

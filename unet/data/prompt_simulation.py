@@ -16,13 +16,13 @@ from unet.core.mask import EIGHT_NEIGHBOURS
 from unet.core.prompts import Box, Point, Prompts, Stroke
 
 DEEP = 0.35
-"""How deep inside a region people click: from this share of the deepest pixel's depth on."""
+"""Depth of clicks inside a region: at least this share of the deepest pixel's depth."""
 JITTER = 0.01
 """Deviation of a click from where it was meant, as a share of the image's side."""
 LOOSE = 0.25
-"""How far a side of a box may lie outside of the lesion, as a share of the lesion's side."""
+"""Largest distance of a box's side outside the lesion as a share of the lesion's side."""
 TIGHT = 0.05
-"""How far it may cut in."""
+"""Largest distance of a box's side inside the lesion."""
 ELSE_AREAS = (0.005, 0.12)
 """Smallest and largest share of the picture of what stands out and is no lesion."""
 SMOOTH, BLACK, NEARER = 1 / 64, 0.02, 0.5
@@ -31,11 +31,11 @@ there is no tissue; what a whole side's distance counts beside a difference of g
 COMPACT, TRIES = 0.25, 4
 """The deepest pixel's depth over the root of the area, at least (a disc has 0.56); attempts."""
 KINDS, SHARES = ("click", "scribble", "box"), (0.7, 0.15, 0.15)
-"""How people begin, and how often."""
+"""Kinds of a first prompt and their probabilities."""
 
 
 def first_hint(truth: np.ndarray, random: np.random.Generator) -> Prompts:
-    """How a person begins who sees a lesion: a click, a scribble or a box.
+    """Simulate the first prompt of a person who sees a lesion: a click, a scribble or a box.
 
     Args:
         truth: bool `(H, W)`, not empty. Of several lesions one is pointed at.
@@ -51,7 +51,7 @@ def first_hint(truth: np.ndarray, random: np.random.Generator) -> Prompts:
 
 
 def first_click(truth: np.ndarray, random: np.random.Generator, jitter: float = JITTER) -> Prompts:
-    """The same for a person who always begins with a click."""
+    """Simulate a person who always begins with a click."""
     return Prompts(inside=((click(_some_region(truth, random), random, jitter),),))
 
 

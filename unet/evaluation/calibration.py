@@ -13,7 +13,7 @@ BINS = 10
 
 
 def calibration_curve(maps: list[CasePrediction]) -> dict[str, Any]:
-    """How often pixels of each probability are lesion, at the network's size.
+    """Calibration curve: share of lesion pixels at each probability, at the network's size.
 
     Returns:
         `bins`: for each tenth of [0, 1] that holds pixels their `share` of all pixels, mean

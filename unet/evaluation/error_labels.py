@@ -1,4 +1,4 @@
-"""What is wrong with a mask, in a line."""
+"""Error labels: a line on what is wrong with a mask."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ GOOD = 0.8
 
 
 def diagnose(mask: np.ndarray, truth: np.ndarray, prediction: Prediction) -> str:
-    """What is wrong with a mask.
+    """Label the largest error of a mask.
 
     Args:
         mask, truth: bool `(H, W)`.

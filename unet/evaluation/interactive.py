@@ -1,4 +1,4 @@
-"""What pointing gives: simulated people click at lesions, and at what the answer has wrong."""
+"""Interactive evaluation: simulated people click on lesions, then on the largest error."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def interactive_summary(
 
     Args:
         alone: The network that answers before anyone clicks.
-        guide: The network that answers to clicks.
+        interactive_model: The network that answers to clicks.
         cases: With and without lesion.
         clicks: How often each person clicks at most.
         people: How many click at each lesion, each elsewhere; whoever clicks at nothing is one.
@@ -110,7 +110,7 @@ def grow_region(prediction: Prediction, point: tuple[float, float]) -> np.ndarra
 def stray_clicks(
     interactive_model: Segmenter, normals: list[tuple[Case, np.ndarray]]
 ) -> dict[str, Any]:
-    """What a click at nothing marks, as shares of images without a lesion, uint8 `(H, W)` each.
+    """Share of each normal image, uint8 `(H, W)`, that a click marks.
 
     Returns:
         `images`; `share`, the median; `largest`; `after_not_here`, the median once the same place

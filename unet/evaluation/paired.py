@@ -39,7 +39,7 @@ def _counts(mask: np.ndarray, truth: np.ndarray) -> list[int]:
 def summarise_counts(
     counts: np.ndarray, groups: Sequence[int], first: np.ndarray | None = None
 ) -> dict[str, Any]:
-    """What one network gives on some cases, each value averaged over its trainings first.
+    """Summary of one network on some cases, each value averaged over its trainings first.
 
     Args:
         counts: `(seeds, N, T, 4)`.
@@ -100,6 +100,6 @@ def _mean(values: np.ndarray, groups: np.ndarray) -> dict[str, float | None]:
 
 
 def _share(happened: np.ndarray, groups: np.ndarray) -> dict[str, Any]:
-    """How often it happened, bool `(seeds, N)`: the share, and the mean count of N."""
+    """Summarise an event, bool `(seeds, N)`: its share, and its mean count of N."""
     often = happened.mean(axis=0)
     return {**_mean(often, groups), "count": float(often.sum()), "of": len(often)}

@@ -79,7 +79,7 @@ def operating_curves(curves: dict[str, list[dict[str, float]]], title: str, path
 
 
 def calibration(curve: dict[str, Any], title: str, path: Path) -> None:
-    """How often pixels of a probability are lesion, over that probability."""
+    """Plot the share of lesion pixels over the predicted probability."""
     figure = Figure(figsize=(4.6, 4.4), layout="constrained")
     axes = figure.subplots()
     axes.plot([0, 1], [0, 1], color=TRAIN, linewidth=1, linestyle=":", label="perfect")

@@ -1,4 +1,4 @@
-"""Rules that travel: chosen on every data set there is, on the one where they do worst."""
+"""Threshold and post-processing chosen on validation cases, on the worst data set (max-min)."""
 
 from __future__ import annotations
 
@@ -81,9 +81,9 @@ def select_postprocessing(maps: list[CasePrediction]) -> PostProcessing:
 def _unsure_presence(
     nothing: np.ndarray, gated: np.ndarray, presence: np.ndarray, of: np.ndarray, lesion: np.ndarray
 ) -> float:
-    """The highest presence below which a gate may give a plain none: to few lesions of each set.
+    """Highest presence below which a closed gate answers "no lesion" without a withheld region.
 
-    It is at most `MAX_UNSURE_PRESENCE`.
+    Few lesions of each data set may lie below it; it is at most `MAX_UNSURE_PRESENCE`.
 
     Args:
         nothing, gated: bool `(N,)`, whether the map shows nothing, and whether a gate is closed.
@@ -134,7 +134,7 @@ def _by_set(values: np.ndarray, of: np.ndarray, chosen: np.ndarray) -> np.ndarra
 def operating_curve(
     maps: list[CasePrediction], threshold: float
 ) -> dict[str, list[dict[str, float]]]:
-    """What a gate on presence (on the peak, where there is none) would cost and give, by data set.
+    """Missed lesions and masked normals over a gate on presence (else on the peak), by data set.
 
     Returns:
         For each data set, for each gate in `CURVE`: `gate`, the share of `missed` lesions, and the

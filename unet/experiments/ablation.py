@@ -1,4 +1,4 @@
-"""What each part of a network's recipe gives.
+"""Ablation: the gain of each part of a network's recipe.
 
 Parts of the training are left out one at a time, in trainings of their own that are smaller than
 the shipped network's (`SIZE`, as many pictures as in `EPOCHS`) and may be stopped and continued;

@@ -55,9 +55,9 @@ METHODS = {
 SOURCE = "source"
 """The training on other data sets that fine-tuning starts from."""
 TURNS, VIEWS = 5, 20
-"""How often each network has its turn, and images in a row then, whose median time is told."""
+"""Turns of each network in the timing, and images in a row in each turn."""
 PARTS = ("test", "external")
-"""What is scored at the end."""
+"""Parts of the data that are scored at the end."""
 
 
 @dataclass(frozen=True)
@@ -238,7 +238,7 @@ class Runs:
         self.steps = math.ceil(len(field.parts["train"]) / RECIPE.batch_size)  # an epoch
 
     def validated(self, name: str, contender: Contender, seed: int) -> dict[str, Any]:
-        """What a training gives on validation; trained now if it is not finished yet."""
+        """Validation scores of a training; trains first if it is not finished."""
 
         def score(trained: TrainResult) -> dict[str, Any]:
             return {"counts": {"validation": self.field.counts("validation", trained.network)}}
@@ -246,7 +246,7 @@ class Runs:
         return self._kept(name, contender, seed, "validation", score)
 
     def held_out(self, name: str, contender: Contender, seed: int) -> dict[str, Any]:
-        """What a finished training gives on all cases, and what its network costs."""
+        """Scores of a finished training on all cases, and the cost of its network."""
 
         def score(trained: TrainResult) -> dict[str, Any]:
             network = trained.network
@@ -377,7 +377,7 @@ def _summaries(
     results: dict[str, list[dict[str, Any]]],
     milliseconds: dict[str, float],
 ) -> dict[str, Any]:
-    """What comparison.json says of each network, the first one first."""
+    """Entries of comparison.json by network, the first one first."""
 
     def counts(name: str, part: str) -> np.ndarray:
         return np.array([result["counts"][part] for result in results[name]], int)

@@ -1,4 +1,4 @@
-"""What a training's results may take the place of, and which results beside them still hold."""
+"""Check the output directory and carry over results that are still valid."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is done to a bundle whose training is over: rules chosen anew, its graph, its evaluation."""
+"""Evaluate, calibrate and export a trained bundle."""
 
 from __future__ import annotations
 

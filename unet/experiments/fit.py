@@ -1,4 +1,4 @@
-"""What `train.py fit` does: data → training → evaluation → bundle; or folds in its place."""
+"""Fit a network: data → training → calibration → evaluation → bundle; or cross-validate."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ def calibrate_network(
     dataset: Dataset,
     split: dict[str, list[int]],
 ) -> dict[str, Any]:
-    """What a trained network is shipped with: learnt on train, chosen on validation."""
+    """Calibrate a trained network: classifiers learnt on train, thresholds chosen on validation."""
     from unet.training.calibration import (
         fit_confidence_thresholds,
         fit_ood_detector,

@@ -125,10 +125,10 @@ def leave_out(
 def split_without(
     dataset: Dataset, split: dict[str, list[int]], left_out: str
 ) -> dict[str, list[int]]:
-    """The training and validation cases that are left, and under `LEFT_OUT` those left out.
+    """Split off one domain: training and validation cases of the others, and its own to score.
 
-    A case that shows the same patient or picture as one that is left out is not left either. Test
-    cases are neither trained on nor scored: everything is chosen by these numbers.
+    Cases of the others that share a patient or a near-duplicate with the domain are dropped. Test
+    cases are neither trained on nor scored: choices are made by these numbers.
 
     Args:
         dataset, split: All cases, and their places in the recipe's split.
@@ -156,7 +156,7 @@ def fingerprint_without(dataset: Dataset, split: dict[str, list[int]], left_out:
 
 
 def score_left_out(segmenter: Segmenter, cases: list[Case], left_out: str) -> dict[str, Any]:
-    """What a network gives on cases of a kind that it never saw.
+    """Score a network on a data set or scanner that it has not seen.
 
     Returns:
         `left_out`, `rules`, `auc` of presence and of the map's peak for lesion against normal
@@ -233,7 +233,7 @@ def write_leave_out(folder: Path, about: dict[str, Any], found: dict[str, Any]) 
 
 
 def _kept(folder: Path, about: dict[str, Any]) -> dict[str, Any]:
-    """What leave_out.json holds by what was left out; DatasetError if it is of other settings."""
+    """Results in leave_out.json by domain; DatasetError if they are of other settings."""
     path = folder / "leave_out.json"
     content = json.loads(path.read_text()) if path.exists() else about
     if {name: content.get(name) for name in about} != about:

@@ -16,9 +16,9 @@ from unet.cluster import ray_session
 from unet.errors import UserError
 
 CORES = 4
-"""Of a training; fewer where no machine of the cluster has so many."""
+"""Cores of a training; fewer where no machine of the cluster has that many."""
 TRIES = 3
-"""How often a training is given to another worker when one has ended; it goes on from there."""
+"""Times that a training moves to another worker when one has ended; it resumes there."""
 
 Training = Callable[[Any], object]
 """Trains, of what all trainings share, in a run folder of its own, which it resumes."""
@@ -28,7 +28,7 @@ def finish(address: str, shared: object, trainings: dict[str, Training]) -> None
     """Run trainings on a cluster, each in a process of its own, until all are finished.
 
     Args:
-        address: See `unet.cluster.joined`.
+        address: See `unet.cluster.ray_session`.
         shared: Given to every training, and sent to each machine once.
         trainings: By name.
 
@@ -53,7 +53,7 @@ def _train(training: Training, shared: object, folder: Path) -> None:
 
 
 def _needs(ray: ModuleType) -> dict[str, Any]:
-    """What a training is given: cores, as many threads, and a GPU where there are any."""
+    """Resources of a training: cores, as many threads, and a GPU if the cluster has one."""
     most = max(node["Resources"].get("CPU", 1) for node in ray.nodes() if node["Alive"])
     cores = max(1, min(CORES, int(most)))
     threads = {f"TF_NUM_{which}OP_THREADS": str(cores) for which in ("INTRA", "INTER")}

@@ -1,4 +1,4 @@
-"""What a training was: the command that repeats it, whether two were the same."""
+"""Recipes: the command that repeats a training, and the comparison of two."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def command_of(data: list[str], recipe: str, model_config: ModelConfig, config: 
 
 
 def same_recipe(found: dict[str, Any], info: BundleInfo) -> bool:
-    """Whether results are of a bundle's recipe, on the same kind of data.
+    """Return True for results of a bundle's recipe on the same data sets.
 
     The networks that gave them may have had a smaller input and fewer epochs: many trainings take
     long. Cards say so.

@@ -35,7 +35,7 @@ T = TypeVar("T")
 SCHEMA = 1
 WEIGHTS = "model.weights.h5"
 MAX_INFO_BYTES = 50_000_000
-"""Of `unet.json`: a hundred times what names every case of several data sets."""
+"""Largest `unet.json` that is read: a hundred times one that lists several data sets."""
 ASIDE = ".replaced"
 """Ending of the hidden folder that holds a bundle while another takes its place."""
 KERAS_FILES = ("config.json", "metadata.json", WEIGHTS)
@@ -47,7 +47,7 @@ class BundleError(UserError):
 
 @dataclass(frozen=True)
 class BundleInfo:
-    """What `unet.json` says.
+    """Content of `unet.json`.
 
     Attributes:
         model: The network.

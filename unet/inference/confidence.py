@@ -1,4 +1,4 @@
-"""How sure a network is of an image, in a word.
+"""Confidence of a segmentation in a word.
 
 Of a mask, from how well the views it averages agree: where the outlines for an image and for
 another view of it differ, at most one is right. Of no mask, from how little there is in the map,
@@ -13,12 +13,12 @@ import numpy as np
 
 WORDS = ("low", "medium", "high")
 SOMETHING, MUCH = 0.5, 0.85
-"""Where no mask is given, peaks of the map from which that is less sure, and not sure at all."""
+"""Peaks of the map above which "no mask" is of medium, and of low, confidence."""
 
 
 @dataclass(frozen=True)
 class Confidence:
-    """Where agreement counts as low and as high for a mask, chosen on validation.
+    """Thresholds on the agreement of views for low and high confidence, chosen on validation.
 
     Attributes:
         low: Below this agreement confidence is "low".

@@ -57,7 +57,7 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 class HubError(UserError):
-    """What could not be done with the Hub; the message says what to do about it."""
+    """A Hub operation that failed; the message says what to do about it."""
 
 
 def push(bundle: Path, repo: str, *, private: bool = False, tag: str | None = None) -> str:
@@ -113,7 +113,7 @@ def push(bundle: Path, repo: str, *, private: bool = False, tag: str | None = No
 
 
 def _is_hidden(path: Path) -> bool:
-    """Whether a file or a folder above it is hidden, such as what a download leaves."""
+    """Return True for a hidden file, or one in a hidden folder, such as a download's."""
     return any(part.startswith(".") for part in path.parts)
 
 

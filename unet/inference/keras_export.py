@@ -36,7 +36,7 @@ from unet.networks import build_network
 from unet.provenance import library_versions
 
 TOLERANCE = 1e-4
-"""How far the graph's probabilities may be from Keras'."""
+"""Largest difference between the graph's probabilities and Keras'."""
 
 
 def load_network(folder: str | Path, info: BundleInfo) -> keras.Model:

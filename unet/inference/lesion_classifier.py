@@ -1,4 +1,4 @@
-"""How likely is there a lesion at all? A logistic regression on a network's deep features.
+"""Lesion classifier: the probability of a lesion in the image, from deep features.
 
 A network that outlines lesions also outlines what resembles them on normal images. Asked of the
 whole image, the question has a better answer, and that answer gates the mask.
@@ -29,7 +29,7 @@ class LesionClassifier:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> LesionClassifier:
-        """What `to_dict` gave; ValueError, KeyError, TypeError or OverflowError else."""
+        """Build from `to_dict`'s output; ValueError, KeyError, TypeError or OverflowError else."""
         weights = np.frombuffer(base64.b64decode(values["weights"]), "<f4")
         bias = float(values["bias"])
         if not (np.isfinite(weights).all() and np.isfinite(bias)):

@@ -27,7 +27,7 @@ GRAPH = "model.onnx"
 PROBABILITY = "probability"
 """Name of the output that is the lesion probability."""
 CHANNELS_WITH_HINTS = 3
-"""Of the input of a network that is shown hints: the image, then two maps."""
+"""Input channels of an interactive network: the image, then two prompt maps."""
 STANDARD = ("", "ai.onnx")
 """Domains of ONNX' own operators."""
 LOOPS = {"Loop", "Scan", "SequenceMap"}
@@ -35,9 +35,9 @@ LOOPS = {"Loop", "Scan", "SequenceMap"}
 RUN_S = 20.0
 """Seconds that a graph may take for a batch: a hundred times what any network here takes."""
 ROUNDING = 1e-3
-"""How far beyond [0, 1] a probability may be, so that its 8 bits are right."""
+"""Largest distance of a probability beyond [0, 1] that leaves its 8 bits right."""
 MAX_BYTES = 2 << 30
-"""What all graphs together may take in memory while they run, beside their weights."""
+"""Memory that all graphs together may take while they run, beside their weights."""
 THREADS = "UNET_THREADS"
 """In the environment: how many threads a network takes where its process is one of several."""
 
@@ -154,7 +154,7 @@ def _session_of(source: bytes | Path) -> onnxruntime.InferenceSession:
 
 
 def _words(error: Exception) -> str:
-    """What the runtime says, without its sources' places."""
+    """The runtime's message without the paths of its sources."""
     return re.sub(r"/\S+", "…", str(error).replace("\n", " "))[:200]
 
 
@@ -214,7 +214,7 @@ def _has_sparse(graph: onnx.GraphProto) -> bool:
 
 
 def usable_cores() -> int:
-    """How many cores this process may use: what `THREADS` says, or all it is allowed."""
+    """Number of cores for this process: from `THREADS`, or all that it is allowed."""
     if given := os.environ.get(THREADS):
         return int(given)
     try:

@@ -35,7 +35,7 @@ class OODDetector:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> OODDetector:
-        """What `to_dict` gave; ValueError, KeyError, TypeError or OverflowError else."""
+        """Build from `to_dict`'s output; ValueError, KeyError, TypeError or OverflowError else."""
         mean = np.frombuffer(base64.b64decode(values["mean"]), "<f4")
         precision = np.frombuffer(base64.b64decode(values["precision"]), "<f4")
         square = precision.reshape(len(mean), len(mean))
@@ -59,5 +59,5 @@ class OODDetector:
         return float(np.sqrt(max(offset @ self.precision @ offset, 0.0)))
 
     def knows(self, features: np.ndarray) -> bool:
-        """Whether a picture with these features is familiar."""
+        """Return True for features of a familiar picture, False for an out-of-distribution one."""
         return self.distance(features) <= SLACK * self.limit

@@ -1,4 +1,4 @@
-"""What a network says of an image, and what that means at a threshold."""
+"""Prediction of a network for an image, and its segmentation at a threshold."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ class ModelId:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a network says of an image.
+    """Output of a network for one image.
 
     Attributes:
-        p8: uint8 `(H, W)`, the lesion probability times 255, at the image's own size.
-        u8: uint8 `(H, W)`, how far the averaged views are apart, times 255; None where there is
-            one view.
+        probability_u8: uint8 `(H, W)`, the lesion probability times 255, at the image's own size.
+        disagreement_u8: uint8 `(H, W)`, largest difference between the views times 255; None for
+            a single view.
         agreement: How well the views agree, in [0, 1]; None where there is one view.
         presence: How likely there is a lesion at all, in [0, 1]; None if the network does not say.
         familiar: Whether the picture looks like those it was trained on; None if unknown.
@@ -67,7 +67,7 @@ class Prediction:
         return int(self.probability_u8.max()) / 255
 
     def without_gates(self) -> Prediction:
-        """The same where a person has said that there is a lesion: nothing asks for more."""
+        """Disable all gates: a positive prompt says that there is a lesion."""
         rules = replace(self.rules, min_area=0.0, min_peak=0.0, min_presence=0.0)
         return replace(self, presence=None, rules=rules, limits=None)
 
@@ -105,7 +105,7 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Segmentation:
-    """What a prediction means at a threshold.
+    """Meaning of a prediction at a threshold.
 
     Attributes:
         mask: bool `(H, W)`.
@@ -115,9 +115,9 @@ class Segmentation:
         reason: Why there is no mask: "presence" (a lesion at all thought unlikely), "peak" (no
             place sure enough), "threshold" (nothing reaches it), "area" (all regions too small) or
             "hand" (a person erased it); None where there is one.
-        p8: uint8 `(H, W)`, the probability that the regions are measured on.
+        probability_u8: uint8 `(H, W)`, the probability that the regions are measured on.
         spacing_mm: Height and width of a pixel in millimetres; None if unknown.
-        suggestion: bool `(H, W)`, what a gate keeps back that is still to be looked at.
+        withheld_mask: bool `(H, W)`, what a gate keeps back that is still to be looked at.
         calibrated: Whether a person measured `spacing_mm` out on the picture.
         network_answer: What the network said, where a person has corrected the mask since.
     """
@@ -133,7 +133,7 @@ class Segmentation:
     network_answer: Segmentation | None = None
 
     def with_manual_mask(self, mask: np.ndarray) -> Segmentation:
-        """The same with a mask that a person has corrected, bool `(H, W)`.
+        """Replace the mask by one that a person has corrected, bool `(H, W)`.
 
         How sure the network was says nothing of it.
         """
@@ -144,7 +144,7 @@ class Segmentation:
 
     @property
     def unsure(self) -> bool:
-        """Whether there is no mask, yet a place to be looked at: neither "found" nor "none"."""
+        """True without a mask but with a withheld region to check."""
         return self.withheld_mask is not None and bool(self.withheld_mask.any())
 
     @cached_property

@@ -72,7 +72,7 @@ class Segmenter:
         postprocessing: How its probability becomes a mask.
         presence: Tells whether there is a lesion at all; None if the network does not.
         confidence: Which agreement of views counts as high or low; None where there is one view.
-        guided: Whether the network is shown what a person points at.
+        interactive: Whether the network is shown what a person points at.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class Segmenter:
 
         An image's probability is the mean of the outputs for it, with `flip` for its mirror image,
         and with `smaller_view` for the image at that share of its size, in the middle of black.
-        A `interactive` network is shown hints beside the image.
+        An `interactive` network is shown hints beside the image.
 
         Raises:
             OnnxModelError: The network cannot be run, or gives something else than it should.
@@ -199,7 +199,7 @@ class Segmenter:
         return views
 
     def predict_input_views(self, x: np.ndarray) -> TTAOutput:
-        """The same for an image that is float32 `(S, S, 1)` in [0, 1] already.
+        """Predict views of an input that is float32 `(S, S, 1)` in [0, 1] already.
 
         With maps of hints beside it, it is `(S, S, 3)`.
         """
@@ -237,8 +237,7 @@ class Segmenter:
 
         Args:
             image: See `predict`.
-            hints: In pixels of the image. Of one who points at a lesion it is not asked whether
-                there is one.
+            hints: In pixels of the image. A positive prompt disables the presence gate.
 
         Raises:
             ValueError: There are hints, and the network is not shown any.
@@ -282,7 +281,7 @@ class Segmenter:
         }
 
     def prediction_of(self, views: TTAOutput, height: int, width: int) -> Prediction:
-        """What the network's outputs say of an image of that size in pixels."""
+        """Build the prediction for an image of that size in pixels from the network's outputs."""
         maps = views.probability
         several = len(maps) > 1
         return Prediction(
@@ -306,7 +305,7 @@ class Segmenter:
             float32 `(H, W)` in [0, 1], the image's own size.
 
         Raises:
-            TypeError, ValueError: Something else was given; see `preprocessing.to_grey`.
+            TypeError, ValueError: Something else was given; see `unet.core.image.to_grey`.
         """
         grey = to_grey(image)
         return resize_probability(self.network_output(grey), *grey.shape)

@@ -29,7 +29,7 @@ from unet.io.jpeg import has_too_many_scans
 
 REGION = ("PhysicalDeltaX", "PhysicalDeltaY", "RegionLocationMinX0", "RegionLocationMinY0",
           "RegionLocationMaxX1", "RegionLocationMaxY1")  # fmt: skip
-"""What a region's size, and that of its pixels, is told by."""
+"""Elements that give the size of a region and of its pixels."""
 LOSSY = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless)
 CENTIMETRES = 3
 """Physical units code of an ultrasound region (PS3.3, C.8.5.5.1.15)."""
@@ -38,7 +38,7 @@ START_OF_FRAME = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
 HEADER = slice(0x00080000, 0x00300000)
 """Tags of patient, study, series, equipment and image; not of pixels, overlays or raw data."""
 MAX_SPACING_MM = 100
-"""What no pixel is as high or wide as, in millimetres: a number beyond it is not meant."""
+"""Upper bound of a pixel's side in millimetres; a larger number is not meant."""
 TWO_DIMENSIONAL = 1
 """Spatial format code of a B-mode region (PS3.3, C.8.5.5.1.1)."""
 
@@ -156,7 +156,7 @@ def _size_inside(data: bytes) -> tuple[int, int] | None:
 
 
 def _inflated(data: bytes) -> int:
-    """How many bytes an RLE frame becomes (PS3.5, annex G.3)."""
+    """Number of bytes of a decoded RLE frame (PS3.5, annex G.3)."""
     offsets = struct.unpack("<16I", data[:64])
     starts = offsets[1 : 1 + offsets[0]]
     total = 0
@@ -300,7 +300,7 @@ def _spacing_mm(dataset: pydicom.Dataset) -> tuple[float, float] | None:
 
 
 def _is_as_large(one: pydicom.Dataset, other: pydicom.Dataset) -> bool:
-    """Whether pixels of two regions are of one size, within a hundredth."""
+    """Return True for two regions with pixels of one size, within a hundredth."""
     return all(
         abs(abs(one[name].value) - abs(other[name].value)) <= 0.01 * abs(one[name].value)
         for name in ("PhysicalDeltaX", "PhysicalDeltaY")

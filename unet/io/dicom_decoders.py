@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from pydicom.pixels.decoders.base import DecodeRunner
 
 LABEL = "apart"
-"""What pydicom is told this module's decoder is called."""
+"""Name of this module's decoder for pydicom."""
 DECODERS = {
     JPEGBaseline8Bit: ("pillow",),
     JPEGExtended12Bit: ("pillow",),
@@ -56,7 +56,7 @@ FRAME_FIRST = {
 DECODER_DEPENDENCIES = {
     syntax: ("gdcm>=3.2",) for syntax, names in DECODERS.items() if LABEL in names
 }
-"""What pydicom asks of a module with a decoder, besides `is_available`."""
+"""Dependencies that pydicom asks of a decoder's module."""
 CPU_S, SAMPLES_A_SECOND = 2, 5_000_000
 """Seconds of computing that a frame may take, and one more for so many samples: whole frames take
 less than half of it."""
@@ -131,7 +131,7 @@ def _rgb(content: bytes, label: str) -> np.ndarray:
 
 
 def is_available(uid: str) -> bool:
-    """Whether the decoder can be asked: GDCM is looked for in its own process."""
+    """Return True: GDCM is looked for in the decoder's own process."""
     return uid in DECODER_DEPENDENCIES
 
 

@@ -48,7 +48,7 @@ class ImageError(UserError):
 
 @dataclass(frozen=True)
 class Picture:
-    """What a file shows.
+    """Decoded image of a file with its facts.
 
     Attributes:
         pixels: uint8 `(H, W)` for grey, `(H, W, 3)` RGB for colour, in [0, 255].
@@ -138,7 +138,7 @@ def read_image(path: str | Path) -> np.ndarray:
 
 
 def has_dicom_mark(path: Path) -> bool:
-    """Whether the file has DICOM's mark behind its preamble."""
+    """Return True for a file with DICOM's mark behind its preamble."""
     if not path.is_file():
         return False
     with open(path, "rb") as file:

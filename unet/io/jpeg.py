@@ -1,4 +1,4 @@
-"""What a JPEG asks of its decoder, read off its markers before it is decoded (ITU-T T.81)."""
+"""JPEG markers, read before decoding to bound its cost (ITU-T T.81)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MAX_SCANS = 64
 
 
 def has_too_many_scans(content: bytes) -> bool:
-    """Whether a JPEG, or what holds one, passes over its pixels more often than `MAX_SCANS`.
+    """Return True for a JPEG with more than `MAX_SCANS` scans.
 
     What lies behind the picture's end, such as a phone's film, does not count.
     """

@@ -37,7 +37,7 @@ HINT_MAPS = '"lesion here" and "not here"'
 
 
 def sentence(config: ModelConfig) -> str:
-    """What the network is, for people: its module's sentence, and in what this one departs."""
+    """Describe the network for people: its module's sentence, and its own changes."""
     paper = ModelConfig()
     told = {
         f"{config.kernel}×{config.kernel} kernels": config.kernel != paper.kernel,

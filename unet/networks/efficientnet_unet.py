@@ -22,7 +22,7 @@ STAGES = (  # repeats, kernel, stride, expansion, filters
 deep; without squeeze-and-excitation and with ReLU6, as TensorFlow's "lite" variants are."""
 STEM_FILTERS = 32
 EPSILON = 1e-3
-"""Of the encoder's batch normalisation, as its published weights expect it."""
+"""Epsilon of the encoder's batch normalisation, as its published weights expect it."""
 
 
 SENTENCE = "A U-Net whose encoder is EfficientNet-Lite2 (Tan and Le, ICML 2019)."

@@ -41,7 +41,7 @@ def with_channels(inputs, channels: tuple[str, ...]):
 
 
 def _edges(inputs):
-    """How steep the smoothed image is: |to the right| + |downwards|, float32 `(B, S, S, 1)`.
+    """Gradient magnitude of the smoothed image: |d/dx| + |d/dy|, float32 `(B, S, S, 1)`.
 
     The sum of absolute values stands for the length of the gradient, which is at most that and at
     least 0.7 of it. An absolute value is the sum of what is above and of what is below zero.

@@ -16,7 +16,7 @@ from jax import lax
 
 
 def with_shifted_depthwise(network: keras.Model) -> keras.Model:
-    """The same network, untrained, whose depthwise convolutions are computed so."""
+    """Rebuild the network, untrained, with depthwise convolutions as sums of shifts."""
 
     def same(layer: keras.Layer) -> keras.Layer:
         of = DepthwiseConv2D if _can_be_shifted(layer) else type(layer)
@@ -26,7 +26,7 @@ def with_shifted_depthwise(network: keras.Model) -> keras.Model:
 
 
 def _can_be_shifted(layer: keras.Layer) -> bool:
-    """Whether it is a depthwise convolution of the kind that `depthwise` computes."""
+    """Return True for a depthwise convolution of the kind that `depthwise` computes."""
     return type(layer) is keras.layers.DepthwiseConv2D and (
         (layer.padding, layer.depth_multiplier, len(set(layer.strides)), set(layer.dilation_rate))
         == ("same", 1, 1, {1})
@@ -35,7 +35,7 @@ def _can_be_shifted(layer: keras.Layer) -> bool:
 
 
 class DepthwiseConv2D(keras.layers.DepthwiseConv2D):
-    """Of the name that Keras' files of weights put the built-in one under; "same" padding."""
+    """Named as Keras' weight files name the built-in layer; "same" padding."""
 
     def call(self, inputs):
         kernel = jnp.asarray(self.kernel)[:, :, :, 0].astype(inputs.dtype)  # (K, K, C)
@@ -83,7 +83,7 @@ def _outputs(x, stride: int) -> tuple[int, int]:
 
 
 def _padding(size: int, side: int, stride: int) -> tuple[int, int]:
-    """What "same" adds before and after."""
+    """Padding that "same" adds before and after."""
     both = max((-(-size // stride) - 1) * stride + side - size, 0)
     return both // 2, both - both // 2
 
@@ -95,7 +95,7 @@ def _padded(x, kernel, stride: int):
 
 
 def _shifted(padded, i: int, j: int, outputs: tuple[int, int], stride: int):
-    """What the kernel's place (i, j) sees for each output pixel: `(B, H', W', C)`."""
+    """Input pixels under the kernel's place (i, j) for each output: `(B, H', W', C)`."""
     ends = i + (outputs[0] - 1) * stride + 1, j + (outputs[1] - 1) * stride + 1
     batch, _, _, channels = padded.shape
     return lax.slice(padded, (0, i, j, 0), (batch, *ends, channels), (1, stride, stride, 1))

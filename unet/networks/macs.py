@@ -1,4 +1,4 @@
-"""What a network costs: multiply-adds of one image."""
+"""Cost of a network: multiply-adds of one image."""
 
 from __future__ import annotations
 

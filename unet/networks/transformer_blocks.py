@@ -7,7 +7,7 @@ from __future__ import annotations
 
 HEADS = 4
 EXPANSION = 2
-"""How much wider the channel mixing is inside."""
+"""Expansion factor of the channel mixing."""
 
 
 def attended(x, name: str):

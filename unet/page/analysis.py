@@ -101,7 +101,7 @@ def analyse(
 
 
 def pointed(segmenter: Segmenter, analysed: Analysis, hints: Prompts) -> Analysis:
-    """The same picture and truth, by a network that is shown what a person points at.
+    """Analyse the same picture with prompts by the interactive network.
 
     Whether the picture looks familiar is for the network to say that saw it without.
     """
@@ -118,7 +118,7 @@ def pointed(segmenter: Segmenter, analysed: Analysis, hints: Prompts) -> Analysi
 
 
 def again(segmenter: Segmenter, analysed: Analysis) -> Analysis:
-    """The same picture and truth, by another network."""
+    """Analyse the same picture by another network; the truth stays."""
     anew = analyse(segmenter, analysed.picture, analysed.truth, generated=analysed.generated)
     return replace(
         anew,
@@ -129,7 +129,7 @@ def again(segmenter: Segmenter, analysed: Analysis) -> Analysis:
 
 
 def with_truth(analysed: Analysis, path: str | None) -> Analysis:
-    """The same with the truth in a file, or with none; a picture keeps its own truth.
+    """Attach the ground truth of a file, or none; a picture keeps its own truth.
 
     Raises:
         ImageError: As `read_truth`.

@@ -16,7 +16,7 @@ from unet.page.analysis import Analysis
 
 EMPTY = np.empty((0, 0), np.uint8)
 REST_BYTES = 2000
-"""What a frame takes beside its maps, roughly."""
+"""Rough overhead of a frame in bytes beside its maps."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,8 @@ class CompressedFrame:
     Attributes:
         analysed: The analysis; picture and maps are empty.
         shape: Height and width.
-        p8, u8: The maps, compressed; `disagreement_u8` is None where there is one view.
+        probability_u8: The probability map, compressed.
+        disagreement_u8: The disagreement map, compressed; None for a single view.
     """
 
     analysed: Analysis
@@ -41,7 +42,7 @@ class CompressedFrame:
 
     @property
     def nbytes(self) -> int:
-        """How much memory it takes, in bytes."""
+        """Memory of the frame in bytes."""
         truth = self.analysed.truth
         maps = len(self.probability_u8) + len(self.disagreement_u8 or b"")
         return REST_BYTES + maps + (0 if truth is None else truth.nbytes)
@@ -81,7 +82,7 @@ def pack(analysed: Analysis) -> CompressedFrame:
 
 
 def frame_ms(picture: Picture) -> float | None:
-    """How long a frame of the clip is shown, in milliseconds, if its file says."""
+    """Duration of a frame in milliseconds, if its file says."""
     try:
         milliseconds = float(picture.header.FrameTime)
     except (AttributeError, OverflowError, TypeError, ValueError):

@@ -1,4 +1,4 @@
-"""What the log says of an error: its kind and where it came from, never its message.
+"""Log redaction: an error's kind and place, never its message.
 
 The message of an error may hold a file's name or what a header says of a patient. Gradio prints it
 on stderr, and so does the server under it.

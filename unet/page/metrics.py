@@ -1,4 +1,4 @@
-"""What a host looks at: whether the page is ready, and how much it does. No names of files in it.
+"""Health and metrics endpoints for the host, without names of files.
 
 The numbers are counted in any case, and given in Prometheus' text format where `UNET_METRICS=1`.
 """
@@ -102,7 +102,7 @@ def _escaped(value: str) -> str:
 
 
 counts = Counts()
-"""Of this process."""
+"""Metrics of this process."""
 
 
 def count_error(kind: str) -> None:

@@ -23,7 +23,7 @@ RETRY_S = 600.0
 
 @dataclass(frozen=True)
 class ModelSource:
-    """Where a network's files are and came from; `revision` is None for a bundled one."""
+    """Folder and Hub revision of a network; the revision of a bundled one is None."""
 
     folder: Path
     revision: str | None = None
@@ -62,7 +62,7 @@ class ModelRegistry:
 
     @property
     def sources(self) -> dict[str, ModelSource]:
-        """Where each network comes from, by name."""
+        """Sources of the networks by name."""
         return dict(self._sources)
 
     def get(self, name: str) -> Segmenter:
@@ -84,7 +84,7 @@ class ModelRegistry:
 
     @property
     def has_interactive(self) -> bool:
-        """Whether people can point at lesions."""
+        """True with an interactive network."""
         return self.interactive_folder is not None
 
     def interactive_model(self) -> Segmenter:
@@ -113,17 +113,17 @@ class ModelRegistry:
         return thread
 
     def is_settled(self, name: str) -> bool:
-        """Whether the network is loaded, or cannot be."""
+        """Return True for a network that is loaded or has failed."""
         return self.state(name) != "loading"
 
     def state(self, name: str) -> Literal["ready", "failed", "loading"]:
-        """How far a network is."""
+        """State of a network."""
         if name in self._loaded:
             return "ready"
         return "failed" if name in self._failed else "loading"
 
     def status(self, name: str) -> str:
-        """What the page runs on, in a line of Markdown."""
+        """Line of Markdown on the network that the page runs on."""
         revision = self._sources[name].revision
         origin = "bundled" if revision is None else f"downloaded, revision `{revision[:12]}`"
         state = {
@@ -183,7 +183,7 @@ def _load(name: str, folder: Path) -> Segmenter:
 
 
 def _for_visitors(error: Exception, repo: str) -> str:
-    """What went wrong, without the paths of this machine."""
+    """Message of an error without the paths of this machine."""
     if isinstance(error, BundleError):
         return f"What {repo} holds on the Hub is not a whole bundle of this project."
     if isinstance(error, UserError):

@@ -1,4 +1,4 @@
-"""How much may wait for the page, and how much of it for one address: more is refused in words."""
+"""Rate limits: waiting events in all and by address; more are refused in words."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class BoundBodies:
 
 
 def _of_address(queue, host: str) -> int:
-    """How many events of an address wait or run."""
+    """Number of waiting or running events of an address."""
     waiting = (
         event for one in queue.event_queue_per_concurrency_id.values() for event in one.queue
     )

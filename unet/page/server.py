@@ -40,11 +40,11 @@ SOURCES = {
 HEADERS = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
 INLINE_SCRIPT = re.compile(rb"<script(?![^>]*\ssrc\s*=)[^>]*>(.*?)</script>", re.DOTALL | re.I)
 CLOSED = ("/gradio_api/deep_link",)
-"""What Gradio offers and this page does not: it writes what a visitor sees to a file."""
+"""Gradio's routes that are closed: they write a visitor's state to a file."""
 
 
 KEEP_ALIVE_S = 75
-"""How long a connection without a request stays open: longer than proxies keep theirs (nginx 60 s,
+"""Seconds that an idle connection stays open: longer than proxies keep theirs (nginx 60 s,
 most clients 5), so that none sends on one that is being closed. Uvicorn's own 5 s lose requests."""
 
 

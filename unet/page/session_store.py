@@ -1,4 +1,4 @@
-"""What the page keeps of visitors' pictures: bounded by time and by memory, whoever else calls."""
+"""Analyses of visitors' pictures in memory, bounded by time and size."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class AnalysisCache:
             self._visitor(visitor).series.append(series)
 
     def show(self, visitor: str, series: str) -> bool:
-        """Whether a picture is to be shown, since no later one was asked for.
+        """Return True if no later picture was asked for.
 
         Then what was asked for before is forgotten, else this one.
         """
@@ -102,7 +102,7 @@ class AnalysisCache:
             return now.request
 
     def is_wanted(self, visitor: str, series: str, request: int | None = None) -> bool:
-        """Whether no later picture, and no later request where one is given, was asked for."""
+        """Return True if neither a later picture nor a later request was asked for."""
         with self._lock:
             now = self._visitor(visitor)
             return now.series[-1:] == [series] and request in (None, now.request)
@@ -143,7 +143,7 @@ class AnalysisCache:
 
 
 def _parts(analysed: Analysis | CompressedFrame) -> list[tuple[int, int]]:
-    """What takes memory: which, and how many bytes."""
+    """Entries that take memory, and their bytes."""
     if isinstance(analysed, CompressedFrame):
         return [(id(analysed), analysed.nbytes)]
     prediction = analysed.prediction

@@ -1,4 +1,4 @@
-"""What must be right before the page starts; where it is not, a sentence says so and the page ends.
+"""Startup checks: a failed one ends the page with a sentence.
 
 Nothing here imports Gradio, which reads the environment while it is imported.
 """
@@ -27,7 +27,7 @@ def exit_with_message() -> Iterator[None]:
 
 
 def check_address() -> None:
-    """Whether the page can be served where the environment says.
+    """Check that the page can be served at the address of the environment.
 
     Left alone, Gradio takes another port where the one that was asked for is taken, and whoever
     looks at that one finds somebody else.

@@ -51,7 +51,7 @@ def private_folder(parent: Path | None = None) -> Path:
 
 
 def _is_held(folder: Path) -> bool:
-    """Whether a living process holds a folder, or it is another person's."""
+    """Return True for a folder of a living process or of another user."""
     try:
         lock = os.open(folder / LOCK, os.O_RDWR)
     except FileNotFoundError:  # another page may be about to lock its new one

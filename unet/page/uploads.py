@@ -1,4 +1,4 @@
-"""What visitors give the page, on disk: under no name of theirs, and no longer than it is needed.
+"""Uploads on disk: under random names, and deleted when no longer needed.
 
 Each file lies in a place of its own, a folder with a random name in Gradio's folder for temporary
 files. What people call it stays with their browser, which sends it along where it is shown.
@@ -36,7 +36,7 @@ MAX_FILE = 80 << 20
 MAX_VISITORS = 10_000
 PLACE = re.compile(r"[0-9a-f]{32}")
 SUFFIXES = (".bmp", ".dcm", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
-"""What may be left of a name; anything else could say whose picture it is."""
+"""Characters of a name that may stay; others could identify a patient."""
 DISK_ERRORS = {
     errno.EACCES, errno.EDQUOT, errno.EIO, errno.ENOSPC, errno.ENOTDIR, errno.EPERM, errno.EROFS
 }  # fmt: skip
@@ -47,7 +47,7 @@ CANNOT_KEEP = (
 
 
 def is_of_the_disk(error: BaseException | None) -> bool:
-    """Whether an error comes of a disk that is full or may not be written to."""
+    """Return True for an error of a full or read-only disk."""
     while error is not None:
         if isinstance(error, OSError) and error.errno in DISK_ERRORS:
             return True
@@ -77,10 +77,10 @@ def remove(path: str | Path) -> None:
 
 
 class Sweeper:
-    """Removes what has lain there too long, also what was never asked for again.
+    """Remove files that are too old, also those that nobody asked for again.
 
-    Age is counted from when something is first seen, by a clock that nobody sets: by the one that
-    files' own times are of, a picture could stay for ever, or all go at once.
+    Age counts from the first sweep that saw the file, by the monotonic clock: file times follow
+    the system's clock, and a change of that could keep a picture for ever, or delete all at once.
     """
 
     def __init__(self):
@@ -198,7 +198,7 @@ def named(file: gr.File) -> gr.File:
 
 
 def name_of(path: str) -> str:
-    """What the person who gave a file calls it, as far as their browser said."""
+    """Name of an uploaded file as the browser gave it."""
     return getattr(path, "shown", "") or Path(path).name
 
 

@@ -1,1 +1,1 @@
-"""What is published: model cards, tables, README results, Spaces."""
+"""Publishing: model cards, results, Spaces."""

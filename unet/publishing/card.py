@@ -42,7 +42,7 @@ def card_of(bundle: Path) -> str:
 
 
 def description_of(bundle: Path) -> str:
-    """What the card says of a network, without metadata, pictures and notes on use."""
+    """Text of the card without metadata, pictures and notes on use."""
     info, numbers = read_info(bundle), _numbers(bundle)
     if numbers["metrics"] is None:
         return network_section(info, pictures=False)
@@ -50,7 +50,7 @@ def description_of(bundle: Path) -> str:
 
 
 def pointing_of(interactive_model: Path) -> str:
-    """What pointing gives, without a picture; empty where that was not measured."""
+    """Interactive results as text without a picture; empty if not measured."""
     clicks = _numbers(interactive_model)["clicks"]
     return (
         ""
@@ -60,7 +60,7 @@ def pointing_of(interactive_model: Path) -> str:
 
 
 def _numbers(bundle: Path) -> dict[str, Any]:
-    """What the files of numbers say, by their names; None for one that is not there."""
+    """Contents of the result files by name; None for a missing one."""
     names = ("metrics", "cross_validation", "leave_out", "ablation", "clicks")
     paths = {name: bundle / f"{name}.json" for name in names}
     return {n: json.loads(p.read_text()) if p.exists() else None for n, p in paths.items()}
@@ -240,11 +240,11 @@ BOUNDS = (
     "after looking at BUSI and BUS-BRA left out, so these scores are a little better than those of "
     "a data set that nobody has looked at."
 )
-"""What `unet.evaluation.threshold_selection` owes to the data sets left out."""
+"""Note on constants of `unet.evaluation.threshold_selection` chosen on external data."""
 
 
 def external_validation(leave_out: dict[str, Any], info: BundleInfo) -> str:
-    """What such a network gives on what it never saw: a heading without its marks, and a text."""
+    """External validation: a heading without its marks, and a text."""
     return (
         "On what was never seen\n\nA data set or scanner is left out, a network trained "
         f"{training_difference(leave_out, info)} on the others' training cases, its rules chosen "
@@ -272,7 +272,7 @@ def _no_gate(leave_out: dict[str, Any]) -> str:
 
 
 def training_difference(found: dict[str, Any], info: BundleInfo) -> str:
-    """How networks that gave results were trained beside the bundle's."""
+    """Difference between the training behind results and the bundle's."""
     size, epochs = found["model"]["input_size"], found["config"]["epochs"]
     if (size, epochs) == (info.model.input_size, info.training["config"]["epochs"]):
         return "with the same recipe"

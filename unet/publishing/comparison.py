@@ -15,7 +15,7 @@ METHODS = {
     "pretrained": "ImageNet weights",
     "normal_oversampling": "normal images {} times as often",
 }
-"""What is said of a setting that is a network's own."""
+"""Phrases for settings that only one network has."""
 LAYERS = {"all": "all layers", "encoder": "its encoder alone", "decoder": "all but its encoder"}
 KNOWN = " †"
 """Marks what a network gives on a data set that its training started from."""
@@ -182,7 +182,7 @@ def _verdicts(shown: dict[str, str], network: dict[str, Any]) -> str:
 
 
 def _balance(shown: dict[str, str], networks: dict[str, Any]) -> str:
-    """What balance is for: normal images given a mask, and what it costs in lesions missed."""
+    """Effect of balancing: false positives on normals against missed lesions."""
     words = ""
     for part, title in shown.items():
         before, after = networks[FIRST][part], networks["unet-balanced"][part]
@@ -197,7 +197,7 @@ def _balance(shown: dict[str, str], networks: dict[str, Any]) -> str:
 
 
 def verdict(difference: dict[str, float]) -> str:
-    """Whether a claim of a larger Dice holds by the difference's 95 % interval."""
+    """Verdict on a claim of a larger Dice by the difference's 95 % interval."""
     if difference["low"] > 0:
         return "holds"
     return "does not hold" if difference["high"] < 0 else "cannot be told"

@@ -1,4 +1,4 @@
-"""What pointing at lesions gives, in Markdown: made of clicks.json."""
+"""Interactive results in Markdown, made of clicks.json."""
 
 from __future__ import annotations
 

@@ -14,14 +14,14 @@ CITATION = (
     "Data in Brief 28 (2020) 104863."
 )
 BUSI = {"name": "BUSI", "citation": CITATION, "licence": "terms of its own, for research"}
-"""What a bundle was trained on that does not name its sources."""
+"""Data section of a bundle that does not name its sources."""
 PHANTOM = "phantom"
 PUBLISHED = {"BUS-BRA": 1875}
 """Images of a published data set of which a folder may hold a part."""
 
 
 def network_section(info: BundleInfo, *, pictures: bool) -> str:
-    """What the network is and how it was trained; `pictures` with its learning curves."""
+    """Describe the network and its training; `pictures` adds its learning curves."""
     t = info.training
     size = f"Input: {info.model.input_size}×{info.model.input_size} grey in [0, 1]; output: the "
     size += "lesion probability of each pixel."
@@ -92,7 +92,7 @@ def _recipe(training: dict[str, Any]) -> str:
 
 
 def rules_in_words(rules: PostProcessing) -> str:
-    """How a probability becomes a mask."""
+    """Describe the post-processing in words."""
     words = [f"threshold {rules.threshold}"]
     if rules.min_area:
         words.append(f"regions below {rules.min_area:.2%} of the image dropped")
@@ -105,7 +105,7 @@ def rules_in_words(rules: PostProcessing) -> str:
 
 
 def data_section(info: BundleInfo) -> str:
-    """What it was trained on, whose that is, and what it therefore does not know."""
+    """Describe the training data, its licences and its limits."""
     sizes = ", ".join(f"{len(ids)} {name}" for name, ids in info.split.items())
     if info.training["data"] == PHANTOM:
         return (
@@ -134,7 +134,7 @@ def data_section(info: BundleInfo) -> str:
 
 
 def part_of_published(dataset: str, info: BundleInfo) -> str:
-    """How many images of a published data set a bundle knows, where that is not all of them."""
+    """Number of images of a published data set that a bundle knows, if not all."""
     known = sum(name.startswith(f"{dataset}/") for ids in info.split.values() for name in ids)
     published = PUBLISHED.get(dataset, known)
     return f"{known:,} of its {published:,} images" if known != published else ""
@@ -145,7 +145,7 @@ def _hospitals(count: int) -> str:
 
 
 def use_section(info: BundleInfo) -> str:
-    """How to run the network, from this project and without it."""
+    """Describe how to run the network with this project and without it."""
     name, size = info.model.name, info.model.input_size
     pointing, channels = "", 1
     page = "`UNET_REPO=USER/NAME python app.py`"

@@ -50,12 +50,12 @@ OTHERS = (
     "bulk", "cli.py", "cli_options.py", "cluster.py", "data", "evaluation", "experiments",
     "progress.py", "training",
 )  # fmt: skip
-"""What of `unet/` the page does not enter."""
+"""Parts of `unet/` that the page does not import."""
 PAGE_SUFFIXES = (".py", ".js", ".css", ".html", ".png", ".csv")
 
 
 def page_files(root: Path = ROOT) -> dict[str, Path]:
-    """What the page needs, by its path in the Space."""
+    """Files of the page by their path in the Space."""
     files = [root / name for name in ("app.py", "requirements.txt", "README.md", "LICENSE")]
     for path in sorted((root / "unet").rglob("*")):
         parts = path.relative_to(root / "unet").parts

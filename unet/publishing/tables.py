@@ -162,7 +162,7 @@ def data_options(names: Iterable[str]) -> str:
 
 
 def leave_out_table(summary: dict[str, Any]) -> str:
-    """What networks give on data sets and scanners that they never saw, a row each."""
+    """Table of external results: a row for each data set or scanner left out."""
     lines = [
         "| left out | images | Dice, lesion images | the same without rules "
         "| lesions given no mask | normal images given a mask "
@@ -186,7 +186,7 @@ def leave_out_table(summary: dict[str, Any]) -> str:
 
 
 def ablation_tables(ablation: dict[str, Any]) -> str:
-    """What each part gives: Dice on validation or what was never seen, and the difference."""
+    """Tables of the ablation: Dice, and its difference to the whole recipe."""
     after = [
         "| validation split, images' own size | Dice, all images | difference "
         "| Dice, lesion images | difference | normal images given a mask |",
@@ -232,7 +232,7 @@ def _trainings(ablation: dict[str, Any]) -> list[str]:
 
 
 def _presence(auc: float | None, gates: dict[str, Any] | None) -> tuple[str, str]:
-    """How well presence tells lesion from normal, and the normals that a careful gate lets by."""
+    """AUC of the lesion classifier, and normals with a mask at 3 % missed lesions."""
     masked = None if gates is None else gates["masked"]
     return ("–" if auc is None else f"{auc:.3f}", "–" if masked is None else f"{masked:.0%}")
 

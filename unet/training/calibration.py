@@ -1,4 +1,4 @@
-"""What a finished network learns about itself: presence, familiarity, limits of confidence."""
+"""Calibration of a trained network: lesion classifier, OOD detector, confidence."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def fit_ood_detector(
     validation_images: np.ndarray,
     seed: int,
 ) -> OODDetector:
-    """What the training images look like to the network's early features.
+    """Fit the OOD detector on the training images' early features.
 
     Images are taken as they are and as strong augmentation makes them, so that another scanner's
     picture is no surprise; the limit is set on validation images treated in the same way.

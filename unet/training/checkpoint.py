@@ -21,7 +21,7 @@ MONITOR = "val_dice"
 
 
 ROOM, SPARE_BYTES = 1.1, 2_000_000
-"""How much more than its numbers a state takes on the disk: a factor, and files' own overhead."""
+"""Disk space of a state relative to its numbers: a factor, and files' own overhead."""
 
 
 class RunError(UserError):
@@ -153,7 +153,7 @@ class Checkpoint:
             )
 
     def kept_path(self, history: list[dict]) -> Path:
-        """Where the kept epoch's weights are."""
+        """Path of the kept epoch's weights."""
         return self.run_dir / f"kept-{kept_epoch(history, self.keep):04d}.weights.h5"
 
     def _finish_replacing(self) -> None:

@@ -28,13 +28,13 @@ ELSE = 0.2
 """Share of the other pictures with a lesion where people point at something else, as they see it
 stand out: a network that knows its training images by heart learns only so to look at the hints."""
 ELSE_WITHOUT = 0.5
-"""The same where there is no lesion; at the rest of these nobody points."""
+"""Share of normal images with a prompt; the rest get none."""
 CLOSER = 0.5
 """Share of the pictures with a lesion pointed at that are seen from closer."""
 SHARES = (0.35, 0.75)
-"""How much of the picture's sides is seen then, uniformly between these."""
+"""Range of the window's side as a share of the picture's, uniform."""
 CORRECTIONS = (0.45, 0.3, 0.15, 0.1)
-"""How often people look at the answer 0, 1, 2, 3 times and click at its largest error."""
+"""Probabilities of 0, 1, 2 and 3 corrective clicks on the largest error."""
 
 Predict = Callable[[np.ndarray], np.ndarray]
 
@@ -96,17 +96,17 @@ def fit(
 def pointed_at(
     images: np.ndarray, truths: np.ndarray, random: np.random.Generator, predict: Predict
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A batch with what people point at in it.
+    """Simulate prompts for a batch.
 
     Args:
         images: float32 `(B, S, S, 1)` in [0, 1].
         truths: float32 `(B, S, S, 1)`, 0 or 1.
-        random: The people.
+        random: Generator of the prompts.
         predict: Gives masks, bool `(B, S, S)`, of inputs `(B, S, S, 3)`.
 
     Returns:
-        float32 inputs `(B, S, S, 3)`; truths `(B, S, S, 1)`, what is pointed at alone where someone
-        points; float32 `(B,)`, 1 where nobody does.
+        Inputs float32 `(B, S, S, 3)`; truths `(B, S, S, 1)`, only the prompted lesion in images
+        with prompts; float32 `(B,)`, 1 for images without prompts.
     """
     images, truths = images.copy(), truths.copy()
     masks = truths[..., 0] > 0.5  # (B, S, S), truths are changed with it

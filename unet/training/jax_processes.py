@@ -28,7 +28,7 @@ HEARTBEAT_SECONDS = 20
 """After which a machine that is not heard of is given up; a process that ends is told at once."""
 KEPT = "The last whole epoch is kept: go on with --resume."
 ENVIRONMENT = {"KERAS_BACKEND": "jax"}
-"""Of the processes. JAX itself takes a GPU where it finds one; JAX_PLATFORMS=cpu forbids it."""
+"""Environment of the processes. JAX takes a GPU where it finds one, unless JAX_PLATFORMS=cpu."""
 
 Training = Callable[[bool], None]
 """Trains in a process that is joined to the others; told whether it is the one that writes."""
@@ -68,7 +68,7 @@ class Processes:
 
     @property
     def writes(self) -> bool:
-        """Whether process 0, which writes the checkpoints, runs on this machine."""
+        """True if process 0, which writes the checkpoints, runs on this machine."""
         return 0 in self.here
 
 

@@ -62,7 +62,7 @@ def cross_entropy_dice(y_true, y_pred):
 
 
 PRESENCE_WEIGHT = 0.3
-"""Of the loss of the answer to "is there a lesion?" beside that of "where?"."""
+"""Weight of the presence loss beside the segmentation loss."""
 
 
 def compile_arguments(loss: str = "cross_entropy", presence: bool = False) -> dict:

@@ -1,4 +1,4 @@
-"""What a network is trained on: cases, pieces of them, and how often each is shown."""
+"""Training set: cases, patches of them, and oversampling."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from unet.training.jax_processes import Processes
 from unet.training.trainer import TrainingSet, TrainResult, train
 
 WHOLE = 2
-"""How often a whole image is shown while a piece of it is shown once: people bring whole ones."""
+"""Times a whole image is shown for each time its patch is: people bring whole ones."""
 
 
 def make_training_set(dataset: Dataset, indices: list[int], config: TrainConfig) -> TrainingSet:

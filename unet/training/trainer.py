@@ -46,7 +46,7 @@ ENCODER = ("encoder", "stem")
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What a training gave.
+    """Result of a training.
 
     Attributes:
         network: In float32, of built-in layers, with the kept epoch's weights.
@@ -61,7 +61,7 @@ class TrainResult:
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """What a network is trained on.
+    """Images, masks and repeats that a network is trained on.
 
     Attributes:
         images: float32 `(N, S, S, 1)` in [0, 1].
@@ -74,7 +74,7 @@ class TrainingSet:
     repeats: np.ndarray | None = None
 
     def __len__(self) -> int:
-        """How many are shown an epoch; on JAX the last batch is filled up beyond them."""
+        """Number of images shown an epoch; on JAX the last batch is filled up beyond it."""
         return len(self.images) if self.repeats is None else int(self.repeats.sum())
 
 
@@ -278,7 +278,7 @@ def _to_train(model_config: ModelConfig, config: TrainConfig) -> keras.Model:
 
 
 def is_finished(history: list[dict[str, float]], config: TrainConfig) -> bool:
-    """Whether all epochs are done, or `patience` of them have passed without a better one."""
+    """Return True after all epochs, or `patience` epochs without a better one."""
     if not history or len(history) >= config.epochs:
         return bool(history)
     return config.checkpoint == "best" and len(history) - best_epoch(history) >= config.patience

@@ -31,9 +31,9 @@ SENTENCE = (
 START = "Trained from random weights."
 PRETRAINED = None
 LAYERS = 2
-"""Of the Transformer branch."""
+"""Number of heads of the Transformer branch."""
 RATES = (1, 2, 4, 8)
-"""Of the pyramid's atrous convolutions, in pixels between taps."""
+"""Dilation rates of the pyramid's atrous convolutions in pixels."""
 
 
 def build(

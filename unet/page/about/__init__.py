@@ -1,4 +1,4 @@
-"""What the page says of a network, and how to call it from a program."""
+"""Model tab: numbers, charts and card of a network, and the API's description."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ HERE = Path(__file__).parent
 SCRIPT, STYLE = HERE / "plots.js", HERE / "about.css"
 WORST = 10
 UNREADABLE = (UserError, OSError, LookupError, TypeError, ValueError, AttributeError)
-"""What reading a bundle's numbers may raise: what came from the Hub may hold anything."""
+"""Errors of reading a bundle's numbers: a download may hold anything."""
 
 API = """While the page runs, from Python:
 
@@ -71,7 +71,7 @@ def label(name: str, bundle: Path) -> str:
 def content(
     bundle: Path, interactive_model: Path | None = None, comparison: dict[str, Any] | None = None
 ) -> str:
-    """What the page says of a network, as HTML: its numbers, its charts, then the card folded away.
+    """Numbers, charts and folded card of a network as HTML.
 
     Raw HTML in the card stays text; `drawCharts` of plots.js draws the charts.
 
@@ -91,7 +91,7 @@ def content(
 
 
 def _folded_card(bundle: Path) -> list[str]:
-    """What the model card says, a folded part for each of its headings."""
+    """The model card as HTML, a folded part for each of its headings."""
     try:
         return _folded_sections(card.description_of(bundle))
     except UNREADABLE:
@@ -157,5 +157,5 @@ def _folded(heading: str, content: str) -> str:
 
 
 def api(address: str) -> str:
-    """How to call the page from a program."""
+    """Describe the API of the page."""
     return API.replace("ADDRESS", address.rstrip("/"))

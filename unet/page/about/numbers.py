@@ -1,4 +1,4 @@
-"""What a bundle's files of numbers hold, read for the page; they may come from anywhere."""
+"""Numbers of a bundle's files for the page; the files may come from anywhere."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 HELD_OUT = ("test", "external")
 BOOTSTRAP_SAMPLES = 1000
 PROTOCOLS = ("", "threshold_0.5_", "network_resolution_")
-"""How the columns of one protocol of a case begin; the final masks' come first."""
+"""Prefixes of a protocol's columns; those of post-processed masks come first."""
 
 
 @dataclass(frozen=True)

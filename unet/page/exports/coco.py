@@ -20,7 +20,7 @@ from unet.publishing.card import NOTICE
 
 LESION = "lesion"
 IMAGE_NAME = "image.png"
-"""What the image is called, unless told: the uploaded file's name may be the patient's."""
+"""Default name of the image: the uploaded file's name may be the patient's."""
 LABELME_VERSION = "5.3.0"
 """The oldest LabelMe that reads the shape type "mask"."""
 

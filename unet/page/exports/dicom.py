@@ -1,4 +1,4 @@
-"""What goes back to the archive a DICOM picture came from: its mask, and the overlay.
+"""DICOM exports for the source's archive: segmentation and secondary capture.
 
 Notice: both files carry the identity of the source's patient (name, number, birth date, sex), as
 the standard requires of objects in one study. Every other export carries none.
@@ -155,7 +155,7 @@ def secondary_capture(
 
 
 def _made(series: int) -> dict[str, Any]:
-    """What is said of both objects' making: the first of a new series, by this project."""
+    """Equipment and series attributes of both objects."""
     from highdicom import UID
 
     return {

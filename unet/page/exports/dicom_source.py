@@ -1,4 +1,4 @@
-"""What the DICOM exports take from the header of the file that a picture came from."""
+"""Attributes that the DICOM exports take from the source's header."""
 
 from __future__ import annotations
 

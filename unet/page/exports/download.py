@@ -1,4 +1,4 @@
-"""What can be taken home, by kind; and the session, which brings a person's work back."""
+"""Downloads by kind, and the session file, which restores a person's work."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from unet.page.analysis import Analysis, Drawn
 from unet.page.exports import coco, dicom, report
 
 SCHEMA = 1
-"""Of session.json."""
+"""Version of session.json."""
 
 
 def image_sha256(pixels: np.ndarray) -> str:
@@ -26,10 +26,10 @@ def image_sha256(pixels: np.ndarray) -> str:
 
 
 def session_json(analysed: Analysis, answer: Segmentation) -> bytes:
-    """What a person did with a picture, for the viewer to open again beside that picture.
+    """Session of a person's work on a picture, for the viewer to open again.
 
     The picture itself is not in it, but its `image_sha256`; `edited_runs` are as
-    `exports.mask_of_runs` reads them, null where the mask is the network's.
+    `unet.page.exports.report.mask_of_runs` reads them, null where the mask is the network's.
     """
     edited = answer.network_answer is not None
     content = {

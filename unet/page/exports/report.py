@@ -1,4 +1,4 @@
-"""What a person takes home: mask, overlay, contours, findings and a one-page report, as bytes.
+"""Downloads as bytes: mask, overlay, contours, findings and a one-page PDF report.
 
 Everything is made of pixel arrays and numbers alone, so no file carries EXIF, PNG text or any
 identity that the uploaded file held.
@@ -43,7 +43,7 @@ NOTHING = {
     "This does not rule one out.",
     "hand": "No lesion is marked: all was erased by hand.",
 }
-"""What is said where there is no mask, by its reason; else the findings' own sentence."""
+"""Sentences for a missing mask by its reason."""
 POINTED_AT = "A person pointed at a place, which the network then outlines, lesion or not."
 BY_HAND = "The mask was edited by hand."
 CALIBRATED = "Millimetres were calibrated by hand."
@@ -101,7 +101,7 @@ def _to_look_at(answer: Segmentation) -> dict[str, Any]:
 
 
 def by_hand(answer: Segmentation) -> dict[str, Any]:
-    """What a person did as JSON values, with the network's own answer beside."""
+    """Manual edits as JSON values, with the network's own answer beside."""
     own, compared = answer.network_answer, None
     if own is not None:
         both = int(answer.mask.sum()) + int(own.mask.sum())
@@ -287,7 +287,7 @@ def trace_outlines(mask: np.ndarray) -> list[list[list[int]]]:
 
 
 def _turn(step: tuple[int, int] | None, choices: list[tuple[int, int]]) -> tuple[int, int]:
-    """Where two outlines touch at a corner, turn left: regions joined by a corner are one."""
+    """Turn left where two outlines touch at a corner: 8-connected regions are one."""
     if step is None or len(choices) == 1:
         return choices[0]
     left = (-step[1], step[0])

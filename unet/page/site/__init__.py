@@ -73,8 +73,8 @@ def build_site(
         bundles: The networks it offers, the first to begin with.
         out: A folder, replaced if it is such a site or empty; with `single_file` the one HTML file,
             with the first network alone.
-        guide: The network that answers to what a person points at, where there is one; not in a
-            single file, which it would double.
+        interactive_model: Bundle of the interactive network, if any; not in a single file, whose
+            size it would double.
         single_file: Whether it is one file.
         examples: A folder whose images are offered beside the phantoms, those that may be shared.
 
@@ -295,7 +295,7 @@ def _page(
 
 
 def _network(bundle: Path, info: BundleInfo) -> dict[str, Any]:
-    """What the page needs to know of a network, beside its graph."""
+    """Settings of a network that the static page needs beside its graph."""
     levels = np.round(np.arange(256, dtype=np.float32) / np.float32(255), 4)
     return {
         "name": bundle.name,
@@ -314,7 +314,7 @@ def _network(bundle: Path, info: BundleInfo) -> dict[str, Any]:
 
 
 def _examples(folder: Path | None) -> list[Example]:
-    """What everybody may have: a site is for everybody."""
+    """Examples whose licence allows publication."""
     local = [] if folder is None else read_examples(folder)
     shared = [example for example in local if example.shared and example.truth is not None]
     if folder is not None and not shared:

@@ -58,7 +58,7 @@ def add(
         return {"ticket": ticket, "value": value}
 
     def rest(event: gr.EventData, request: gr.Request):
-        """What follows the frame that is shown: network and downloads. The truth was another's."""
+        """Let network and downloads follow the shown frame; the truth was another's."""
         start = kept.packed(event.id)
         if start is None or not kept.is_wanted(request.session_hash, start.series):
             return gr.skip(), gr.skip()

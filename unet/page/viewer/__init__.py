@@ -55,7 +55,7 @@ def build_viewer(upload_id: str) -> gr.HTML:
 def scene(
     analysed: Analysis, networks: Iterable[str] = (), interactive: bool = False
 ) -> dict[str, Any]:
-    """What the viewer shows of an image, sent once; no two scenes share an `id`.
+    """Scene of the viewer for one image, sent once; no two scenes share an `id`.
 
     Scenes of one series keep the viewer's threshold and mode: frames of a clip, a picture with and
     without its truth; not another network's answer, which has a threshold of its own.
@@ -63,7 +63,7 @@ def scene(
     Args:
         analysed: The image.
         networks: Names of the networks that it can be compared with.
-        guided: Whether a person can point at a lesion.
+        interactive: Whether a person can point at a lesion.
     """
     prediction = analysed.prediction
     truth, spacing = analysed.truth, analysed.picture.spacing_mm
@@ -88,12 +88,12 @@ def scene(
 
 
 def answer_to(request: int, prediction: Prediction) -> dict[str, Any]:
-    """What the viewer gets that asked for another network's map of the picture it shows."""
+    """Answer to the viewer's request for another network's map."""
     return {"request": request, **_said(prediction)}
 
 
 def pointed_to(request: int, analysed: Analysis) -> dict[str, Any]:
-    """What the viewer gets that pointed at a lesion; what is taken home is taken from that `id`."""
+    """Answer to the viewer's prompts; downloads use its `id`."""
     return {
         "request": request, "id": analysed.id, "network": asdict(analysed.prediction.network),
         "seconds": analysed.seconds, **_said(analysed.prediction),
