@@ -33,6 +33,14 @@ TINY = ModelConfig(
 QUICK = TrainConfig(epochs=3, batch_size=4, warmup_epochs=1, test_fraction=0.25)
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("needs_npm"):
+        from tests.browser.site import npm_answers
+
+        if not npm_answers():
+            pytest.skip("needs npm and its registry")
+
+
 @pytest.fixture(scope="session")
 def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of 18 cases in BUSI's layout."""

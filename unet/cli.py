@@ -53,6 +53,7 @@ def parser() -> argparse.ArgumentParser:
 def _fit(arguments: argparse.Namespace) -> None:
     from unet.experiments.fit import cross_validate, fit
     from unet.experiments.leave_one_domain_out import leave_out
+    from unet.inference.bundle import BUNDLE, bundle_name
 
     scored = [
         name
@@ -62,9 +63,7 @@ def _fit(arguments: argparse.Namespace) -> None:
         )
         if value is not None
     ]
-    name = arguments.out.name if arguments.out else arguments.model
-    if name == BUNDLE:  # of runs/NAME/bundle
-        name = arguments.out.absolute().parent.name
+    name = bundle_name(arguments.out) if arguments.out else arguments.model
     out = arguments.out or Path("runs") / name / ("results" if scored else BUNDLE)
     model, config = RECIPES[arguments.model]
     given = {field.name: getattr(arguments, field.name) for field in dataclasses.fields(config)}
@@ -99,7 +98,7 @@ def _fit(arguments: argparse.Namespace) -> None:
         from unet.inference.hub import check_name
 
         check_name(arguments.push_to)
-    run_dir = arguments.run_dir or Path("runs") / name
+    run_dir = arguments.run_dir or Path("runs") / _run_name(name, arguments)
     options = {"out": out, "run_dir": run_dir, "resume": arguments.resume, "among": among}
     if arguments.folds is not None:
         options |= {"folds": arguments.folds, "ray": arguments.ray}
@@ -131,6 +130,15 @@ def _fit(arguments: argparse.Namespace) -> None:
         print(push(out, arguments.push_to))
 
 
+def _run_name(name: str, arguments: argparse.Namespace) -> str:
+    """Name of the run folder: a network that is only scored has another than one that is kept."""
+    if arguments.folds is not None:
+        return f"{name}-folds"
+    if arguments.leave_out_domain is not None:
+        return f"{name}-without-{arguments.leave_out_domain.replace(' ', '-')}"
+    return name
+
+
 def _write_card(folder: Path) -> None:
     """Write the model card of a bundle that has scores and may be handed on; else nothing."""
     from unet.inference.bundle import read_info
@@ -155,8 +163,9 @@ def _processes(arguments: argparse.Namespace) -> Processes | None:
 
 def _evaluate(arguments: argparse.Namespace) -> None:
     from unet.experiments.evaluate import evaluate
+    from unet.inference.bundle import bundle_name
 
-    figures = arguments.figures or Path("runs") / arguments.weights.name / "figures"
+    figures = arguments.figures or Path("runs") / bundle_name(arguments.weights) / "figures"
     evaluate(arguments.weights, arguments.data, arguments.split, arguments.out, figures)
     folder = arguments.out or arguments.weights
     _write_card(folder)
@@ -165,8 +174,9 @@ def _evaluate(arguments: argparse.Namespace) -> None:
 
 def _calibrate(arguments: argparse.Namespace) -> None:
     from unet.experiments.evaluate import calibrate
+    from unet.inference.bundle import bundle_name
 
-    figures = Path("runs") / arguments.weights.name / "figures"
+    figures = Path("runs") / bundle_name(arguments.weights) / "figures"
     calibrate(arguments.weights, arguments.data, figures, arguments.smaller_view)
     _write_card(arguments.weights)
     print(f"wrote {arguments.weights}; pictures of cases: {figures}")
@@ -303,9 +313,6 @@ def _report(arguments: argparse.Namespace) -> None:
 
     write_report(arguments.readme, arguments.results, Path("weights"))
 
-
-BUNDLE = "bundle"
-"""Name of a bundle's folder in the run folder of its training."""
 
 COMMANDS = {
     "fit": _fit,

@@ -22,7 +22,8 @@ def ready(page: Page) -> None:
 
 
 @functools.cache
-def _npm_answers() -> bool:
+def npm_answers() -> bool:
+    """Return True if npm and its registry answer; asked when the first test needs them."""
     npm = shutil.which("npm")
     if npm is None:
         return False
@@ -30,7 +31,7 @@ def _npm_answers() -> bool:
     return done.returncode == 0
 
 
-needs_npm = pytest.mark.skipif(not _npm_answers(), reason="needs npm and its registry")
+needs_npm = pytest.mark.needs_npm
 
 
 def free_port() -> int:

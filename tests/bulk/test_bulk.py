@@ -23,6 +23,8 @@ from unet.bulk.results import ResultsStore
 from unet.bulk.worker import COLUMNS, Job, row_of
 from unet.data.phantom import make_phantom
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -123,6 +125,28 @@ def test_rows_and_masks_of_files_that_are_gone_are_removed(tiny_bundle, tmp_path
         "002.png.0.png",
     }
     assert json.loads((out / "run.json").read_text())["files"] == 2
+
+
+def test_a_disk_that_is_away_for_a_moment_loses_no_results(tiny_bundle, tmp_path):
+    data, out = tmp_path / "data", tmp_path / "out"
+    write_images(data, 2)
+    assert segment(data, out, tiny_bundle, "--workers", "1") == 0
+    data.rename(tmp_path / "away")
+    data.mkdir()
+    assert segment(data, out, tiny_bundle, "--workers", "1") == 0
+    assert len(results(out)) == len(list((out / "masks").rglob("*.png"))) == 2
+    with ResultsStore(out, stored_settings(out)) as store:  # a folder that could not be listed
+        store.mark_listed(Item("000.png", 1, 1))
+        store.mark_listed(Item("clinic", 1, 1), is_folder=True)
+        row = row_of(Item("clinic/a.png", 1, 1), error="x")
+        store.add([Item("clinic/a.png", 1, 1)], [row])
+        store.forget_unlisted(out)
+        assert [path for path, *_ in store.rows()] == ["000.png", "clinic/a.png"]
+
+
+def stored_settings(out: Path) -> dict[str, str]:
+    with closing(sqlite3.connect(out / "finished.sqlite")) as database:
+        return dict(database.execute("SELECT name, value FROM settings"))
 
 
 def test_two_manifests_in_one_folder_do_not_share_results(tiny_bundle, tmp_path, capsys):
@@ -372,6 +396,7 @@ def test_parquet_says_what_the_csv_says(whole):
         assert {n: "" if v is None else str(v) for n, v in found.items()} == said
 
 
+@pytest.mark.cluster
 def test_ray_gives_the_same_rows(whole, tiny_bundle, tmp_path):
     pytest.importorskip("ray")
     data, _, rows = whole

@@ -1,4 +1,5 @@
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +71,26 @@ def test_the_published_cases_stay_where_they_are_whatever_is_at_hand():
     cases = [Case(i, "benign", Path("x.png"), (), number) for number, i in enumerate(ids[::3])]
     split = split_cases(cases, test=0.1, validation=0.2, seed=0)
     assert all(fixed[cases[i].id] == name for name in SPLITS for i in split[name])
+
+
+def test_what_resembles_a_training_and_a_test_case_is_in_no_split():
+    fixed = fixed_split()
+    train, test = (next(i for i in fixed if fixed[i] == name) for name in ("train", "test"))
+    others = [i for i in fixed if i not in (train, test)][::5]
+    cases = [Case(i, "benign", Path("x.png"), (), n) for n, i in enumerate([*others, train, test])]
+    bridge = Case("mine/bridge", "lesion", Path("x.png"), (), 7000, "mine")
+    group = {train: 7000, test: 7000}
+    cases = [replace(case, group=group.get(case.id, case.group)) for case in cases] + [bridge]
+    split = split_cases(cases, test=0.1, validation=0.2, seed=0)
+    assert len(cases) - 1 not in {i for indices in split.values() for i in indices}
+
+
+def test_a_part_of_a_data_set_may_have_no_case_of_a_split():
+    fixed = fixed_split()
+    ids = [i for i in fixed if fixed[i] == "test"]
+    cases = [Case(i, "benign", Path("x.png"), (), number) for number, i in enumerate(ids)]
+    split = split_cases(cases, test=0.1, validation=0.2, seed=0, allow_empty=True)
+    assert split == {"train": [], "validation": [], "test": list(range(len(ids)))}
 
 
 def test_the_seed_decides_the_split():

@@ -19,6 +19,8 @@ from unet.page import about
 from unet.publishing.card import card_of
 from unet.publishing.interactive import interactive_section
 
+pytestmark = pytest.mark.slow
+
 
 class Pointer:
     """Stands in for a guided network: answers with discs about what is clicked."""
@@ -100,7 +102,7 @@ def test_the_numbers_are_written_beside_the_network(tiny_guide, tiny_bundle, pha
     assert len(one["dice"]) == 3
     card = card_of(bundle)
     assert "## What pointing gives" in card
-    assert "two maps of what a person points at" in card
+    assert "two maps of prompts" in card
     assert "# float32 (B, 32, 32, 3) to (B, 32, 32, 1)" in card
     assert "Prompts(inside=" in card
     assert f"{one['dice'][2]['value']:.3f}" in card

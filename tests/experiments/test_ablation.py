@@ -18,6 +18,8 @@ from unet.inference.bundle import read_info
 from unet.publishing import card
 from unet.training.sampling import make_training_set
 
+pytestmark = pytest.mark.slow
+
 CHANGES = {"the recipe": {}, "no augmentation": {"augmentation": "none"}}
 
 
@@ -39,6 +41,7 @@ def ablated(bundle: Path, data: Path, run_dir: Path, *words: str) -> dict:
     return json.loads((bundle / "ablation.json").read_text())
 
 
+@pytest.mark.cluster
 def test_ray_gives_the_same_rows(found, phantoms, tiny_bundle, tmp_path):
     pytest.importorskip("ray")
     content, run_dir = found
@@ -101,7 +104,7 @@ def test_a_training_that_would_be_the_recipes_own_is_not_done():
     assert list(every) == list(ablation.TRAININGS)
     assert every["the recipe"] == recipe
     lesions = ablation.recipes_without(recipe, all_lesions=True)
-    assert set(every) - set(lesions) == {"normals as often as lesions"}
+    assert set(every) - set(lesions) == {"no oversampling of normals"}
     without = ablation.recipes_without(replace(recipe, patches=False), all_lesions=False)
     assert set(every) - set(without) == {"no patches"}
 

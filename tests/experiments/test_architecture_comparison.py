@@ -18,6 +18,8 @@ from unet.page import about
 from unet.page.about.relatives import relatives_charts
 from unet.publishing.comparison import comparison_section, verdict
 
+pytestmark = pytest.mark.slow
+
 WORDS = ["compare", "--input-size", "32", "--epochs", "1", "--seeds", "1"]
 
 
@@ -70,6 +72,7 @@ def test_phantoms_are_compared_whole(found):
     assert network["milliseconds"] > 0
 
 
+@pytest.mark.cluster
 def test_ray_gives_the_same_numbers(found, small, tmp_path):
     pytest.importorskip("ray")
     folder, content = found

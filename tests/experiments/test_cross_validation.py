@@ -25,6 +25,8 @@ from unet.publishing.tables import interval
 from unet.training import sampling as examples_module
 from unet.training.checkpoint import RunError
 
+pytestmark = pytest.mark.slow
+
 LAST = replace(QUICK, checkpoint="last", epochs=2)
 
 
@@ -108,6 +110,7 @@ def test_it_resumes_and_refuses_other_folds(validated, phantoms, tmp_path):
         cross_validate([str(phantoms)], "unet", TINY, LAST, folds=2, resume=True, **places)
 
 
+@pytest.mark.cluster
 def test_ray_gives_the_same_results(validated, phantoms, tmp_path):
     pytest.importorskip("ray")
     folder, _, rows = validated

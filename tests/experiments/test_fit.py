@@ -28,6 +28,8 @@ from unet.publishing.card import card_of
 from unet.training import checkpoint
 from unet.training.initial_weights import seen_case_ids
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def copy(tiny_bundle, tmp_path) -> Path:
@@ -134,6 +136,19 @@ def test_a_part_of_the_data_is_split_as_the_bundle_says(copy, phantoms, other, t
     own = {i: where for where, ids in split.items() for i in ids if i != split["test"][0]}
     assert {i: where for i, where in scored.items() if where != "external"} == own
     assert all(i.startswith("elsewhere/") for i, where in scored.items() if where == "external")
+
+
+def test_test_cases_alone_are_scored_in_the_bundles_order(copy, phantoms, other, tmp_path):
+    part = Path(shutil.copytree(phantoms, tmp_path / phantoms.name))
+    split = read_info(copy).split
+    for case_id in split["train"] + split["validation"]:
+        for path in part.glob(f"{case_id.split('/', 1)[1]}*"):
+            path.unlink()
+    for name, data in (("one", [part, other]), ("two", [other, part])):
+        evaluate(copy, list(map(str, data)), "test", tmp_path / name, tmp_path / "figures")
+        assert metrics_of(tmp_path / name)["splits"]["test"]["cases"] == len(split["test"])
+    one, two = (metrics_of(tmp_path / name)["splits"]["test"] for name in ("one", "two"))
+    assert one["made_by"]["data"] == two["made_by"]["data"]  # whatever the order of --data
 
 
 def test_data_without_a_case_of_the_split_is_refused_by_its_counts(copy, phantoms, tmp_path):

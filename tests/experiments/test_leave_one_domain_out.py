@@ -15,6 +15,8 @@ from unet.inference.bundle import read_info
 from unet.inference.hub import HubError, push
 from unet.publishing.tables import interval, leave_out_table
 
+pytestmark = pytest.mark.slow
+
 LAST = replace(QUICK, checkpoint="last", epochs=1)
 
 

@@ -19,6 +19,8 @@ from unet.errors import UserError
 from unet.experiments.ray_executor import finish
 from unet.training.sampling import train_on_cases
 
+pytestmark = pytest.mark.slow
+
 LAST = replace(QUICK, checkpoint="last", epochs=4)
 
 
@@ -51,6 +53,7 @@ def assert_same_trainings(one: Path, other: Path) -> None:
             assert row == pytest.approx(same, rel=1e-4, abs=1e-5)
 
 
+@pytest.mark.cluster
 def test_a_killed_worker_loses_nothing(phantoms, tmp_path):
     pytest.importorskip("ray")
     dataset = load_datasets([phantoms], TINY.input_size)
@@ -70,6 +73,7 @@ def refused(dataset) -> None:
     raise UserError("not so")
 
 
+@pytest.mark.cluster
 def test_what_a_training_says_is_told(tmp_path):
     pytest.importorskip("ray")
     with pytest.raises(UserError, match=r"^the first: not so$"):

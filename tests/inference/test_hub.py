@@ -14,6 +14,8 @@ import pytest
 
 from tests.hub_server import READER, Blob
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 REPO = "user/tiny"
 

@@ -14,6 +14,8 @@ from unet.networks.fixed_filters import AROUND
 from unet.networks.macs import multiply_adds
 from unet.training.losses import compile_arguments
 
+pytestmark = pytest.mark.slow
+
 COST = {  # name: parameters in all, multiply-adds of an image of 128×128
     "unet": (7_771_297, 3_008_364_544),
     "unet-deep": (31_117_985, 3_721_396_224),

@@ -15,6 +15,8 @@ import app
 from unet.page import server, uploads
 from unet.page.model_registry import ModelRegistry
 
+pytestmark = pytest.mark.slow
+
 DAY_S = 86_400
 
 

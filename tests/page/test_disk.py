@@ -20,6 +20,8 @@ from unet.page import server
 from unet.page.model_registry import ModelRegistry
 from unet.page.uploads import CANNOT_KEEP, is_of_the_disk
 
+pytestmark = pytest.mark.slow
+
 
 def picture() -> bytes:
     buffer = io.BytesIO()

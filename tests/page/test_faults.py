@@ -19,6 +19,8 @@ from tests.browser.site import free_port
 from unet.errors import UserError
 from unet.page.startup_checks import check_address, exit_with_message
 
+pytestmark = pytest.mark.slow
+
 WEIGHTS = app.ROOT / "weights"
 START = "import runpy; runpy.run_path('app.py', run_name='__main__')"
 NOWHERE_TO_WRITE = "import tempfile; tempfile._candidate_tempdir_list = lambda: ['/proc']\n" + START

@@ -22,6 +22,8 @@ from tests.inference.test_hub import REPO, ROOT, pushed
 from unet.inference.bundle import read_info
 from unet.page.model_registry import ModelRegistry
 
+pytestmark = pytest.mark.slow
+
 
 def free_port() -> int:
     with socket.socket() as probe:

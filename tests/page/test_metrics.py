@@ -75,16 +75,16 @@ def test_the_metrics_say_how_much_is_done_and_name_nothing(
     assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
     text = answer.text
     assert "Jane" not in text
-    assert 'unet_errors_total{kind="ImageError"} 1' in text
-    assert "unet_queue_length 0" in text
+    assert 'unet_errors_total{kind="ImageError"} 1.0' in text
+    assert "unet_queue_length 0.0" in text
     for step in ("read", "network", "answer"):
         count = 2 if step == "read" else 1
-        assert f'unet_step_seconds_count{{step="{step}"}} {count}' in text
-    post = 'unet_requests_total{method="POST",route="/gradio_api/upload",status="200"} 2'
+        assert f'unet_step_seconds_count{{step="{step}"}} {count}.0' in text
+    post = 'unet_requests_total{method="POST",route="/gradio_api/upload",status="200"} 2.0'
     assert post in text
-    assert 'route="/gradio_api/file={path_or_url:path}",status="403"} 1' in text
-    assert 'unet_requests_total{method="GET",route="none",status="404"} 1' in text
-    assert 'unet_requests_total{method="POST",route="none",status="404"} 1' in text
+    assert 'route="/gradio_api/file={path_or_url:path}",status="403"} 1.0' in text
+    assert 'unet_requests_total{method="GET",route="none",status="404"} 1.0' in text
+    assert 'unet_requests_total{method="POST",route="none",status="404"} 1.0' in text
     sample = re.compile(r'[a-z_]+(\{[a-z]+="[^"]*"(,[a-z]+="[^"]*")*\})? [0-9.e+-]+')
     for line in text.splitlines():
         assert line.startswith(("# HELP unet_", "# TYPE unet_")) or sample.fullmatch(line), line
@@ -95,20 +95,20 @@ def test_seconds_are_counted_in_buckets_that_hold_those_below():
     for seconds in (0.01, 0.02, 0.02, 99.0):
         counts.seconds("read", seconds)
     lines = counts.text(3).splitlines()
-    assert 'unet_step_seconds_bucket{step="read",le="0.01"} 1' in lines
-    assert 'unet_step_seconds_bucket{step="read",le="0.025"} 3' in lines
-    assert 'unet_step_seconds_bucket{step="read",le="10.0"} 3' in lines
-    assert 'unet_step_seconds_bucket{step="read",le="+Inf"} 4' in lines
-    assert 'unet_step_seconds_sum{step="read"} 99.050000' in lines
-    assert 'unet_step_seconds_count{step="read"} 4' in lines
-    assert "unet_queue_length 3" in lines
+    assert 'unet_step_seconds_bucket{le="0.01",step="read"} 1.0' in lines
+    assert 'unet_step_seconds_bucket{le="0.025",step="read"} 3.0' in lines
+    assert 'unet_step_seconds_bucket{le="10.0",step="read"} 3.0' in lines
+    assert 'unet_step_seconds_bucket{le="+Inf",step="read"} 4.0' in lines
+    assert 'unet_step_seconds_sum{step="read"} 99.05' in lines
+    assert 'unet_step_seconds_count{step="read"} 4.0' in lines
+    assert "unet_queue_length 3.0" in lines
 
 
 def test_methods_that_nobody_knows_are_counted_together():
     counts = Counts()
     for number in range(3):
         counts.request(f"FOO{number}", "none", 405)
-    assert 'unet_requests_total{method="other",route="none",status="405"} 3' in counts.text(0)
+    assert 'unet_requests_total{method="other",route="none",status="405"} 3.0' in counts.text(0)
 
 
 def test_labels_are_escaped():

@@ -21,6 +21,8 @@ import app
 from benchmarks.load import FIELD, pages, use
 from benchmarks.proxy import COOKIE, Proxy
 
+pytestmark = pytest.mark.slow
+
 UNET = str(app.ROOT / "weights" / "unet")
 
 

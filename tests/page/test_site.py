@@ -20,6 +20,8 @@ from unet.errors import UserError
 from unet.io.images import read_picture
 from unet.page import site
 
+pytestmark = pytest.mark.slow
+
 RESIZE = """
 import { readFileSync, writeFileSync } from "fs";
 import { resize } from "MODULE";

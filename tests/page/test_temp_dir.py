@@ -16,6 +16,8 @@ import app
 from tests.browser.site import free_port
 from unet.page.temp_dir import LOCK, NAME, private_folder
 
+pytestmark = pytest.mark.slow
+
 PATIENT = b"\x89PNG of a patient"
 
 

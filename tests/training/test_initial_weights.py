@@ -16,6 +16,8 @@ from unet.networks.fast_batchnorm import FusedBatchNormalization
 from unet.training.checkpoint import RunError
 from unet.training.trainer import TrainingSet, train
 
+pytestmark = pytest.mark.slow
+
 ONCE = replace(QUICK, epochs=1, checkpoint="last", batch_size=9)
 
 

@@ -19,6 +19,8 @@ from unet.training.interactive import pointed_at
 from unet.training.sampling import make_training_set
 from unet.training.trainer import TrainingSet, train
 
+pytestmark = pytest.mark.slow
+
 MODEL, TRAINING = RECIPES["guided-unet"]
 MODEL = replace(MODEL, input_size=32)
 CLICK = Prompts(inside=(((16.0, 16.0),),))

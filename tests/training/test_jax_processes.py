@@ -19,6 +19,8 @@ from unet.training import jax_processes
 from unet.training.jax_processes import Processes
 from unet.training.trainer import EpochEnd, TrainingSet, train
 
+pytestmark = pytest.mark.slow
+
 SMALL = replace(TINY, filters=(4,), dropout=(0.1,), bottleneck_filters=8)
 """Of one level: what is compiled takes most of the time."""
 FIVE = replace(QUICK, batch_size=5)
@@ -171,9 +173,11 @@ def test_hints_and_tensorboard_are_refused_on_jax(data, tmp_path):
 
 def test_jax_chooses_its_own_device_unless_the_person_does(monkeypatch):
     monkeypatch.delenv("JAX_PLATFORMS", raising=False)
-    with jax_processes._environment():
+    with jax_processes._environment(1):
         assert os.environ["KERAS_BACKEND"] == "jax"
         assert "JAX_PLATFORMS" not in os.environ
+    with jax_processes._environment(2):  # which would want one GPU each
+        assert os.environ["JAX_PLATFORMS"] == "cpu"
     monkeypatch.setenv("JAX_PLATFORMS", "cpu")
-    with jax_processes._environment():
+    with jax_processes._environment(2):
         assert os.environ["JAX_PLATFORMS"] == "cpu"

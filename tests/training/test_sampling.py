@@ -1,8 +1,12 @@
 from dataclasses import replace
 
+import pytest
+
 from tests.conftest import QUICK
 from unet.data.loading import load_datasets
 from unet.training.sampling import make_training_set
+
+pytestmark = pytest.mark.slow
 
 
 def test_whole_images_come_twice_as_often_as_pieces_and_normals_as_often_as_said(phantoms):

@@ -23,6 +23,8 @@ from unet.training import trainer
 from unet.training.checkpoint import MONITOR, RunError, best_epoch
 from unet.training.trainer import PRESENCE, EpochEnd, TrainingSet, is_finished, train
 
+pytestmark = pytest.mark.slow
+
 LONG = TrainConfig(epochs=12, batch_size=4, warmup_epochs=1)
 
 
@@ -141,11 +143,11 @@ from pathlib import Path
 from tests.conftest import TINY
 from tests.training.test_trainer import LONG
 from unet.data.loading import load_datasets
-from unet.training.trainer import Examples, train
+from unet.training.trainer import TrainingSet, train
 
 dataset = load_datasets([sys.argv[1]], TINY.input_size)
-train(TINY, LONG, Examples(dataset.images[:12], dataset.masks[:12]),
-      Examples(dataset.images[12:], dataset.masks[12:]), Path(sys.argv[2]), resume=True)
+train(TINY, LONG, TrainingSet(dataset.images[:12], dataset.masks[:12]),
+      TrainingSet(dataset.images[12:], dataset.masks[12:]), Path(sys.argv[2]), resume=True)
 """
 
 
@@ -244,7 +246,7 @@ def test_a_run_begun_before_there_was_a_setting_is_resumed(data, tmp_path):
     state["settings"]["train"]["annotations"] = False  # a setting that is gone, and was not used
     path.write_text(json.dumps(state))
     assert len(train(TINY, one, *data, tmp_path, resume=True).history) == 1
-    with pytest.raises(RunError, match=r"train\.presence: False then, True now"):
+    with pytest.raises(RunError, match=r"train\.presence_head: False then, True now"):
         train(TINY, replace(one, presence_head=True), *data, tmp_path, resume=True)
     state["settings"]["train"]["annotations"] = True
     path.write_text(json.dumps(state))

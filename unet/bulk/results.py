@@ -10,7 +10,7 @@ import csv
 import hashlib
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -97,22 +97,32 @@ class ResultsStore:
             "DELETE FROM files WHERE path IN (SELECT path FROM rows WHERE error IS NOT NULL)"
         )
 
-    def mark_listed(self, item: Item) -> None:
-        """Note that this run's data holds a file."""
-        self._database.execute("INSERT OR IGNORE INTO listed VALUES (?)", (item.display_name,))
+    def mark_listed(self, item: Item, *, is_folder: bool = False) -> None:
+        """Note that this run's data holds a file, or a folder that could not be listed."""
+        path = f"{item.display_name}/" if is_folder else item.display_name
+        self._database.execute("INSERT OR IGNORE INTO listed VALUES (?)", (path,))
 
-    def forget_unlisted(self) -> Sequence[str]:
-        """Delete the rows of files that this run's data does not hold.
+    def forget_unlisted(self, out: Path) -> None:
+        """Delete rows and masks of files that this run's data does not hold.
 
-        Returns:
-            Their masks, as paths in the out folder.
+        Files in a folder that could not be listed keep theirs, and all do where nothing was listed:
+        a disk may be away for a moment.
         """
-        gone = "path NOT IN (SELECT path FROM listed)"
-        found = self._database.execute(f"SELECT mask FROM rows WHERE {gone} AND mask IS NOT NULL")
-        masks = [mask for (mask,) in found]
+        execute = self._database.execute
+        if execute("SELECT NOT EXISTS (SELECT 1 FROM listed)").fetchone()[0]:
+            return
+        closed = [path for (path,) in execute("SELECT path FROM listed WHERE path LIKE '%/'")]
+        gone = " AND ".join(
+            ["path NOT IN (SELECT path FROM listed)", *["substr(path, 1, ?) <> ?"] * len(closed)]
+        )
+        values = [value for path in closed for value in (len(path), path)]
+        masks = f"SELECT mask FROM rows WHERE {gone} AND mask IS NOT NULL"
+        for (mask,) in execute(masks, values).fetchall():
+            (out / mask).unlink(missing_ok=True)
+        execute("BEGIN")
         for table in ("rows", "files"):
-            self._database.execute(f"DELETE FROM {table} WHERE {gone}")
-        return masks
+            execute(f"DELETE FROM {table} WHERE {gone}", values)
+        execute("COMMIT")
 
     def close(self) -> None:
         """Let go of it."""

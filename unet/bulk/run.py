@@ -65,7 +65,7 @@ def segment_all(
         ledger.forget_errors()
         shutil.rmtree(out / WRITING, ignore_errors=True)  # what a killed run was writing
         count_left = sum(not ledger.has(item) for item in list_inputs(data, out))
-        todo = _unfinished(list_inputs(data, out), ledger)
+        todo = _unfinished(root, list_inputs(data, out), ledger)
         if ray:
             from unet.bulk.ray import segment_with_ray
 
@@ -74,8 +74,7 @@ def segment_all(
             batches = segment_locally(job, todo, count)
         _write_down(batches, ledger, count_left)
         shutil.rmtree(out / WRITING, ignore_errors=True)
-        for mask in ledger.forget_unlisted():
-            (out / mask).unlink(missing_ok=True)
+        ledger.forget_unlisted(out)
         written = ledger.write_results()
         counts = ledger.counts()
         about = {
@@ -100,10 +99,10 @@ def rules_sha256(weights: Path) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def _unfinished(items: Iterator[Item], ledger: ResultsStore) -> Iterator[Item]:
+def _unfinished(root: Path, items: Iterator[Item], ledger: ResultsStore) -> Iterator[Item]:
     """The items that the ledger does not have; asked as late as can be."""
     for item in items:
-        ledger.mark_listed(item)
+        ledger.mark_listed(item, is_folder=(root / item.path).is_dir())
         if not ledger.has(item):
             yield item
 

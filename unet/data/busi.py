@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from unet.data.cases import Case
+from unet.data.phantom import MARKER
 
 NAME = "BUSI"
 CITATION = (
@@ -19,12 +20,11 @@ CITATION = (
     "Data in Brief 28 (2020) 104863."
 )
 LICENCE = "terms of its own, for research"
-CASES = 780
-"""Images of the whole data set. A part of it is recognised by its folder's name alone."""
 CLASSES = ("benign", "malignant", "normal")
 FOLDER = "Dataset_BUSI_with_GT"
 CURATED = "mapping_curated_BUSI.csv"
 
+_PUBLISHED = re.compile(r"(benign|malignant|normal)/\1 \(\d+\)")
 _MASK = re.compile(r"^(?P<stem>.+)_mask(_\d+)?$")
 
 
@@ -36,8 +36,9 @@ def is_at(root: Path) -> bool:
 def find_cases(root: str | Path) -> tuple[list[Case], list[str]]:
     """The cases in `root` by file name, and what is wrong with the folder's files.
 
-    BUSI's cases have the ids `"benign/benign (1)"`. The name of any other folder in this layout
-    stands before its ids, so that its cases are never taken for BUSI's.
+    BUSI, or a part of it, is recognised by its files' names: its cases have the ids
+    `"benign/benign (1)"`. The name of any other folder in this layout, phantoms included, stands
+    before its ids, so that its cases are not taken for BUSI's.
     """
     root = Path(root)
     cases: list[Case] = []
@@ -62,9 +63,11 @@ def find_cases(root: str | Path) -> tuple[list[Case], list[str]]:
                 problems.append(f"{path}: image without a mask (expected {stem}_mask.png)")
         for stem in sorted(set(masks) - set(images)):
             problems.append(f"{masks[stem][0]}: mask without an image (expected {stem}.png)")
-    if len(cases) == CASES or root.name in (FOLDER, NAME):
+    published = all(_PUBLISHED.fullmatch(case.id) for case in cases)
+    if published and not (root / MARKER).exists():
         return [replace(case, dataset=NAME) for case in cases], problems
-    return [replace(c, id=f"{root.name}/{c.id}", dataset=root.name) for c in cases], problems
+    name = root.resolve().name
+    return [replace(c, id=f"{name}/{c.id}", dataset=name) for c in cases], problems
 
 
 def curated_ids(root: str | Path) -> set[str]:

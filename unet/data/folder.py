@@ -16,7 +16,11 @@ KINDS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 
 def is_at(root: Path) -> bool:
     """Return True for a folder with `images/` and `masks/`."""
-    return (root / "images").is_dir() and (root / "masks").is_dir()
+    try:
+        names = {path.name for path in root.iterdir() if path.is_dir()}  # BUS-BRA has "Images"
+    except PermissionError:
+        return False
+    return {"images", "masks"} <= names
 
 
 def find_cases(root: str | Path) -> tuple[list[Case], list[str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -33,7 +34,7 @@ def find_cases(root: str | Path) -> tuple[list[Case], list[str]]:
     root = Path(root)
     if not root.is_dir():
         return [], [f"{root}: expected a folder, found none"]
-    folders = [root, *sorted(path for path in root.iterdir() if path.is_dir())]
+    folders = [root, *sorted(p for p in root.iterdir() if p.is_dir() and os.access(p, os.R_OK))]
     found = [(reader, folder) for folder in folders for reader in READERS if reader.is_at(folder)]
     if len(found) > 1:
         names = " and ".join(f"{reader.NAME} in {folder}" for reader, folder in found)
@@ -99,13 +100,16 @@ def data_folders(data: list[str]) -> Iterator[list[Path]]:
         ]
 
 
-def make_split(dataset: Dataset, config: TrainConfig) -> dict[str, list[int]]:
+def make_split(
+    dataset: Dataset, config: TrainConfig, *, allow_empty: bool = False
+) -> dict[str, list[int]]:
     """The split that a recipe asks for: for each of `SPLITS` the indices of its cases."""
     return split_cases(
         dataset.cases,
         test=config.test_fraction,
         validation=config.validation_fraction,
         seed=config.split_seed,
+        allow_empty=allow_empty,
     )
 
 

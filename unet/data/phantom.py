@@ -20,6 +20,8 @@ Kind = Literal["benign", "malignant", "normal"]
 KINDS: tuple[Kind, ...] = ("benign", "malignant", "normal")
 
 DYNAMIC_RANGE_DB = 52.0
+MARKER = "phantoms.txt"
+"""File that tells a folder of phantoms from BUSI, whose layout and names it shares."""
 
 # Echogenicity in decibels relative to fat.
 SKIN, FAT, GLAND, MUSCLE = 13.0, 0.0, 8.0, 3.0
@@ -81,6 +83,8 @@ def write_dataset(folder: str | Path, count: int, seed: int = 0) -> Path:
     Sizes vary, as the data set's do. Returns `folder`.
     """
     folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / MARKER).write_text("Phantoms, generated in BUSI's layout.\n")
     shares = {"benign": 0.56, "malignant": 0.27, "normal": 0.17}
     for kind, share in shares.items():
         (folder / kind).mkdir(parents=True, exist_ok=True)

@@ -20,7 +20,7 @@ FIXED_SETTINGS = (0.1, 0.2, 0)
 
 
 def split_cases(
-    cases: list[Case], *, test: float, validation: float, seed: int
+    cases: list[Case], *, test: float, validation: float, seed: int, allow_empty: bool = False
 ) -> dict[str, list[int]]:
     """Split each data set into whole groups, stratified by class.
 
@@ -34,6 +34,7 @@ def split_cases(
         test: Share of all cases for testing, in (0, 1).
         validation: Share of the remaining cases for validation, in (0, 1).
         seed: The same seed gives the same split.
+        allow_empty: Whether a split may hold no case, as for a part of a data set.
 
     Returns:
         For each of `SPLITS` the indices of its cases, ascending. A group with contradicting
@@ -52,10 +53,18 @@ def split_cases(
         own = [i for i, case in enumerate(cases) if case.dataset == dataset]
         for group, name in _split_one(cases, own, test, validation, seed).items():
             place.setdefault(group, name)
-    names = [fixed.get(case.id, place[case.group]) for case in cases]
+    listed: dict[int, set[str]] = {}
+    for case in cases:
+        if case.id in fixed:
+            listed.setdefault(case.group, set()).add(fixed[case.id])
+    # A case that resembles listed ones of two splits would leak between them: it is in none.
+    torn = {group for group, found in listed.items() if len(found) > 1}
+    names = [
+        fixed.get(case.id, None if case.group in torn else place[case.group]) for case in cases
+    ]
     split = {name: [i for i, own in enumerate(names) if own == name] for name in SPLITS}
     empty = [name for name in SPLITS if not split[name]]
-    if empty:
+    if empty and not allow_empty:
         raise DatasetError(
             f"{len(cases)} cases are too few: no case is left for {', '.join(empty)}. "
             "Use more cases or larger fractions."

@@ -40,13 +40,15 @@ def refuse_other_network(out: Path, about: dict[str, Any], replace: bool) -> Non
 
     Args:
         out: The bundle's folder.
-        about: `model`, `config` and `fingerprint` of the training that would take its place.
+        about: `model`, `config` and `fingerprint` of the training that would take its place, and
+            as `start` the hash of the weights that it started from, or None.
         replace: Whether the person asked for it.
     """
     if replace or not (out / "unet.json").is_file():
         return
     info = read_info(out)
     before = {"model": to_dict(info.model)} | info.training
+    before["start"] = info.training.get("start", {}).get("sha256")
     if any(before.get(name) != value for name, value in about.items()):
         raise UserError(
             f"{out} holds another network: {info.model.name}, trained on "

@@ -194,15 +194,14 @@ def split_known_and_unseen(
         no patient or picture of those. More images of a data set that it was trained on may show
         its patients: they are in neither, and their number is printed.
     """
-    split = {case_id: name for name, ids in info.split.items() for case_id in ids}
-    own: dict[str, list[Case]] = {name: [] for name in info.split}
-    for case in dataset.cases:
-        if case.id in split:
-            own[split[case.id]].append(case)
+    by_id = {case.id: case for case in dataset.cases}
+    own = {name: [by_id[i] for i in ids if i in by_id] for name, ids in info.split.items()}
+    split = {case_id for ids in info.split.values() for case_id in ids}
+    begun = set(info.training.get("start", {}).get("seen", ()))
     seen = {*split, *seen_case_ids(info)}
     groups = {case.group for case in dataset.cases if case.id in seen}
     sets = {source["name"] for source in info.training.get("sources", ())}
-    sets |= {case.dataset for case in dataset.cases if case.id in split}
+    sets |= {case.dataset for case in dataset.cases if case.id in split | begun}
     unseen = [
         case for case in dataset.cases if case.dataset not in sets and case.group not in groups
     ]
@@ -216,6 +215,7 @@ def split_known_and_unseen(
 
 def _in_split(dataset: Dataset, info: BundleInfo, name: str, among: list[Case]) -> list[Case]:
     """Those of some cases that the bundle's settings put into a split."""
-    indices = make_split(dataset, from_dict(TrainConfig, info.training["config"]))[name]
+    config = from_dict(TrainConfig, info.training["config"])
+    indices = make_split(dataset, config, allow_empty=True)[name]
     chosen = {dataset.cases[i].id for i in indices}
     return [case for case in among if case.id in chosen]

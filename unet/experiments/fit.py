@@ -85,8 +85,10 @@ def fit(
     from unet.training.trainer import TrainingSet, train
 
     check_output_directory(out, run_dir)
+    now, begun = git_commit(), Checkpoint.started_from(run_dir) if resume else None
     if not allow_dirty:
-        check_commit(git_commit())
+        check_commit(now)
+        check_commit(begun)
     started = {} if start is None else {"start": describe_start(start, model_config)}
     with data_folders(data) as folders:
         dataset = load_datasets(folders, model_config.input_size)
@@ -96,7 +98,9 @@ def fit(
             started["start"]["seen"] = seen_outside_split(start, ids)
         print(", ".join(f"{name}: {len(split[name])} cases" for name in SPLITS))
         facts = {"config": to_dict(config), "fingerprint": fingerprint(dataset, split)}
-        refuse_other_network(out, facts | {"model": to_dict(model_config)}, replace)
+        begins = started.get("start", {}).get("sha256")
+        about = facts | {"model": to_dict(model_config), "start": begins}
+        refuse_other_network(out, about, replace)
         examples = make_training_set(dataset, split["train"], config)
         trained = train(
             model_config,
@@ -129,9 +133,7 @@ def fit(
             **started,
         }
         commit = Checkpoint.started_from(run_dir)
-        if not allow_dirty:  # a resumed run may have begun at another commit
-            check_commit(commit)
-        training["reproducible"] = is_reproducible(commit)
+        training["reproducible"] = is_reproducible(commit) and is_reproducible(now)
         cases = {name: [dataset.cases[i] for i in split[name]] for name in SPLITS}
         with atomic_directory(out) as new:
             parts = calibrate_network(trained, examples, model_config, config, dataset, split)

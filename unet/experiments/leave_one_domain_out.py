@@ -91,6 +91,11 @@ def leave_out(
                 raise UserError(
                     f"--init-from {start} has seen images of {left_out}, which is left out"
                 )
+            if set(ids["validation"]) & set(read_info(start).split["train"]):
+                raise UserError(
+                    f"--init-from {start} was trained on what would be validation cases: give the "
+                    "split that it was trained with"
+                )
             started["start"]["seen"] = sorted(seen - {*ids["train"], *ids["validation"]})
         examples = make_training_set(dataset, split["train"], config)
         data_fingerprint = fingerprint_without(dataset, whole, left_out)
@@ -110,7 +115,13 @@ def leave_out(
                 new,
                 trained.network,
                 model=model_config,
-                training=about | {"fingerprint": data_fingerprint, "left_out": left_out, **started},
+                training=about
+                | {
+                    "sources": sources_of(dataset.cases),
+                    "fingerprint": data_fingerprint,
+                    "left_out": left_out,
+                    **started,
+                },
                 split=ids,
                 commit=Checkpoint.started_from(run_dir),
                 **calibrate_network(trained, examples, model_config, config, dataset, split),

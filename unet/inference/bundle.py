@@ -36,6 +36,8 @@ SCHEMA = 1
 WEIGHTS = "model.weights.h5"
 MAX_INFO_BYTES = 50_000_000
 """Largest `unet.json` that is read: a hundred times one that lists several data sets."""
+BUNDLE = "bundle"
+"""Name of a bundle's folder in the run folder of its training."""
 ASIDE = ".replaced"
 """Ending of the hidden folder that holds a bundle while another takes its place."""
 KERAS_FILES = ("config.json", "metadata.json", WEIGHTS)
@@ -121,6 +123,14 @@ def recover(folder: Path) -> None:
 
 def _aside(folder: Path) -> Path:
     return folder.with_name(f".{folder.name}{ASIDE}")
+
+
+def bundle_name(folder: str | Path) -> str:
+    """Name of a bundle by its folder: that of `runs/NAME/bundle` and of `weights/NAME` is NAME."""
+    name = Path(folder).name
+    if name.startswith(".") and name.endswith(ASIDE):
+        name = name[1:].removesuffix(ASIDE)
+    return Path(folder).absolute().parent.name if name == BUNDLE else name
 
 
 def find_interactive_bundle(folder: Path) -> Path | None:

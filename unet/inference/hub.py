@@ -35,7 +35,7 @@ from huggingface_hub.errors import (
 from huggingface_hub.utils import validate_repo_id
 
 from unet.errors import UserError
-from unet.inference.bundle import WEIGHTS, BundleError, read_info, verify
+from unet.inference.bundle import WEIGHTS, BundleError, bundle_name, read_info, verify
 from unet.inference.onnx_model import GRAPH
 
 T = TypeVar("T")
@@ -102,7 +102,7 @@ def push(bundle: Path, repo: str, *, private: bool = False, tag: str | None = No
             repo,
             [CommitOperationAdd(name, path) for name, path in files.items()]
             + [CommitOperationDelete(name) for name in gone],
-            commit_message=f"Network {bundle.name}",
+            commit_message=f"Network {bundle_name(bundle)}",
             parent_commit=before.sha,
         )
         if tag is not None:
@@ -161,8 +161,11 @@ def fetch(
 
     try:
         return attempt(force=False)
-    except BundleError:  # a file in the cache is damaged: it must not be taken from there again
-        return attempt(force=True)
+    except BundleError as damaged:  # in the cache: it must not be taken from there again
+        try:
+            return attempt(force=True)
+        except HubError:
+            raise damaged from None
 
 
 def _cached(repo: str, commit: str) -> Path | None:

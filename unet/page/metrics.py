@@ -6,13 +6,20 @@ The numbers are counted in any case, and given in Prometheus' text format where 
 from __future__ import annotations
 
 import os
-import threading
 import time
-from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
+from prometheus_client import (
+    CONTENT_TYPE_PLAIN_0_0_4,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.routing import Route
@@ -23,9 +30,7 @@ if TYPE_CHECKING:
     from unet.page.model_registry import ModelRegistry
 
 BOUNDS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-"""Upper bounds of the buckets that a step's seconds are counted in."""
-MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-
+"""Upper bounds of the histogram's buckets in seconds."""
 METHODS = frozenset(("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"))
 
 Step = Literal["read", "network", "answer"]
@@ -36,70 +41,36 @@ class Counts:
     """Requests, errors and seconds since the start. Safe to share between threads."""
 
     def __init__(self):
-        self._lock = threading.Lock()
-        self._requests: dict[tuple[str, str, int], int] = defaultdict(int)
-        self._errors: dict[str, int] = defaultdict(int)
-        self._seconds: dict[str, list[float]] = {}  # in each bucket, past the last one, their sum
+        self._registry = registry = CollectorRegistry()
+        self._requests = Counter(
+            "unet_requests", "Requests by route and status.", ("method", "route", "status"),
+            registry=registry,
+        )  # fmt: skip
+        self._errors = Counter("unet_errors", "Errors by kind.", ("kind",), registry=registry)
+        self._waiting = Gauge("unet_queue_length", "Events that wait.", registry=registry)
+        self._seconds = Histogram(
+            "unet_step_seconds", "Seconds by step.", ("step",), buckets=BOUNDS_S, registry=registry
+        )
 
     def request(self, method: str, route: str, status: int) -> None:
         """Count an answered request by the template of its route, never by its address."""
-        with self._lock:
-            self._requests[method if method in METHODS else "other", route, status] += 1
+        self._requests.labels(method if method in METHODS else "other", route, status).inc()
 
     def error(self, kind: str) -> None:
         """Count an error by the name of its class."""
-        with self._lock:
-            self._errors[kind] += 1
+        self._errors.labels(kind).inc()
 
     def seconds(self, step: str, seconds: float) -> None:
-        """Count how long a step took."""
-        bucket = sum(seconds > bound for bound in BOUNDS_S)
-        with self._lock:
-            row = self._seconds.setdefault(step, [0] * (len(BOUNDS_S) + 1) + [0.0])
-            row[bucket] += 1
-            row[-1] += seconds
+        """Add the seconds of a step."""
+        self._seconds.labels(step).observe(seconds)
 
     def text(self, queue_length: int) -> str:
-        """Everything in Prometheus' text format."""
-        with self._lock:
-            requests = [
-                (f'method="{method}",route="{_escaped(route)}",status="{status}"', count)
-                for (method, route, status), count in sorted(self._requests.items())
-            ]
-            errors = [(f'kind="{_escaped(kind)}"', n) for kind, n in sorted(self._errors.items())]
-            seconds = [line for step in sorted(self._seconds) for line in self._histogram(step)]
-        lines = [
-            *_family("unet_requests_total", "counter", "Requests by route and status.", requests),
-            *_family("unet_errors_total", "counter", "Errors by kind.", errors),
-            *_family("unet_queue_length", "gauge", "Events that wait.", [("", queue_length)]),
-            "# HELP unet_step_seconds Seconds by step.",
-            "# TYPE unet_step_seconds histogram",
-            *seconds,
-        ]
-        return "\n".join(lines) + "\n"
-
-    def _histogram(self, step: str) -> Iterator[str]:
-        *buckets, total = self._seconds[step]
-        count = 0
-        for bound, here in zip((*BOUNDS_S, "+Inf"), buckets):
-            count += here
-            yield f'unet_step_seconds_bucket{{step="{step}",le="{bound}"}} {count}'
-        yield f'unet_step_seconds_sum{{step="{step}"}} {total:.6f}'
-        yield f'unet_step_seconds_count{{step="{step}"}} {count}'
+        """All metrics in Prometheus' text format."""
+        self._waiting.set(queue_length)
+        return generate_latest(self._registry).decode()
 
 
-def _family(
-    name: str, kind: str, meaning: str, samples: Iterable[tuple[str, float]]
-) -> Iterator[str]:
-    yield f"# HELP {name} {meaning}"
-    yield f"# TYPE {name} {kind}"
-    for labels, value in samples:
-        yield f"{name}{{{labels}}} {value}" if labels else f"{name} {value}"
-
-
-def _escaped(value: str) -> str:
-    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-
+disable_created_metrics()  # nobody asks when a counter was made
 
 counts = Counts()
 """Metrics of this process."""
@@ -158,7 +129,7 @@ def routes(page: gr.Blocks, networks: ModelRegistry) -> list[Route]:
         return JSONResponse(body, 200 if state == "ready" else 503)
 
     async def metrics(request: Request) -> PlainTextResponse:
-        return PlainTextResponse(counts.text(len(page._queue)), media_type=MEDIA_TYPE)
+        return PlainTextResponse(counts.text(len(page._queue)), media_type=CONTENT_TYPE_PLAIN_0_0_4)
 
     found = [Route("/healthz", health)]
     if os.environ.get("UNET_METRICS") == "1":

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from unet.errors import UserError
-from unet.inference.bundle import BundleError, read_info
+from unet.inference.bundle import BundleError, bundle_name, read_info
 
 if TYPE_CHECKING:
     from unet.inference.segmenter import Segmenter
@@ -46,7 +46,7 @@ class ModelRegistry:
         Raises:
             BundleError: A folder is no bundle, or there is none.
         """
-        self._sources = {Path(folder).name: ModelSource(Path(folder)) for folder in bundles}
+        self._sources = {bundle_name(folder): ModelSource(Path(folder)) for folder in bundles}
         for folder in [*bundles, *([interactive_model] if interactive_model else [])]:
             read_info(folder)
         if not self._sources:

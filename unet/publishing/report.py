@@ -49,7 +49,7 @@ def results_page(
         )
         for dataset in sorted(datasets, key=lambda name: (name != "BUSI", name))
     ]
-    trained_on = [f"{b.name} on {_data_of(read_info(b))}" for b in bundles]
+    trained_on = [_training_of(read_info(bundle)) for bundle in bundles]
     tables.insert(0, f"Trained: {'; '.join(trained_on)}. No test image was trained or chosen on.")
     left_out = [b for b in bundles if (b / "leave_out.json").exists()]
     beside = [
@@ -111,6 +111,13 @@ def comparison_in(weights: Path) -> dict[str, Any] | None:
     """The comparison of networks kept beside the bundles; None where there is none."""
     path = weights / FILE
     return _read(path) if path.exists() else None
+
+
+def _training_of(info: BundleInfo) -> str:
+    """Data, epochs and hours of a network's training."""
+    training = info.training
+    hours = f"{training['epochs_run']} epochs, {training['seconds'] / 3600:.1f} hours"
+    return f"{info.model.name} on {_data_of(info)}, {hours}"
 
 
 def _data_of(info: BundleInfo) -> str:

@@ -95,8 +95,9 @@ class Checkpoint:
 
     @staticmethod
     def started_from(run_dir: Path) -> str | None:
-        """The commit a run started from."""
-        return json.loads((Path(run_dir) / "last" / "state.json").read_text())["commit"]
+        """The commit a run started from; None for no run, or one outside git."""
+        path = Path(run_dir) / "last" / "state.json"
+        return json.loads(path.read_text())["commit"] if path.exists() else None
 
     def load_into(self, model: keras.Model, history: list[dict]) -> None:
         """Restore weights, optimizer and random state of the newest epoch."""

@@ -91,7 +91,7 @@ def run(processes: Processes, training: Training, same: str) -> None:
     join = {"address": address, "number": processes.number, "local": processes.rank is None}
     children = {}
     try:
-        with _environment():
+        with _environment(len(processes.here)):
             for rank in processes.here:
                 arguments = (rank, join, training, same, said)
                 child = context.Process(target=_child, args=arguments)
@@ -197,10 +197,12 @@ def _free_port() -> int:
 
 
 @contextmanager
-def _environment() -> Iterator[None]:
-    """Children begin with `ENVIRONMENT` added to the person's."""
+def _environment(local: int) -> Iterator[None]:
+    """Children begin with `ENVIRONMENT`; several on one machine share no GPU unless told to."""
     before = dict(os.environ)
     os.environ.update(ENVIRONMENT)
+    if local > 1:
+        os.environ.setdefault("JAX_PLATFORMS", "cpu")
     try:
         yield
     finally:

@@ -25,7 +25,7 @@ from PIL import Image, ImageDraw
 
 from unet.config import to_dict
 from unet.errors import UserError
-from unet.inference.bundle import BundleInfo, atomic_directory, verify
+from unet.inference.bundle import BundleInfo, atomic_directory, bundle_name, verify
 from unet.inference.onnx_model import GRAPH
 from unet.inference.ood_detector import SLACK
 from unet.io.examples import Example, read_examples
@@ -178,7 +178,11 @@ def _folder(
     }
     networks = [
         _network(bundle, info)
-        | {"graph": {"url": site.asset(f"{bundle.name}.onnx", (bundle / GRAPH).read_bytes())}}
+        | {
+            "graph": {
+                "url": site.asset(f"{bundle_name(bundle)}.onnx", (bundle / GRAPH).read_bytes())
+            }
+        }
         for bundle, info in infos.items()
     ]
     examples = [
@@ -276,7 +280,7 @@ def _page(
               "examples": examples, "notice": NOTICE, "unfamiliar": UNFAMILIAR}  # fmt: skip
     comparison = comparison_in(bundles[0].parent)
     templates = "\n".join(
-        f'<template data-network="{html.escape(bundle.name)}">'
+        f'<template data-network="{html.escape(bundle_name(bundle))}">'
         f"{about.content(bundle, interactive_model, comparison)}</template>"
         for bundle in bundles
     )
@@ -298,8 +302,8 @@ def _network(bundle: Path, info: BundleInfo) -> dict[str, Any]:
     """Settings of a network that the static page needs beside its graph."""
     levels = np.round(np.arange(256, dtype=np.float32) / np.float32(255), 4)
     return {
-        "name": bundle.name,
-        "label": about.label(bundle.name, bundle),
+        "name": bundle_name(bundle),
+        "label": about.label(bundle_name(bundle), bundle),
         "sha256": info.sha256["model.weights.h5"],
         "size": info.model.input_size,
         "flip": info.model.flip_averaging,

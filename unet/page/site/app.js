@@ -241,11 +241,11 @@ async function second({ request, frame, network: name }) {
 async function point({ id, frame, request, hints: given }) {
   const of = shown, { guide } = config;
   try {
-    const { picture } = await ofFrame(of, frame);
+    const { picture, prediction } = await ofFrame(of, frame);
     const { grey, width, height } = picture;
     const hints = within(given, width, height);
     const found = { ...await ask("run", guide, { grey, width, height, hints }), width, height, hints,
-      familiar: of.prediction.familiar };
+      familiar: prediction.familiar };
     const open = hints.inside.length || hints.boxes.length; // a lesion is pointed at
     found.confidence = open ? null : wordOf(found, guide.confidence);
     ready("ready");
