@@ -22,9 +22,10 @@ with mock.patch("inspect.getfile", side_effect=OSError):
 
 from unet.inference.bundle import find_interactive_bundle, list_bundles, verify
 from unet.page import about, server
+from unet.page.gradio_patches import allow_fewer_inputs, refuse_in_words
 from unet.page.model_registry import ModelRegistry
 from unet.page.session_store import AnalysisCache
-from unet.page.tabs import PRIVATE, allow_fewer, batch, install_error_messages, model, single
+from unet.page.tabs import PRIVATE, batch, model, single
 from unet.page.uploads import MAX_FILE, UploadTracker
 from unet.publishing.card import NOTICE
 from unet.publishing.report import comparison_in, sort_by_validation
@@ -114,8 +115,8 @@ def build_page(networks: ModelRegistry) -> gr.Blocks:
         with gr.Tab("About this network") as tab:
             model.add(networks, chooser, tab, comparison_in(ROOT / "weights"))
         single.add_endpoint(networks)
-    allow_fewer(page, "segment")
-    install_error_messages(page)
+    allow_fewer_inputs(page, "segment")
+    refuse_in_words(page)
     return page
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import base64
 import csv
-import inspect
 import io
 import json
 import subprocess
@@ -204,19 +203,6 @@ def test_the_tools_answer_over_mcp(address, ultrasound, tiny_segmenter):
     assert findings(pointed)["network"]["name"] == "guided-unet"
     rows = next(c.text for c in call("segment_files", paths=[image, image]) if c.type == "text")
     assert len(ast.literal_eval(rows)) == 2
-
-
-def test_gradio_still_needs_its_patches():
-    """Once this fails, the patch in `gradio_patches` is to go."""
-    from gradio.mcp import GradioMCPServer
-
-    convert = inspect.getclosurevars(GradioMCPServer.convert_strings_to_filedata).nonlocals[
-        "convert"
-    ]
-    with pytest.raises(AttributeError):  # what it was written for: the address stays text
-        convert(None, {"paths": ["https://x/a.png"]}, [["paths", "items"]])["paths"][0].get("url")
-    execute = inspect.getclosurevars(GradioMCPServer._execute_tool_without_progress)
-    assert "return [result]" in inspect.getsource(execute.nonlocals["execute"])
 
 
 def test_the_shell_commands_of_the_page_work(address, ultrasound):

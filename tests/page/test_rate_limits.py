@@ -16,7 +16,7 @@ from gradio.routes import file_upload_statuses
 from PIL import Image
 
 import app
-from unet.page import analysis, rate_limits, server
+from unet.page import analysis, gradio_patches, rate_limits, server
 from unet.page.model_registry import ModelRegistry
 
 FIELD = {"meta": {"_type": "gradio.FileData"}}
@@ -125,22 +125,22 @@ def test_who_waits_for_nothing_is_forgotten_and_who_waits_is_answered(
     address, page = served
     mailboxes = page._queue.pending_messages_per_session
     waiting = page._queue.pending_event_ids_session
-    rate_limits.forget_answered(page)
+    gradio_patches.forget_answered(page)
     before = set(waiting)  # calls of other tests that nobody collected
     answer_of(address, ask(address, "segment", [uploaded, None]))
     assert waiting.keys() - before  # else Gradio forgets by itself, and this may go
     gate = Gate(monkeypatch)
     asked = ask(address, "segment", [uploaded, None])
     gate.wait_for(1)
-    rate_limits.forget_answered(page)
+    gradio_patches.forget_answered(page)
     assert waiting.keys() - before == {asked.json()["event_id"]}
     assert mailboxes.keys() == waiting.keys()
     gate.open()
     assert "event: complete" in answer_of(address, asked)
-    rate_limits.forget_answered(page)
+    gradio_patches.forget_answered(page)
     assert waiting.keys() == before
     mailboxes.clear()  # as of those who came long ago
-    rate_limits.forget_answered(page)
+    gradio_patches.forget_answered(page)
     assert not waiting
 
 
@@ -148,7 +148,7 @@ def test_an_upload_that_is_over_is_forgotten_and_one_under_way_is_not(served):
     for upload in ("over", "under way"):
         file_upload_statuses.track(upload)
     file_upload_statuses.stop_tracking("over")  # as once the browser was told
-    rate_limits.forget_answered(served[1])
+    gradio_patches.forget_answered(served[1])
     assert "over" not in file_upload_statuses._signals
     assert "under way" in file_upload_statuses._signals
     file_upload_statuses.stop_tracking("under way")
@@ -164,7 +164,7 @@ def test_the_mailbox_of_a_browser_stays(served, uploaded):
             "GET", f"{address}gradio_api/queue/data", params={"session_hash": "browser"}
         ) as stream:
             assert any("close_stream" in line for line in stream.iter_lines())
-        rate_limits.forget_answered(page)
+        gradio_patches.forget_answered(page)
     assert "browser" in page._queue.pending_messages_per_session
 
 
@@ -224,7 +224,7 @@ def test_on_a_space_visitors_have_the_addresses_that_its_proxy_names(monkeypatch
     monkeypatch.setenv("SPACE_ID", "someone/page")
     with gr.Blocks() as page:
         pass
-    rate_limits.bound_queue(page)
+    gradio_patches.bound_queue(page)
     assert uvicorn.Config(app=None).forwarded_allow_ips == "*"  # as Gradio makes it
 
 

@@ -24,7 +24,7 @@ from PIL import Image
 
 import app
 from tests.io.test_dicom import write
-from unet.page import server, uploads
+from unet.page import gradio_patches, server, uploads
 from unet.page.model_registry import ModelRegistry
 from unet.page.uploads import (
     PLACE,
@@ -154,7 +154,7 @@ def host():
 
 
 def fetched(url: str) -> Path:
-    uploads.install_upload_patches()
+    gradio_patches.name_uploads_at_random()
     download = gr.processing_utils.async_ssrf_protected_download
     with ThreadPoolExecutor() as pool:  # the browser tests keep a loop in this thread
         return Path(pool.submit(lambda: asyncio.run(download(url, ""))).result())
@@ -228,9 +228,9 @@ def test_what_goes_wrong_is_printed_without_names_or_messages(client, tmp_path, 
 READ = """
 import sys
 from unet.io.images import read_picture
-from unet.page import log_redaction
+from unet.page import gradio_patches
 if "quiet" in sys.argv:
-    log_redaction.redact_error_messages()
+    gradio_patches.redact_tracebacks()
 assert read_picture(sys.argv[1]).header.StudyInstanceUID
 """
 

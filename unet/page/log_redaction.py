@@ -9,15 +9,9 @@ from __future__ import annotations
 import logging
 import sys
 import traceback
-import warnings
 from collections.abc import Iterator
-from types import SimpleNamespace
-
-from gradio import queueing, routes
 
 from unet.page import metrics
-
-LOGGERS = ("uvicorn.error", "asyncio", "mcp.server.lowlevel.server")
 
 
 def stack_of(error: BaseException) -> str:
@@ -45,22 +39,8 @@ def print_error() -> None:
     print(stack_of(error), file=sys.stderr, end="")
 
 
-class _WithoutMessages(logging.Filter):
+class WithoutMessages(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         if record.exc_info and record.exc_info[1] is not None:
             record.exc_text, record.exc_info = stack_of(record.exc_info[1]), None
         return True
-
-
-def redact_error_messages() -> None:
-    """Make Gradio and the server print no error's message, for this process.
-
-    Nor does pydicom warn of values that are not as they should be: it would quote them.
-    """
-    warnings.filterwarnings("ignore", module=r"(pydicom|highdicom)\.")
-    for module in (queueing, routes):
-        module.traceback = SimpleNamespace(print_exc=print_error)
-    for name in LOGGERS:
-        logger = logging.getLogger(name)
-        if not any(isinstance(there, _WithoutMessages) for there in logger.filters):
-            logger.addFilter(_WithoutMessages())

@@ -18,7 +18,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
 
-from unet.page import gradio_patches, log_redaction, metrics, rate_limits, uploads
+from unet.page import gradio_patches, metrics, rate_limits, uploads
 from unet.page.model_registry import ModelRegistry
 
 SOURCES = {
@@ -59,12 +59,7 @@ def launch(
         prevent_thread_lock: Whether to return while the page runs.
         settings: As `gr.Blocks.launch` takes them.
     """
-    gradio_patches.convert_lists_of_files()
-    gradio_patches.split_tool_outputs()
-    uploads.install_upload_patches()
-    log_redaction.redact_error_messages()
-    rate_limits.bound_queue(page)
-    rate_limits.keep_no_answers()
+    gradio_patches.install(page)
     page.api_open = False  # else `/run/NAME` would pass by the queue and its bounds
 
     @asynccontextmanager
@@ -104,7 +99,7 @@ async def _sweep(page: gr.Blocks) -> None:
         age = uploads.HOUR - 2 * uploads.MINUTE
         kept = {path for one in list(page.blocks.values()) for path in one.keep_in_cache}
         try:
-            rate_limits.forget_answered(page)
+            gradio_patches.forget_answered(page)
             await run_in_threadpool(give_memory_back)
             await run_in_threadpool(sweeper.sweep, age, page.temp_file_sets, kept)
             await run_in_threadpool(uploads.forget_gone, page.temp_file_sets)

@@ -202,7 +202,7 @@ def name_of(path: str) -> str:
     return getattr(path, "shown", "") or Path(path).name
 
 
-class _Parser(route_utils.GradioMultiPartParser):
+class UploadParser(route_utils.GradioMultiPartParser):
     """Gradio's, whose files have random names and places once they are there.
 
     Until then they keep their names, by which the browser shows how far each is.
@@ -229,7 +229,7 @@ class _Random:
         return secrets.token_hex(16)
 
 
-async def _download(url: str, cache_dir: str) -> str:
+async def download(url: str, cache_dir: str) -> str:
     """Fetch a file by its address from public hosts alone, and leave the address' own name out."""
     path = new_place() / without_name(urlsplit(url).path)
     try:
@@ -291,9 +291,3 @@ async def _public_address(host: str) -> str:
     raise gr.Error(
         "The address is not that of a public host. Upload the file instead.", print_exception=False
     )
-
-
-def install_upload_patches() -> None:
-    """Make Gradio write what arrives under random names, for this process."""
-    route_utils.GradioMultiPartParser = _Parser
-    processing_utils.async_ssrf_protected_download = _download
