@@ -15,6 +15,7 @@ from unet.errors import UserError
 from unet.io.images import ImageError, Picture
 from unet.page import analysis, viewer
 from unet.page.analysis import Analysis
+from unet.page.exports import download as downloads
 from unet.page.exports import report
 from unet.page.model_registry import ModelRegistry
 from unet.page.session_store import AnalysisCache
@@ -135,7 +136,7 @@ def add(
                 f"The page sent a request that cannot be answered ({error!s:.80}). Reload the page."
             ) from None
         try:
-            name, media_type, content = download.make(str(event.kind), analysed, answer)
+            name, media_type, content = downloads.make(str(event.kind), analysed, answer)
         except UserError as error:
             raise gr.Error(str(error)) from None
         return {"name": name, "type": media_type, "content": base64.b64encode(content).decode()}
