@@ -219,12 +219,15 @@ def test_examples_are_phantoms_and_the_images_of_a_local_folder(tmp_path, capsys
     Image.new("L", (30, 20), 50).save(tmp_path / "mine.png")
     (tmp_path / "broken.png").write_bytes(b"half")
     (tmp_path / "notes.txt").write_text("not for the page")
+    (tmp_path / "quickstart.ipynb").write_text("{}")
     examples = example_images(tmp_path)
     captions = [example.caption for example in examples]
     assert captions == ["mine", *[caption for caption, _ in SHOWN.values()]]
     assert examples[0].picture.pixels.shape == (20, 30)
     assert [example.generated for example in examples] == [False] + 5 * [True]
-    assert "broken.png: not an image" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "broken.png: not an image" in said
+    assert "quickstart" not in said
 
 
 def test_a_local_example_has_its_truth_and_what_the_list_says(tmp_path):

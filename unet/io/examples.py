@@ -37,6 +37,10 @@ class Example:
     generated: bool = False
 
 
+NOTEBOOK = ".ipynb"
+"""Ending of the project's own notebooks, which lie in the same folder."""
+
+
 def read_examples(folder: Path) -> list[Example]:
     """The images in a folder by name; what is none is told of and left out.
 
@@ -48,7 +52,11 @@ def read_examples(folder: Path) -> list[Example]:
         UserError: `examples.csv` is no such list.
     """
     rows = {row["file"]: row for row in listed_examples(folder)}
-    paths = [path for path in sorted(folder.glob("*")) if not path.stem.endswith(MASK)]
+    paths = [
+        path
+        for path in sorted(folder.glob("*"))
+        if not path.stem.endswith(MASK) and path.suffix != NOTEBOOK
+    ]
     listed = [folder / Path(name).name for name in rows]
     examples = []
     for path in listed + [path for path in paths if path.name not in {LIST, *rows}]:
