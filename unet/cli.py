@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import logging
 import os
 import sys
 import tempfile
@@ -353,6 +354,8 @@ def import_keras() -> None:
             import keras
 
             keras.backend.backend()
+            # It warns of functions that are traced for several networks, as is meant here.
+            logging.getLogger("tensorflow").setLevel(logging.ERROR)
     finally:
         os.dup2(kept, 2)
         os.close(kept)

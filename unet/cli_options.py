@@ -39,7 +39,7 @@ def _fit(commands) -> None:
     fit.add_argument("--model", default="unet", choices=RECIPES, help="network (default: unet)")
     fit.add_argument(
         "--tiny", dest="model", action="store_const", const=TINY,
-        help="short for --model tiny: a small network that trains in seconds, to try things out",
+        help="short for --model tiny: a small network that trains in a minute, to try things out",
     )  # fmt: skip
     fit.add_argument(
         "--out", type=Path,

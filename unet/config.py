@@ -215,7 +215,7 @@ class TrainConfig:
 
 
 TINY = "tiny"
-"""Name of a recipe that trains on phantoms in seconds: to try the commands, not to be used."""
+"""Name of a recipe that trains on phantoms in a minute: to try the commands, not to be used."""
 EFFICIENTNET_UNET = ModelConfig(
     name="efficientnet-unet",
     encoder="efficientnet-lite2",
@@ -290,7 +290,7 @@ RECIPES = {
             bottleneck_dropout=0.0,
         ),
         TrainConfig(
-            epochs=20,
+            epochs=10,
             batch_size=8,
             learning_rate=3e-3,
             loss="cross_entropy_dice",
