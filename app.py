@@ -20,7 +20,7 @@ if __name__ == "__main__":
 with mock.patch("inspect.getfile", side_effect=OSError):
     import gradio as gr
 
-from unet.inference.bundle import find_interactive_bundle, list_bundles, verify
+from unet.inference.bundle import SERVED_FILES, find_interactive_bundle, list_bundles, verify
 from unet.page import about, server
 from unet.page.gradio_patches import allow_fewer_inputs, refuse_in_words
 from unet.page.model_registry import ModelRegistry
@@ -165,7 +165,7 @@ def networks_here() -> ModelRegistry:
 if __name__ == "__main__":
     with exit_with_message():
         here = networks_here()
-        verify(here.sources[here.default].folder, served=True)  # said now, not on the page
+        verify(here.sources[here.default].folder, SERVED_FILES)  # said now, not on the page
     if os.environ.get("UNET_REPO"):
         here.follow_hub(os.environ["UNET_REPO"], os.environ.get("UNET_REVISION"))
     if os.environ.get("SPACES_ZERO_GPU"):  # such a Space must hold one function that asks for a GPU

@@ -29,11 +29,11 @@ def peers(weights: Path, rounds: int) -> None:
     from unet.inference.keras_export import load_network, with_features
 
     info = read_info(weights)
-    size, flip = info.model.input_size, info.model.flip_averaging
+    size, flip = info.model.input_size, info.inference.flip
     image = np.random.default_rng(0).integers(0, 256, (size, size), np.uint8)
     x = to_input(image, size)[None]
     batch = np.concatenate([x, x[:, :, ::-1]]) if flip else x
-    if share := info.model.smaller_view:
+    for share in info.inference.scales[1:]:
         batch = np.concatenate([batch, shrink_and_pad(x[0], share)[None]])
     network = with_features(load_network(weights, info), info.layers)
     graph = tf.function(

@@ -15,7 +15,7 @@ import pytest
 
 from tests import hub_server
 from tests.hub_server import WRITER, Hub
-from unet.config import RECIPES, ModelConfig, TrainConfig
+from unet.config import RECIPES, ModelConfig, Recipe, TrainConfig
 from unet.core.mask import PostProcessing
 from unet.data.phantom import write_dataset
 from unet.inference.prediction import ModelId, Prediction
@@ -41,6 +41,14 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             pytest.skip("needs npm and its registry")
 
 
+PHANTOM_TRAINING = {
+    "sources": [{"name": "phantom", "citation": "", "licence": ""}],
+    "rules_chosen_on": ["phantom"],
+    "split_name": "holdout",
+}
+"""The least that a bundle says of its training."""
+
+
 @pytest.fixture(scope="session")
 def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of 18 cases in BUSI's layout."""
@@ -63,7 +71,7 @@ def tiny_bundle(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     from unet.publishing.card import write_card
 
     folder = tmp_path_factory.mktemp("fit")
-    fit([str(phantoms)], "unet", TINY, QUICK, out=folder / "tiny", run_dir=folder / "run")
+    fit([str(phantoms)], "unet", Recipe(TINY, QUICK), out=folder / "tiny", run_dir=folder / "run")
     write_card(folder / "tiny")
     return folder / "tiny"
 
@@ -77,13 +85,14 @@ def tiny_guide(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from unet.networks import build_network
 
     keras.utils.set_random_seed(0)
-    model = replace(RECIPES["guided-unet"][0], input_size=32)
+    model = replace(RECIPES["guided-unet"].model, input_size=32)
     folder = tmp_path_factory.mktemp("guide") / model.name
     folder.mkdir()
     nothing = dict.fromkeys(("familiarity", "presence", "confidence", "commit"))
     split = {name: [] for name in ("test", "validation", "train")}
-    write_bundle(folder, build_network(model), model=model, postprocessing=PostProcessing(),
-                 training={"data": "phantom"}, split=split, **nothing)  # fmt: skip
+    write_bundle(folder, build_network(model), model=model,
+                 inference=RECIPES["guided-unet"].inference, postprocessing=PostProcessing(),
+                 training=PHANTOM_TRAINING, split=split, **nothing)  # fmt: skip
     return folder
 
 

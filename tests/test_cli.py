@@ -34,25 +34,19 @@ def test_settings_are_the_recipes_unless_others_are_given(monkeypatch):
     monkeypatch.setattr(
         "unet.experiments.fit.fit", lambda *args, **options: given.update(args=args)
     )
-    for name, (model, config) in RECIPES.items():
+    for name, recipe in RECIPES.items():
         assert cli.main(["fit", "--data", "phantom", "--model", name]) == 0
-        assert given["args"] == (["phantom"], name, model, config)
+        assert given["args"] == (["phantom"], name, recipe)
     words = ["--model", "unet", "--epochs", "3", "--augmentation", "none", "--learning-rate", "0.1"]
     assert cli.main(["fit", "--data", "phantom", *words, "--input-size", "64"]) == 0
-    _, _, model, config = given["args"]
-    assert config == TrainConfig(epochs=3, augmentation="none", learning_rate=0.1)
-    assert model == replace(RECIPES["unet"][0], input_size=64)
+    recipe = given["args"][2]
+    assert recipe.train == TrainConfig(epochs=3, augmentation="none", learning_rate=0.1)
+    assert recipe.model == replace(RECIPES["unet"].model, input_size=64)
 
 
 def test_every_training_setting_is_an_option():
     arguments = vars(cli.parser().parse_args(["fit", "--data", "phantom"]))
     assert set(vars(TrainConfig())) <= set(arguments)
-
-
-def test_cross_validation_that_would_choose_an_epoch_is_refused(tmp_path, capsys):
-    words = ["fit", "--data", "phantom", "--folds", "2", "--run-dir", str(tmp_path)]
-    assert cli.main([*words, "--out", str(tmp_path / "out")]) == 1
-    assert "add --checkpoint last" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("option", [["--push-to", "user/name"], ["--tensorboard"]])

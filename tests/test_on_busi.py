@@ -90,8 +90,8 @@ def test_the_graph_that_is_served_says_what_keras_says(bundle):
     size, rules = info.model.input_size, info.postprocessing
     run = runner_of(load_network(bundle, info), info.layers)
     keras = Segmenter(
-        run, size, served.network, rules, flip=info.model.flip_averaging,
-        smaller_view=info.model.smaller_view, familiarity=info.familiarity,
+        run, size, served.network, rules, inference=info.inference,
+        familiarity=info.familiarity,
         presence=info.presence, confidence=info.confidence,
         interactive=info.model.interactive,
     )  # fmt: skip

@@ -27,7 +27,7 @@ class TestBundle:
     def test_it_is_whole_and_was_trained_from_a_commit(self, bundle):
         info = verify(bundle)
         assert info.model.name == bundle.name
-        assert "BUSI" in info.training["data"].split(" + ")
+        assert "BUSI" in info.datasets
         assert len(info.commit) == 40  # no "-dirty"
 
     def test_its_card_is_what_its_numbers_make(self, bundle):

@@ -35,10 +35,11 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from unet.cli_options import add_verbs
-from unet.config import RECIPES
+from unet.config import RECIPES, TrainConfig
 from unet.errors import UserError
 
 if TYPE_CHECKING:
+    from unet.experiments.experiment import Executor
     from unet.training.jax_processes import Processes
 
 
@@ -52,7 +53,9 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _fit(arguments: argparse.Namespace) -> None:
-    from unet.experiments.fit import cross_validate, fit
+    from unet.experiments.cross_validation import cross_validate
+    from unet.experiments.experiment import RayExecutor, SerialExecutor
+    from unet.experiments.fit import fit
     from unet.experiments.leave_one_domain_out import leave_out
     from unet.inference.bundle import BUNDLE, bundle_name
 
@@ -66,13 +69,18 @@ def _fit(arguments: argparse.Namespace) -> None:
     ]
     name = bundle_name(arguments.out) if arguments.out else arguments.model
     out = arguments.out or Path("runs") / name / ("results" if scored else BUNDLE)
-    model, config = RECIPES[arguments.model]
-    given = {field.name: getattr(arguments, field.name) for field in dataclasses.fields(config)}
+    recipe = RECIPES[arguments.model]
+    given = {
+        field.name: getattr(arguments, field.name) for field in dataclasses.fields(TrainConfig)
+    }
     given = {name: value for name, value in given.items() if value is not None}
-    size = model.input_size if arguments.input_size is None else arguments.input_size
+    shape = {} if arguments.input_size is None else {"input_size": arguments.input_size}
     try:
-        config = dataclasses.replace(config, **given)
-        model = dataclasses.replace(model, name=name, input_size=size)
+        recipe = dataclasses.replace(
+            recipe,
+            model=dataclasses.replace(recipe.model, name=name, **shape),
+            train=dataclasses.replace(recipe.train, **given),
+        )
     except ValueError as error:
         raise UserError(error) from None
     if len(scored) > 1:
@@ -86,8 +94,10 @@ def _fit(arguments: argparse.Namespace) -> None:
         )
     if arguments.folds is not None and arguments.init_from:
         raise UserError("--folds trains from the beginning: leave out --init-from")
-    if arguments.ray and arguments.folds is None:
-        raise UserError("--ray trains folds side by side: give --folds too, or leave it out")
+    if arguments.ray and not scored:
+        raise UserError(
+            "--ray trains several networks side by side: give --folds or --leave-out-domain too"
+        )
     among = _processes(arguments)
     if among and arguments.ray:
         raise UserError("a cluster trains on TensorFlow: leave out --backend jax, or --ray")
@@ -100,30 +110,21 @@ def _fit(arguments: argparse.Namespace) -> None:
 
         check_name(arguments.push_to)
     run_dir = arguments.run_dir or Path("runs") / _run_name(name, arguments)
-    options = {"out": out, "run_dir": run_dir, "resume": arguments.resume, "among": among}
-    if arguments.folds is not None:
-        options |= {"folds": arguments.folds, "ray": arguments.ray}
-        cross_validate(arguments.data, arguments.model, model, config, **options)
-        _write_card(out)
-        return
-    if arguments.leave_out_domain is not None:
-        leave_out(
-            arguments.data, arguments.model, model, config,
-            left_out=arguments.leave_out_domain, start=arguments.init_from, **options,
-        )  # fmt: skip
-        _write_card(out)
-        return
-    fit(
-        arguments.data,
-        arguments.model,
-        model,
-        config,
-        start=arguments.init_from,
-        tensorboard=arguments.tensorboard,
-        replace=arguments.replace,
-        allow_dirty=arguments.allow_dirty,
-        **options,
+    words = (arguments.data, arguments.model, recipe)
+    options = {"out": out, "run_dir": run_dir, "resume": arguments.resume}
+    options["executor"] = (
+        RayExecutor(arguments.ray)
+        if arguments.ray
+        else SerialExecutor(among, arguments.tensorboard)
     )
+    if arguments.folds is not None:
+        cross_validate(*words, folds=arguments.folds, **options)
+    elif arguments.leave_out_domain is not None:
+        domains = {"domains": arguments.leave_out_domain, "init_from": arguments.init_from}
+        leave_out(*words, **domains, **options)
+    else:
+        options |= {"init_from": arguments.init_from, "replace": arguments.replace}
+        fit(*words, allow_dirty=arguments.allow_dirty, **options)
     _write_card(out)
     if arguments.push_to and (among is None or among.writes):
         from unet.inference.hub import push
@@ -135,18 +136,14 @@ def _run_name(name: str, arguments: argparse.Namespace) -> str:
     """Name of the run folder: a network that is only scored has another than one that is kept."""
     if arguments.folds is not None:
         return f"{name}-folds"
-    if arguments.leave_out_domain is not None:
-        return f"{name}-without-{arguments.leave_out_domain.replace(' ', '-')}"
-    return name
+    return f"{name}-leave-out" if arguments.leave_out_domain is not None else name
 
 
 def _write_card(folder: Path) -> None:
-    """Write the model card of a bundle that has scores and may be handed on; else nothing."""
-    from unet.inference.bundle import read_info
+    """Write the model card of a bundle that has scores; else nothing."""
     from unet.publishing.card import write_card
 
-    is_scored = (folder / "unet.json").exists() and (folder / "metrics.json").exists()
-    if is_scored and "left_out" not in read_info(folder).training:
+    if (folder / "unet.json").exists() and (folder / "metrics.json").exists():
         write_card(folder)
 
 
@@ -178,7 +175,7 @@ def _calibrate(arguments: argparse.Namespace) -> None:
     from unet.inference.bundle import bundle_name
 
     figures = Path("runs") / bundle_name(arguments.weights) / "figures"
-    calibrate(arguments.weights, arguments.data, figures, arguments.smaller_view)
+    calibrate(arguments.weights, arguments.data, figures, arguments.scales)
     _write_card(arguments.weights)
     print(f"wrote {arguments.weights}; pictures of cases: {figures}")
 
@@ -204,7 +201,7 @@ def _ablate(arguments: argparse.Namespace) -> None:
         arguments.weights,
         arguments.run_dir,
         arguments.leave_out_domain,
-        arguments.ray,
+        _executor(arguments),
     )
     _write_card(arguments.weights)
 
@@ -234,8 +231,15 @@ def _compare(arguments: argparse.Namespace) -> None:
         run_dir=arguments.run_dir,
         precision=arguments.precision,
         resume=arguments.resume,
-        ray=arguments.ray,
+        executor=_executor(arguments),
     )
+
+
+def _executor(arguments: argparse.Namespace) -> Executor:
+    """A cluster, or this process."""
+    from unet.experiments.experiment import RayExecutor, SerialExecutor
+
+    return RayExecutor(arguments.ray) if arguments.ray else SerialExecutor()
 
 
 def _check_positive(arguments: argparse.Namespace, *names: str) -> None:

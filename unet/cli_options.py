@@ -62,14 +62,15 @@ def _fit(commands) -> None:
     _add_processes(fit)
     fit.add_argument(
         "--leave-out-domain",
+        nargs="+",
         metavar="NAME",
-        help="train without a data set or scanner, and score it",
+        help="train without each of these data sets or scanners, and score it",
     )
-    sizes = {name: model.input_size for name, (model, _) in RECIPES.items()}
+    sizes = {name: recipe.model.input_size for name, recipe in RECIPES.items()}
     fit.add_argument("--input-size", type=int, help=f"side of the input; {_defaults(sizes)}")
     for field in dataclasses.fields(TrainConfig):
         name = "--" + field.name.replace("_", "-")
-        by_model = {model: getattr(config, field.name) for model, (_, config) in RECIPES.items()}
+        by_model = {model: getattr(r.train, field.name) for model, r in RECIPES.items()}
         help_text = _defaults(by_model)
         if isinstance(field.default, bool):
             fit.add_argument(name, action=argparse.BooleanOptionalAction, help=help_text)
@@ -107,9 +108,9 @@ def _calibrate(commands) -> None:
         help="the data it was trained on, and others",
     )  # fmt: skip
     rules.add_argument(
-        "--smaller-view", type=float, metavar="SHARE",
-        help="also average the answer for the image at this share of its size (0 for none; "
-        "default: as before); folds and leave-one-out are made of the recipe's share alone",
+        "--scales", type=float, nargs="+", metavar="SHARE",
+        help="sizes at which the image is shown and averaged, the first 1, such as 1 0.85 "
+        "(default: as before); folds and leave-one-out are made of the recipe's scales alone",
     )  # fmt: skip
 
 
@@ -145,15 +146,14 @@ def _compare(commands) -> None:
     compare = commands.add_parser("compare", help="train and score networks side by side")
     compare.add_argument(
         "--data", required=True, action="append", metavar="DIR",
-        help="a data set's folder, or 'phantom'; the first is trained on, the others are scored, "
-        "and what is fine-tuned starts from their training cases",
+        help="a data set's folder, or 'phantom'; the first is trained on, the others are external",
     )  # fmt: skip
     compare.add_argument("--models", nargs="+", metavar="NAME", help="networks (default: all)")
     compare.add_argument(
         "--input-size", type=int, default=128, help="side of the input (default: 128)"
     )
-    compare.add_argument("--epochs", type=int, default=40, help="of the recipe (default: 40)")
-    compare.add_argument("--seeds", type=int, default=3, help="trainings of each (default: 3)")
+    compare.add_argument("--epochs", type=int, default=25, help="of the recipe (default: 25)")
+    compare.add_argument("--seeds", type=int, default=2, help="trainings of each (default: 2)")
     compare.add_argument("--precision", default="float32", choices=PRECISIONS)
     compare.add_argument("--out", type=Path, default=Path("weights/comparison.json"))
     compare.add_argument("--run-dir", type=Path, default=Path("runs/comparison"))
@@ -175,8 +175,8 @@ def _evaluate_interactive(commands) -> None:
         help="a data set's folder, or 'phantom'; may be given several times",
     )  # fmt: skip
     clicks.add_argument(
-        "--split", default="validation", choices=["test", "validation", "left_out"],
-        help="left_out: of a bundle that fit --leave-out-domain made (default: validation)",
+        "--split", default="validation", choices=["test", "validation", "external"],
+        help="external: of a network that fit --leave-out-domain made (default: validation)",
     )  # fmt: skip
     clicks.add_argument(
         "--out", type=Path, metavar="DIR", help="bundle that gets the results (default: --weights)"

@@ -19,8 +19,6 @@ PRECISIONS = ("float32", "mixed_bfloat16")
 CHECKPOINTS = ("best", "last")
 TRAINABLE = ("all", "encoder", "decoder")
 AUGMENTATIONS = ("none", "mild", "strong")
-VIEWS = ("flip_averaging", "smaller_view")
-"""Settings of a model that shape neither its weights nor their training."""
 MAX_WEIGHTS = 50_000_000  # of one convolution in each block
 MAX_INPUT_SIZE, MAX_FILTERS, MAX_KERNEL, MAX_BLOCKS = 2048, 4096, 15, 10
 """Far above every network here; what is beyond them came from a damaged file."""
@@ -45,10 +43,6 @@ class ModelConfig:
         dropout: Dropout rates that go with `filters`.
         bottleneck_filters: Filters of the block between a plain encoder and the decoder.
         bottleneck_dropout: Dropout rate of that block.
-        flip_averaging: Whether the outputs for an image and for its mirror image are averaged.
-        smaller_view: Where above 0, the output for the image at this share of the input's side, in
-            the middle of black, is averaged with the others: lesions of another hospital stand
-            larger or smaller on the picture than those trained on.
         kernel: Side of the plain blocks' kernels in pixels, odd.
         strided: Whether convolutions with stride 2 halve the size, in place of pooling.
         channels: Some of `CHANNELS`, "grey" first: what the network computes of the grey image
@@ -64,8 +58,6 @@ class ModelConfig:
     dropout: tuple[float, ...] = (0.1, 0.1, 0.2, 0.2)
     bottleneck_filters: int = 512
     bottleneck_dropout: float = 0.3
-    flip_averaging: bool = False
-    smaller_view: float = 0.0
     kernel: int = 3
     strided: bool = False
     channels: tuple[str, ...] = ("grey",)
@@ -78,11 +70,6 @@ class ModelConfig:
                 f"Received: filters={self.filters}, dropout={self.dropout}"
             )
         self._check_numbers()
-        if self.smaller_view and not 0.5 <= self.smaller_view < 1:
-            raise ValueError(
-                "ModelConfig: smaller_view must be 0 for none, or at least 0.5 and below 1. "
-                f"Received: {self.smaller_view}"
-            )
         if self.encoder not in ENCODERS:
             raise ValueError(
                 f"ModelConfig: encoder must be one of {', '.join(ENCODERS)}. "
@@ -124,6 +111,33 @@ class ModelConfig:
                 "ModelConfig: kernel and filters ask for more weights than any network here has. "
                 f"Received: kernel={self.kernel}, filters={filters!r:.80}"
             )
+
+
+@dataclass(frozen=True)
+class InferenceConfig:
+    """Test-time augmentation: the views of an image whose probabilities are averaged.
+
+    Attributes:
+        flip: Whether its mirror image is one of them.
+        scales: Sizes at which the image is shown, as shares of the input's side, in the middle of
+            black; the first is 1. Lesions of another hospital stand larger or smaller on the
+            picture than those trained on.
+    """
+
+    flip: bool = False
+    scales: tuple[float, ...] = (1.0,)
+
+    def __post_init__(self) -> None:
+        if self.scales[:1] != (1.0,) or not all(0.5 <= scale < 1 for scale in self.scales[1:]):
+            raise ValueError(
+                "InferenceConfig: scales must be 1 and others of at least 0.5 and below 1. "
+                f"Received: {self.scales}"
+            )
+
+    @property
+    def views(self) -> int:
+        """How many views of an image are averaged."""
+        return self.flip + len(self.scales)
 
 
 CHOICES = {
@@ -214,6 +228,15 @@ class TrainConfig:
                 )
 
 
+@dataclass(frozen=True)
+class Recipe:
+    """What is trained, how, and how it answers."""
+
+    model: ModelConfig
+    train: TrainConfig
+    inference: InferenceConfig = InferenceConfig()
+
+
 TINY = "tiny"
 """Name of a recipe that trains on phantoms in a minute: to try the commands, not to be used."""
 EFFICIENTNET_UNET = ModelConfig(
@@ -224,8 +247,6 @@ EFFICIENTNET_UNET = ModelConfig(
     dropout=(0.0, 0.0, 0.1, 0.1),
     bottleneck_filters=0,
     bottleneck_dropout=0.0,
-    flip_averaging=True,
-    smaller_view=0.85,
 )
 EFFICIENTNET_TRAINING = TrainConfig(
     epochs=12,
@@ -241,9 +262,9 @@ EFFICIENTNET_TRAINING = TrainConfig(
 )
 
 RECIPES = {
-    "unet": (ModelConfig(), TrainConfig()),
+    "unet": Recipe(ModelConfig(), TrainConfig()),
     # The paper's network changed in one thing each, as its "next steps" and sources name them.
-    "unet-deep": (
+    "unet-deep": Recipe(
         ModelConfig(
             name="unet-deep",
             filters=(32, 64, 128, 256, 512),
@@ -252,35 +273,41 @@ RECIPES = {
         ),
         TrainConfig(),
     ),
-    "unet-wide": (
+    "unet-wide": Recipe(
         ModelConfig(name="unet-wide", filters=(48, 96, 192, 384), bottleneck_filters=768),
         TrainConfig(),
     ),
-    "unet-5x5": (ModelConfig(name="unet-5x5", kernel=5), TrainConfig()),
-    "unet-strided": (ModelConfig(name="unet-strided", strided=True), TrainConfig()),
-    "unet-regularised": (
+    "unet-5x5": Recipe(ModelConfig(name="unet-5x5", kernel=5), TrainConfig()),
+    "unet-strided": Recipe(ModelConfig(name="unet-strided", strided=True), TrainConfig()),
+    "unet-regularised": Recipe(
         ModelConfig(name="unet-regularised", dropout=(0.2, 0.2, 0.3, 0.3), bottleneck_dropout=0.5),
         TrainConfig(weight_decay=0.05),
     ),
-    "unet-balanced": (ModelConfig(name="unet-balanced"), TrainConfig(normal_oversampling=3)),
-    "unet-edges": (ModelConfig(name="unet-edges", channels=("grey", "edges")), TrainConfig()),
-    "unet-edges-texture": (
+    "unet-balanced": Recipe(ModelConfig(name="unet-balanced"), TrainConfig(normal_oversampling=3)),
+    "unet-edges": Recipe(ModelConfig(name="unet-edges", channels=("grey", "edges")), TrainConfig()),
+    "unet-edges-texture": Recipe(
         ModelConfig(name="unet-edges-texture", channels=("grey", "edges", "texture")),
         TrainConfig(),
     ),
-    "attention-unet": (ModelConfig(name="attention-unet", encoder="attention"), TrainConfig()),
-    "residual-unet": (
+    "attention-unet": Recipe(
+        ModelConfig(name="attention-unet", encoder="attention"), TrainConfig()
+    ),
+    "residual-unet": Recipe(
         ModelConfig(name="residual-unet", encoder="residual"),
         TrainConfig(weight_decay=0.01),
     ),
-    "convmixer-unet": (ModelConfig(name="convmixer-unet", encoder="convmixer"), TrainConfig()),
-    "paspp-unet": (ModelConfig(name="paspp-unet", encoder="paspp"), TrainConfig()),
-    "convmixformer-unet": (
+    "convmixer-unet": Recipe(
+        ModelConfig(name="convmixer-unet", encoder="convmixer"), TrainConfig()
+    ),
+    "paspp-unet": Recipe(ModelConfig(name="paspp-unet", encoder="paspp"), TrainConfig()),
+    "convmixformer-unet": Recipe(
         ModelConfig(name="convmixformer-unet", encoder="convmixformer"),
         TrainConfig(),
     ),
-    "efficientnet-unet": (EFFICIENTNET_UNET, EFFICIENTNET_TRAINING),
-    TINY: (
+    "efficientnet-unet": Recipe(
+        EFFICIENTNET_UNET, EFFICIENTNET_TRAINING, InferenceConfig(flip=True, scales=(1.0, 0.85))
+    ),
+    TINY: Recipe(
         ModelConfig(
             name=TINY,
             input_size=64,
@@ -297,15 +324,15 @@ RECIPES = {
             checkpoint="last",
         ),
     ),
-    "guided-unet": (
+    "guided-unet": Recipe(
         replace(
             EFFICIENTNET_UNET,
             name="guided-unet",
             interactive=True,
             input_size=128,
-            smaller_view=0.0,
         ),
         replace(EFFICIENTNET_TRAINING, epochs=8),
+        InferenceConfig(flip=True),
     ),
 }
 """Networks by name, each with the settings it is trained with unless others are given."""

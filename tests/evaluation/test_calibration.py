@@ -55,9 +55,9 @@ def test_a_lesion_that_is_moved_out_of_the_picture_is_no_lesion_any_more():
     np.testing.assert_array_equal(again, altered_images)
 
 
-@pytest.mark.parametrize("name", {model.encoder: n for n, (model, _) in RECIPES.items()}.values())
+@pytest.mark.parametrize("name", {r.model.encoder: n for n, r in RECIPES.items()}.values())
 def test_the_layers_that_are_asked_are_in_the_network(name):
-    config = RECIPES[name][0]
+    config = RECIPES[name].model
     network = build_network(config)
     for layer in (
         architecture(config).familiarity_layer(config),

@@ -11,10 +11,11 @@ import pytest
 from PIL import Image
 
 from tests.conftest import predicted
+from unet.config import to_dict
 from unet.core.mask import PostProcessing, segment
 from unet.data.cases import Case
 from unet.errors import UserError
-from unet.evaluation.case_scores import CasePrediction, score_case, sweep
+from unet.evaluation.case_scores import CasePrediction, CaseScore, score_case, sweep
 from unet.evaluation.summary import dice_by_confidence, summarise
 from unet.evaluation.threshold_selection import operating_curve, select_postprocessing
 from unet.experiments.evaluate import calibrate, evaluate
@@ -154,11 +155,14 @@ def test_the_threshold_is_the_one_that_is_best_on_the_worst_set():
 
 def test_the_operating_curve_counts_missed_lesions_and_masked_normals():
     maps = many(3, "home", 0.9) + many(1, "home", 0.3) + many(2, "home", 0.5, normal=True)
-    rows = {row["gate"]: row for row in operating_curve(maps, 0.5)["home"]}
+    scores = [score_case(m, "", PostProcessing()) for m in maps]
+    rows = {row["gate"]: row for row in operating_curve(scores, 0.5)["home"]}
     assert rows[0.0] == {"gate": 0.0, "missed": 0.0, "masked": 1.0}
     assert rows[0.4] == {"gate": 0.4, "missed": 0.25, "masked": 1.0}
     assert rows[0.6] == {"gate": 0.6, "missed": 0.25, "masked": 0.0}
-    assert operating_curve(many(1, "abroad", 0.5), 0.5)["abroad"][0]["masked"] is None
+    [abroad] = [score_case(m, "", PostProcessing()) for m in many(1, "abroad", 0.5)]
+    assert operating_curve([abroad], 0.5)["abroad"][0]["masked"] is None
+    assert CaseScore.from_dict(json.loads(json.dumps(to_dict(abroad)))) == abroad
 
 
 def test_the_sweep_agrees_with_the_rules_at_each_threshold():
@@ -351,7 +355,7 @@ def test_rules_are_chosen_anew_with_other_data_sets_and_these_are_scored(
     calibrate(copy, [str(phantoms), str(other)], tmp_path / "figures")
     info = read_info(copy)
     assert info.sha256 == read_info(tiny_bundle).sha256
-    assert info.training["rules_chosen_on"] == f"{phantoms.name} + elsewhere"
+    assert info.training["rules_chosen_on"] == [phantoms.name, "elsewhere"]
     metrics = json.loads((copy / "metrics.json").read_text())
     external = metrics["splits"]["external"]
     assert external["cases"] == 3  # of 12, a quarter is for testing

@@ -86,8 +86,8 @@ def test_the_numbers_are_written_beside_the_network(tiny_guide, tiny_bundle, pha
         evaluate_interactive(tiny_bundle, tiny_bundle, [str(phantoms)], "validation", 2, 1)
     with pytest.raises(UserError, match="holds none of the test cases"):
         evaluate_interactive(bundle, tiny_bundle, [str(phantoms)], "test", 2, 1)
-    with pytest.raises(UserError, match="has no left_out split, only"):
-        evaluate_interactive(bundle, tiny_bundle, [str(phantoms)], "left_out", 2, 1)
+    with pytest.raises(UserError, match="has no external split, only"):
+        evaluate_interactive(bundle, tiny_bundle, [str(phantoms)], "external", 2, 1)
     info.split["validation"] = read_info(tiny_bundle).split["train"][:2]
     write_info(tmp_path / "guided-unet", info)
     with pytest.raises(UserError, match="has seen 2 of the validation cases"):
@@ -122,32 +122,32 @@ def test_what_neither_network_has_seen_is_told_apart_in_another_bundle(
     shutil.copytree(tiny_guide, bundle)
     out.mkdir()
     info = read_info(bundle)
-    info = replace(info, training=info.training | {"left_out": "BUS-BRA 2"})
-    info.split["left_out"] = read_info(tiny_bundle).split["test"]
+    info = replace(info, training=info.training | {"split_name": "without a scanner"})
+    info.split["external"] = read_info(tiny_bundle).split["test"]
     write_info(bundle, info)
     (out / "clicks.json").write_text(json.dumps({"validation": {"people": 7}}))
     with pytest.raises(UserError, match=r"is not the network that .* started from"):
-        evaluate_interactive(bundle, tiny_bundle, [str(phantoms)], "left_out", 1, 1, out)
+        evaluate_interactive(bundle, tiny_bundle, [str(phantoms)], "external", 1, 1, out)
     info.training["start"] = {"sha256": read_info(tiny_bundle).sha256["model.weights.h5"]}
     write_info(bundle, info)
-    evaluate_interactive(bundle, tiny_bundle, [str(phantoms)], "left_out", 1, 1, out)
+    evaluate_interactive(bundle, tiny_bundle, [str(phantoms)], "external", 1, 1, out)
     written = json.loads((out / "clicks.json").read_text())
     assert written["validation"] == {"people": 7}
-    assert written["without BUS-BRA 2"]["people"] == 1
-    assert (out / "plots" / "clicks_without_BUS-BRA_2.png").exists()
+    assert written["without a scanner"]["people"] == 1
+    assert (out / "plots" / "clicks_without_a_scanner.png").exists()
     assert not (bundle / "clicks.json").exists()
     new = tmp_path / "new" / "folder"  # made before anything is measured
-    evaluate_interactive(bundle, tiny_bundle, [str(phantoms)], "left_out", 1, 1, new)
+    evaluate_interactive(bundle, tiny_bundle, [str(phantoms)], "external", 1, 1, new)
     assert (new / "clicks.json").exists()
     del written["validation"]
     text = interactive_section("guided-unet", written, pictures=True)
-    assert "1 at each lesion of BUS-BRA 2, click it" in text
-    assert "trained without BUS-BRA 2, the second starting from the first" in text
+    assert f"1 at each lesion of {phantoms.name}, click it" in text
+    assert "trained without a scanner, the second starting from the first" in text
     assert (
-        "--simulations 1 --split left_out --weights DIR --baseline DIR --out weights/guided-unet"
+        "--simulations 1 --split external --weights DIR --baseline DIR --out weights/guided-unet"
         in text
     )
-    assert "(plots/clicks_without_BUS-BRA_2.png)" in text
+    assert "(plots/clicks_without_a_scanner.png)" in text
 
 
 def _cases(folder):

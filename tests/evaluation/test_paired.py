@@ -1,25 +1,32 @@
 import numpy as np
 import pytest
 
-from unet.evaluation.paired import CHOSEN, THRESHOLDS, count_map, count_mask, summarise_counts
+from unet.core.metrics import Confusion
+from unet.evaluation.case_scores import CaseScore, ProtocolScore
+from unet.evaluation.paired import counts_of as counts_of_scores
+from unet.evaluation.paired import summarise_counts
 
 
 def counts_of(*cases: tuple[int, int, int, int]) -> np.ndarray:
-    """One training's counts, the same at each threshold: `(1, N, T, 4)`."""
-    return np.repeat(np.array(cases)[None, :, None], len(THRESHOLDS), axis=2)
+    """One training's counts by one protocol: `(1, N, 1, 4)`."""
+    return np.array(cases)[None, :, None]
 
 
 LESIONS = counts_of((8, 4, 0, 88), (0, 0, 10, 90), (10, 0, 0, 90))  # Dice 0.8, 0, 1
 NORMALS = counts_of((0, 5, 0, 95), (0, 0, 0, 100))
 
 
-def test_a_map_is_counted_at_the_truths_own_size_and_at_each_threshold():
-    square = np.array([[0.2, 0.4], [0.6, 0.95]], np.float32)
-    truth = np.array([[False, False], [True, True]])
-    assert count_map(square, truth) == [[2, 1, 0, 1], [2, 0, 0, 2], [1, 0, 1, 2], [1, 0, 1, 2]]
-    tall = np.array([[True, False]] * 6)
-    assert all(sum(counts) == 12 for counts in count_map(square, tall))
-    assert count_mask(truth, truth) == [[2, 0, 0, 2]] * len(THRESHOLDS)
+def test_scores_become_counts_of_each_protocol_in_order():
+    def score(*counts: int) -> CaseScore:
+        scores = {
+            name: ProtocolScore(Confusion(*(n * k for n in counts)), 0.0)
+            for k, name in enumerate(("threshold_0.3", "threshold_0.5"), start=1)
+        }
+        return CaseScore("a", "benign", 0, "", 1, 1, 0.5, 0.0, scores)
+
+    runs = [[score(8, 4, 0, 88), score(0, 0, 10, 90)]]
+    found = counts_of_scores(runs, ("threshold_0.5", "threshold_0.3"))
+    assert found.tolist() == [[[[16, 8, 0, 176], [8, 4, 0, 88]], [[0, 0, 20, 180], [0, 0, 10, 90]]]]
 
 
 def test_values_by_hand():
@@ -28,7 +35,7 @@ def test_values_by_hand():
     assert found["dice"]["value"] == pytest.approx(0.6)
     assert (found["missed"]["count"], found["missed"]["of"]) == (1, 3)
     assert (found["masked"]["count"], found["masked"]["of"]) == (1, 2)
-    assert found["over_segmentation"]["0.5"]["value"] == pytest.approx(0.04 / 0.28)
+    assert found["over_segmentation"]["threshold_0.5"]["value"] == pytest.approx(0.04 / 0.28)
     assert found["spread"] is None
     assert "difference" not in found
 
@@ -36,7 +43,9 @@ def test_values_by_hand():
 def test_over_segmentation_counts_an_image_by_its_shares_not_by_its_pixels():
     big = counts_of((8, 4, 0, 88), (1000, 0, 0, 9000))
     found = summarise_counts(big, [0, 1])
-    assert found["over_segmentation"]["0.5"]["value"] == pytest.approx(0.04 / (0.08 + 0.1))
+    assert found["over_segmentation"]["threshold_0.5"]["value"] == pytest.approx(
+        0.04 / (0.08 + 0.1)
+    )
 
 
 def test_trainings_are_averaged_and_their_spread_is_said():
@@ -69,4 +78,3 @@ def test_what_has_no_lesions_has_no_dice():
     found = summarise_counts(NORMALS, [0, 1])
     assert "dice" not in found
     assert found["masked"]["of"] == 2
-    assert THRESHOLDS[CHOSEN] == 0.5

@@ -14,17 +14,20 @@ from PIL import Image
 
 from tests.conftest import QUICK, TINY
 from unet import cli
+from unet.config import InferenceConfig, Recipe
 from unet.core.mask import PostProcessing
 from unet.data.phantom import make_phantom
 from unet.errors import UserError
 from unet.experiments import evaluate as evaluate_experiment
 from unet.experiments import fit as fit_experiment
+from unet.experiments import run_store
 from unet.experiments.artifacts import carry_over_results
 from unet.experiments.evaluate import calibrate, evaluate
 from unet.experiments.fit import fit
 from unet.inference.bundle import read_info
 from unet.inference.segmenter import Segmenter
 from unet.publishing.card import card_of
+from unet.results import Results
 from unet.training import checkpoint
 from unet.training.initial_weights import seen_case_ids
 
@@ -53,19 +56,19 @@ def test_new_rules_leave_no_scores_of_others(copy, phantoms, other, tmp_path):
 
 def test_other_views_leave_no_scores_of_the_views_before(phantoms, tmp_path, capsys):
     data, out = [str(phantoms)], tmp_path / "flipped"
-    model = replace(TINY, name="flipped", flip_averaging=True)
-    config = replace(QUICK, epochs=1)
-    fit(data, "unet", model, config, out=out, run_dir=tmp_path / "run")
+    model = replace(TINY, name="flipped")
+    recipe = Recipe(model, replace(QUICK, epochs=1), InferenceConfig(flip=True))
+    fit(data, "unet", recipe, out=out, run_dir=tmp_path / "run")
     before = Segmenter.load(out)
-    (out / "leave_out.json").write_text("{}")
+    Results("leave-one-domain-out", "", [], {}, []).write(out / "leave_out.json")
     interactive = (
         tmp_path / "interactive" / "clicks.json"
     )  # whose answer without a click is this network's
     interactive.parent.mkdir()
     interactive.write_text(json.dumps({"test": {"beside": {"sha256": before.network.sha256}}}))
     words = ["calibrate", "--weights", str(out), "--data", data[0]]
-    assert cli.main([*words, "--smaller-view", "0.9"]) == 0
-    assert read_info(out).model == replace(model, smaller_view=0.9)
+    assert cli.main([*words, "--scales", "1", "0.9"]) == 0
+    assert read_info(out).inference == InferenceConfig(flip=True, scales=(1.0, 0.9))
     assert not (out / "leave_out.json").exists()
     said = capsys.readouterr().out
     assert f"{out / 'leave_out.json'} is of other views and is left out" in said
@@ -79,12 +82,13 @@ def test_other_views_leave_no_scores_of_the_views_before(phantoms, tmp_path, cap
     ours, theirs = (s.predict_views(image).probability for s in (Segmenter.load(out), before))
     assert (len(ours), len(theirs)) == (3, 2)
     np.testing.assert_allclose(ours[:2], theirs, atol=1e-6)
-    assert cli.main([*words, "--smaller-view", "1.5"]) == 1
-    assert read_info(out).model.smaller_view == 0.9
+    assert cli.main([*words, "--scales", "1", "1.5"]) == 1
+    assert read_info(out).inference.scales == (1.0, 0.9)
 
     # The training was the same: it is continued, whatever is averaged of it.
     places = {"out": tmp_path / "again", "run_dir": tmp_path / "run"}
-    fit(data, "unet", replace(model, smaller_view=0.8), config, resume=True, **places)
+    other_views = replace(recipe, inference=InferenceConfig(scales=(1.0, 0.8)))
+    fit(data, "unet", other_views, resume=True, **places)
     weights = [read_info(folder).sha256["model.weights.h5"] for folder in (out, places["out"])]
     assert weights[0] == weights[1]
 
@@ -184,10 +188,10 @@ def test_what_rules_were_chosen_on_is_never_scored_as_unseen(copy, phantoms, tmp
 def test_uncommitted_code_trains_only_when_asked_to_and_the_card_says_so(
     phantoms, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(fit_experiment, "git_commit", lambda: "abc-dirty")
-    monkeypatch.setattr(checkpoint, "git_commit", lambda: "abc-dirty")
+    for module in (fit_experiment, run_store, checkpoint):
+        monkeypatch.setattr(module, "git_commit", lambda: "abc-dirty")
     places = {"out": tmp_path / "out", "run_dir": tmp_path / "run"}
-    words = [[str(phantoms)], "unet", TINY, replace(QUICK, epochs=1)]
+    words = [[str(phantoms)], "unet", Recipe(TINY, replace(QUICK, epochs=1))]
     with pytest.raises(UserError, match="the code differs from commit abc"):
         fit(*words, **places, allow_dirty=False)
     assert not any(path.exists() for path in places.values())
@@ -202,7 +206,8 @@ def test_uncommitted_code_trains_only_when_asked_to_and_the_card_says_so(
 
 def test_another_networks_bundle_is_replaced_only_when_asked_to(copy, phantoms, tmp_path):
     before = read_info(copy).sha256
-    words = [[str(phantoms)], "unet", replace(TINY, filters=(4, 6)), replace(QUICK, epochs=1)]
+    recipe = Recipe(replace(TINY, filters=(4, 6)), replace(QUICK, epochs=1))
+    words = [[str(phantoms)], "unet", recipe]
     places = {"out": copy, "run_dir": tmp_path / "run"}
     with pytest.raises(UserError, match=r"holds another network: tiny.*--replace"):
         fit(*words, **places)
@@ -214,16 +219,16 @@ def test_another_networks_bundle_is_replaced_only_when_asked_to(copy, phantoms, 
 def test_one_does_not_go_on_from_a_network_that_knows_the_test_cases(
     tiny_bundle, phantoms, other, tmp_path
 ):
-    words = {"out": tmp_path / "out", "run_dir": tmp_path / "run", "start": tiny_bundle}
+    words = {"out": tmp_path / "out", "run_dir": tmp_path / "run", "init_from": tiny_bundle}
     config = replace(QUICK, epochs=1)
     with pytest.raises(UserError, match=r"has learnt from \d+ of what would be test cases"):
-        fit([str(phantoms)], "unet", TINY, replace(config, split_seed=3), **words)
-    fit([str(phantoms)], "unet", TINY, config, **words)
+        fit([str(phantoms)], "unet", Recipe(TINY, replace(config, split_seed=3)), **words)
+    fit([str(phantoms)], "unet", Recipe(TINY, config), **words)
     assert read_info(tmp_path / "out").training["start"]["seen"] == []
     # What it has seen is known of what goes on from it, whatever that is trained on.
     words |= {"out": tmp_path / "abroad", "run_dir": tmp_path / "run abroad"}
     config = replace(config, test_fraction=0.2, validation_fraction=0.4)  # of eight cases
-    fit([str(other)], "unet", TINY, config, **words)
+    fit([str(other)], "unet", Recipe(TINY, config), **words)
     split = read_info(tiny_bundle).split
     seen = seen_case_ids(read_info(tmp_path / "abroad"))
     assert {*split["train"], *split["validation"]} <= seen

@@ -6,18 +6,21 @@ import numpy as np
 import pytest
 
 from tests.conftest import QUICK, TINY
+from unet.config import Recipe
 from unet.data.loading import load_datasets
 from unet.errors import UserError
-from unet.experiments import leave_one_domain_out as module
+from unet.experiments import run_store
 from unet.experiments.evaluate import evaluate
-from unet.experiments.leave_one_domain_out import leave_out, split_without
+from unet.experiments.leave_one_domain_out import leave_out
+from unet.experiments.splitters import bundle_split
 from unet.inference.bundle import read_info
 from unet.inference.hub import HubError, push
 from unet.publishing.tables import interval, leave_out_table
+from unet.results import Results
 
 pytestmark = pytest.mark.slow
 
-LAST = replace(QUICK, checkpoint="last", epochs=1)
+LAST = replace(QUICK, checkpoint="last", epochs=1, patches=True, presence_head=True)
 
 
 def test_a_plain_folder_is_read_with_its_groups(other, phantoms):
@@ -29,66 +32,68 @@ def test_a_plain_folder_is_read_with_its_groups(other, phantoms):
     assert groups[0] == groups[1] != groups[2] == groups[3]
 
 
-def test_the_left_out_set_is_scored_and_never_learnt_from(other, phantoms, tmp_path, monkeypatch):
+def test_a_domain_is_scored_and_never_learnt_from(other, phantoms, tmp_path, monkeypatch):
     learnt = []
-    train = module.train
+    train = run_store.train
 
     def spy(model_config, config, examples, *args, **options):
         learnt.append(examples)
         return train(model_config, config, examples, *args, **options)
 
-    monkeypatch.setattr(module, "train", spy)
-    config = replace(LAST, patches=True, presence_head=True)
-    data = [str(phantoms), str(other)]
+    monkeypatch.setattr(run_store, "train", spy)
+    data, recipe = [str(phantoms), str(other)], Recipe(TINY, LAST)
     places = {"out": tmp_path / "out", "run_dir": tmp_path / "run"}
-    leave_out(data, "unet", TINY, config, left_out="Elsewhere", **places)
+    path = tmp_path / "out" / "leave_out.json"
+    leave_out(data, "unet", recipe, domains=["Elsewhere"], **places)
     dataset = load_datasets(data, 32)
     theirs = [i for i, case in enumerate(dataset.cases) if case.dataset == "elsewhere"]
     for image in learnt[0].images:
         assert (np.abs(dataset.images[theirs] - image).max(axis=(1, 2, 3)) > 1e-3).all()
-    found = json.loads((tmp_path / "out" / "leave_out.json").read_text())["left_out"]["elsewhere"]
-    bundle = tmp_path / "run" / "bundle"
-    scored = read_info(bundle).split["left_out"]
+    results = Results.read(path)
+    [run] = results.runs
+    assert run.split == "without elsewhere"
+    found = run.parts["external"]
+    bundle = tmp_path / "run/unet/without-elsewhere/seed-0/calibrated"
+    scored = read_info(bundle).split["external"]
     assert found["cases"] == len(scored) < 8  # its test cases are for the final report alone
     assert all(name.startswith("elsewhere/") for name in scored)
-    assert found["lesions"] == sum(int(name[-1]) < 6 for name in scored)
-    final = found["postprocessed"]["lesion_images_without_mask"]
-    assert found["lesions_answered_none"] == final["count"]
-    assert found["gates"]["missed"] <= max(0.03, final["value"])
-
-    table = leave_out_table(json.loads((tmp_path / "out" / "leave_out.json").read_text()))
+    missed = found["postprocessed"]["lesion_images_without_mask"]
+    assert missed["of"] == sum(int(name[-1]) < 6 for name in scored)
+    assert found["gates"]["missed"] <= max(0.03, missed["value"])
     dice = interval(found["postprocessed"]["lesion_images"]["dice"])
-    assert f"| elsewhere | {found['cases']} | {dice} |" in table
+    assert f"| without elsewhere | {found['cases']} | {dice} |" in leave_out_table(results)
 
     # Such a bundle has no test split, and is evaluated on those that it has.
-    with pytest.raises(UserError, match="has no test split, only train, validation, left_out"):
+    with pytest.raises(UserError, match="has no test split, only train, validation, external"):
         evaluate(bundle, data, "test", None, tmp_path / "figures")
     evaluate(bundle, data, "all", None, tmp_path / "figures")
-    with pytest.raises(HubError, match="was trained without elsewhere to be scored on it"):
+    with pytest.raises(HubError, match="was trained without elsewhere, to be scored"):
         push(bundle, "user/name")
     splits = json.loads((bundle / "metrics.json").read_text())["splits"]
-    assert splits["left_out"]["cases"] == len(scored)
+    assert splits["external"]["cases"] == len(scored)
 
     # Hours of results are not thrown away for others.
-    before = (tmp_path / "out" / "leave_out.json").read_text()
+    before = path.read_text()
+    longer = Recipe(TINY, replace(LAST, epochs=2))
     with pytest.raises(UserError, match="holds results of other settings"):
-        leave_out(data, "unet", TINY, replace(config, epochs=2), left_out="Elsewhere", **places)
-    assert (tmp_path / "out" / "leave_out.json").read_text() == before
+        leave_out(data, "unet", longer, domains=["Elsewhere"], **places)
+    assert path.read_text() == before
+
+    # Another domain is added to them.
+    leave_out(data, "unet", recipe, domains=[phantoms.name], **places)
+    again = Results.read(path)
+    assert [run.split for run in again.runs] == ["without elsewhere", f"without {phantoms.name}"]
+    assert again.runs[0] == run
 
     # Where one goes on from a network, it must not have seen what is left out.
     places = {"out": tmp_path / "out again", "run_dir": tmp_path / "run again"}
-    leave_out(data, "unet", TINY, config, left_out="Elsewhere", start=bundle, **places)
-    assert read_info(tmp_path / "run again" / "bundle").training["start"]["name"] == "tiny"
+    leave_out(data, "unet", recipe, domains=["Elsewhere"], init_from=bundle, **places)
+    onward = tmp_path / "run again/unet/without-elsewhere/seed-0/calibrated"
+    assert read_info(onward).training["start"]["name"] == "tiny"
     places["run_dir"] = tmp_path / "not run"
-    with pytest.raises(UserError, match=f"has seen images of {phantoms.name}"):
-        leave_out(data, "unet", TINY, config, left_out=phantoms.name, start=bundle, **places)
-
-
-def test_what_would_choose_an_epoch_on_what_is_left_is_refused(other, phantoms, tmp_path):
-    data = [str(phantoms), str(other)]
-    with pytest.raises(UserError, match="add --checkpoint last"):
-        leave_out(data, "unet", TINY, QUICK, left_out="elsewhere",
-                  out=tmp_path / "out", run_dir=tmp_path / "run")  # fmt: skip
+    with pytest.raises(UserError, match=r"has learnt from \d+ of what would be external cases"):
+        leave_out(data, "unet", recipe, domains=[phantoms.name], init_from=bundle, **places)
+    assert not (tmp_path / "not run").exists()
 
 
 def test_copies_of_what_is_left_out_are_not_learnt_either(other, phantoms, tmp_path):
@@ -98,8 +103,8 @@ def test_copies_of_what_is_left_out_are_not_learnt_either(other, phantoms, tmp_p
     for name, ending in (("images", ""), ("masks", "_mask")):
         shutil.copy(other / name / "0.png", f"{copied}{ending}.png")
     dataset = load_datasets([tmp_path / "data", other], 32)
-    split = {"train": list(range(len(dataset.cases))), "validation": [], "test": []}
-    left = split_without(dataset, split, "elsewhere")
-    ids = {dataset.cases[i].id for i in left["train"]}
-    assert len(ids) == 17
-    assert "benign/benign (1)" not in ids
+    split = {"train": [case.id for case in dataset.cases], "validation": []}
+    [(name, left)] = bundle_split(split, "elsewhere")(dataset).items()
+    assert name == "without elsewhere"
+    assert len(left["train"]) == 17
+    assert "benign/benign (1)" not in left["train"]

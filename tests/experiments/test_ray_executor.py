@@ -17,18 +17,24 @@ from unet import cli
 from unet.data.loading import load_datasets
 from unet.errors import UserError
 from unet.experiments.ray_executor import finish
-from unet.training.sampling import train_on_cases
+from unet.training.sampling import make_training_set
+from unet.training.trainer import train
 
 pytestmark = pytest.mark.slow
 
 LAST = replace(QUICK, checkpoint="last", epochs=4)
 
 
-def killed_in_the_middle(dataset, told: Path, **training) -> None:
+def train_twelve(dataset, run_dir: Path) -> None:
+    """Train on the first twelve cases, or go on with it."""
+    train(TINY, LAST, make_training_set(dataset, list(range(12)), LAST), None, run_dir, resume=True)
+
+
+def killed_in_the_middle(dataset, told: Path, run_dir: Path) -> None:
     """A training whose process is killed once, when the first epoch is kept."""
 
     def kill() -> None:
-        while not (training["run_dir"] / "last" / "state.json").exists():
+        while not (run_dir / "last" / "state.json").exists():
             time.sleep(0.001)
         os.kill(os.getpid(), signal.SIGKILL)
 
@@ -36,7 +42,7 @@ def killed_in_the_middle(dataset, told: Path, **training) -> None:
         file.write(f"{os.getpid()}\n")
     if len(told.read_text().split()) == 1:
         threading.Thread(target=kill, daemon=True).start()
-    train_on_cases(dataset, **training)
+    train_twelve(dataset, run_dir)
 
 
 def assert_same_trainings(one: Path, other: Path) -> None:
@@ -57,12 +63,8 @@ def assert_same_trainings(one: Path, other: Path) -> None:
 def test_a_killed_worker_loses_nothing(phantoms, tmp_path):
     pytest.importorskip("ray")
     dataset = load_datasets([phantoms], TINY.input_size)
-    what = {"indices": list(range(12)), "model_config": TINY, "config": LAST,
-            "data_fingerprint": "", "resume": True}  # fmt: skip
-    train_on_cases(dataset, run_dir=tmp_path / "whole", **what)
-    training = partial(
-        killed_in_the_middle, told=tmp_path / "told", run_dir=tmp_path / "killed", **what
-    )
+    train_twelve(dataset, tmp_path / "whole")
+    training = partial(killed_in_the_middle, told=tmp_path / "told", run_dir=tmp_path / "killed")
     finish("local", dataset, {"one": training})
     first, second = (tmp_path / "told").read_text().split()
     assert first != second
@@ -87,4 +89,4 @@ def test_without_ray_it_is_said_what_installs_it(phantoms, tmp_path, monkeypatch
     assert cli.main([*words, "--folds", "2", "--ray", "local"]) == 1
     assert "pip install -r requirements-cluster.txt" in capsys.readouterr().err
     assert cli.main([*words, "--ray", "local"]) == 1
-    assert "give --folds too" in capsys.readouterr().err
+    assert "give --folds or --leave-out-domain too" in capsys.readouterr().err

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -193,7 +192,8 @@ def session() -> list[bytes]:
 
 def bundle(folder: Path) -> Path:
     """A bundle of a tiny network that nobody trained, with all parts a bundle can have."""
-    from tests.conftest import TINY
+    from tests.conftest import PHANTOM_TRAINING, TINY
+    from unet.config import InferenceConfig
     from unet.core.mask import PostProcessing
     from unet.inference.confidence import Confidence
     from unet.inference.keras_export import write_bundle
@@ -202,10 +202,10 @@ def bundle(folder: Path) -> Path:
     from unet.networks import build_network
 
     folder.mkdir()
-    model = replace(TINY, flip_averaging=True)
     write_bundle(
-        folder, build_network(model), model=model, postprocessing=PostProcessing(0.4, 0.001, 0.1),
-        training={"data": "phantom"}, split={"train": ["a"], "test": ["b"]},
+        folder, build_network(TINY), model=TINY, inference=InferenceConfig(flip=True),
+        postprocessing=PostProcessing(0.4, 0.001, 0.1),
+        training=PHANTOM_TRAINING, split={"train": ["a"], "test": ["b"]},
         familiarity=OODDetector(
             "encoder_2_relu_2", np.zeros(8, np.float32), np.eye(8, dtype=np.float32), 1.0),
         presence=LesionClassifier(("bottleneck_relu_2",), np.zeros(16, np.float32), 0.0),

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from unet.config import InferenceConfig
 from unet.core.mask import PostProcessing, quantise
 from unet.inference.confidence import Confidence
 from unet.inference.lesion_classifier import LesionClassifier
@@ -19,6 +20,9 @@ def test_any_size_comes_back_at_that_size(tiny_segmenter, size):
     assert probability.shape == size
     assert probability.dtype == np.float32
     assert 0 <= probability.min() <= probability.max() <= 1
+
+
+THREE_VIEWS = InferenceConfig(flip=True, scales=(1.0, 0.8))
 
 
 def test_arrays_and_pil_images_in_grey_and_colour_give_the_same(tiny_segmenter):
@@ -114,7 +118,9 @@ def test_flip_averaging_treats_left_and_right_alike():
 
     run = runner_of(build_network(TINY), ())
     network = ModelId("flipped")
-    segmenter = Segmenter(run, TINY.input_size, network, PostProcessing(), flip=True)
+    segmenter = Segmenter(
+        run, TINY.input_size, network, PostProcessing(), inference=InferenceConfig(flip=True)
+    )
     image = np.random.default_rng(0).integers(0, 256, (32, 32), np.uint8)
     found, mirrored = segmenter.analyze(image), segmenter.analyze(image[:, ::-1])
     for ours, theirs in (
@@ -133,7 +139,13 @@ def test_a_smaller_view_is_laid_back_over_the_image():
         seen.append(batch)
         return {"probability": batch[..., :1]}
 
-    segmenter = Segmenter(run, 40, ModelId("n"), PostProcessing(), flip=True, smaller_view=0.8)
+    segmenter = Segmenter(
+        run,
+        40,
+        ModelId("n"),
+        PostProcessing(),
+        inference=THREE_VIEWS,
+    )
     image = np.zeros((40, 40), np.uint8)
     image[10:18, 6:20] = 255
     views = segmenter.predict_views(image).probability
@@ -157,7 +169,7 @@ def test_presence_is_asked_of_the_views_at_full_size():
         return {"probability": batch[..., :1], "deep": brightest}
 
     presence = LesionClassifier(("deep",), np.ones(1, np.float32), 0.0)
-    segmenter = Segmenter(run, 40, ModelId("n"), PostProcessing(), flip=True, smaller_view=0.8,
+    segmenter = Segmenter(run, 40, ModelId("n"), PostProcessing(), inference=THREE_VIEWS,
                           presence=presence)  # fmt: skip
     found = segmenter.analyze(np.eye(40, dtype=np.uint8) * 255)
     assert found.presence == pytest.approx(1 / (1 + np.exp(-1)))

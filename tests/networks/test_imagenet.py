@@ -15,7 +15,7 @@ MILITARY_UNIFORM, BOW_TIE = 652, 457  # classes of ImageNet
 
 
 def test_the_encoder_and_the_published_head_recognise_what_a_photo_shows():
-    network = build_network(replace(RECIPES["efficientnet-unet"][0], input_size=224))
+    network = build_network(replace(RECIPES["efficientnet-unet"].model, input_size=224))
     imagenet.load_imagenet_encoder(network)
     head = imagenet.imagenet_arrays()
     photo = Image.open(cbook.get_sample_data("grace_hopper.jpg", asfileobj=False))

@@ -45,12 +45,12 @@ KINDS = [
 def small(name: str) -> ModelConfig:
     """That network with a few filters, at 32×32."""
     shape = {n: getattr(TINY, n) for n in ("input_size", "filters", "dropout")}
-    return replace(RECIPES[name][0], **shape, bottleneck_filters=16)
+    return replace(RECIPES[name].model, **shape, bottleneck_filters=16)
 
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_what_it_costs_is_pinned(name):
-    network = build_network(replace(RECIPES[name][0], input_size=128))
+    network = build_network(replace(RECIPES[name].model, input_size=128))
     assert (network.count_params(), multiply_adds(network)) == COST[name]
 
 
@@ -144,13 +144,13 @@ def test_attention_weighs_all_skips_but_the_first():
 
 def test_what_a_network_is_said_to_be_names_its_departures():
     assert sentence(ModelConfig()).endswith("Toronto Metropolitan University.")
-    assert sentence(RECIPES["unet-5x5"][0]).endswith("This one has 5×5 kernels.")
-    assert "edges and texture beside" in sentence(RECIPES["unet-edges-texture"][0])
-    assert "This one has 5 levels." in sentence(RECIPES["unet-deep"][0])
+    assert sentence(RECIPES["unet-5x5"].model).endswith("This one has 5×5 kernels.")
+    assert "edges and texture beside" in sentence(RECIPES["unet-edges-texture"].model)
+    assert "This one has 5 levels." in sentence(RECIPES["unet-deep"].model)
 
 
 def test_settings_that_a_network_does_not_have_are_refused():
-    efficient = RECIPES["efficientnet-unet"][0]
+    efficient = RECIPES["efficientnet-unet"].model
     for change in ({"kernel": 5}, {"strided": True}, {"channels": ("grey", "edges")}):
         with pytest.raises(ValueError, match="has its own kernels and strides"):
             build_network(replace(efficient, **change))

@@ -13,7 +13,7 @@ from unet.networks.unet import build as build_unet
 PARAMETERS = {  # name: config, parameters in all
     "paper": (ModelConfig(), 7_771_297),
     "tiny": (TINY, 7_717),
-    "efficientnet": (RECIPES["efficientnet-unet"][0], 5_330_961),
+    "efficientnet": (RECIPES["efficientnet-unet"].model, 5_330_961),
 }
 
 
@@ -64,7 +64,7 @@ def test_only_built_in_layers_are_used(paper):
 
 
 def test_the_efficientnets_sizes_level_by_level():
-    network = build_network(replace(RECIPES["efficientnet-unet"][0], input_size=96))
+    network = build_network(replace(RECIPES["efficientnet-unet"].model, input_size=96))
     shapes = {
         "stem_relu": (48, 48, 32),
         "encoder_1_1_project_norm": (48, 48, 16),
@@ -99,7 +99,7 @@ def test_the_fused_normalisation_trains_as_the_built_in_one():
 def test_a_network_that_cannot_be_built_as_asked_is_refused():
     with pytest.raises(ValueError, match=r"multiple of 16.* Received: 250"):
         build_network(ModelConfig(input_size=250))
-    efficient = RECIPES["efficientnet-unet"][0]
+    efficient = RECIPES["efficientnet-unet"].model
     with pytest.raises(ValueError, match=r"multiple of 32"):
         build_network(replace(efficient, input_size=112))
     with pytest.raises(ValueError, match="has 4 blocks"):

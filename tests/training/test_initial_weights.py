@@ -7,6 +7,7 @@ import pytest
 
 import train as command_line
 from tests.conftest import QUICK, TINY
+from unet.config import Recipe
 from unet.data.loading import load_datasets
 from unet.errors import UserError
 from unet.experiments.fit import fit
@@ -55,8 +56,9 @@ def test_a_run_is_not_resumed_from_another_start(examples, tiny_bundle, tmp_path
 
 
 def test_a_bundle_says_what_it_started_from(phantoms, tiny_bundle, tmp_path):
-    options = {"out": tmp_path / "out", "run_dir": tmp_path / "run", "start": tiny_bundle}
-    fit([str(phantoms)], "unet", TINY, replace(ONCE, trainable="encoder", epochs=1), **options)
+    options = {"out": tmp_path / "out", "run_dir": tmp_path / "run", "init_from": tiny_bundle}
+    recipe = Recipe(TINY, replace(ONCE, trainable="encoder", epochs=1))
+    fit([str(phantoms)], "unet", recipe, **options)
     training = read_info(tmp_path / "out").training
     hashes = read_info(tiny_bundle).sha256
     assert training["start"] == {"name": "tiny", "sha256": hashes[WEIGHTS], "seen": []}

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from unet.config import RECIPES, ModelConfig
+from unet.config import RECIPES, ModelConfig, Recipe
 from unet.core.prompts import Prompts, draw_prompts
 from unet.data.loading import load_datasets
 from unet.data.prompt_simulation import ELSE_AREAS
@@ -21,10 +21,12 @@ from unet.training.trainer import TrainingSet, train
 
 pytestmark = pytest.mark.slow
 
-MODEL, TRAINING = RECIPES["guided-unet"]
-MODEL = replace(MODEL, input_size=32)
+MODEL = replace(RECIPES["guided-unet"].model, input_size=32)
 CLICK = Prompts(inside=(((16.0, 16.0),),))
-QUICK = replace(TRAINING, epochs=2, warmup_epochs=1, batch_size=8, pretrained=False)
+QUICK = replace(
+    RECIPES["guided-unet"].train, epochs=2, warmup_epochs=1, batch_size=8, pretrained=False
+)
+RECIPE = Recipe(MODEL, QUICK, RECIPES["guided-unet"].inference)
 
 
 def batch(count: int = 40, size: int = 32):
@@ -123,7 +125,7 @@ def test_a_guided_network_is_trained_and_exported(phantoms, tmp_path):
     assert [row["epoch"] for row in trained.history] == [1, 2]
     assert {"loss", "dice", "val_dice", "val_presence_auc"} <= set(trained.history[0])
 
-    segmenter = uncalibrated_segmenter(trained, MODEL, examples, seed=0)
+    segmenter = uncalibrated_segmenter(trained, RECIPE, examples)
     grey = (dataset.images[0, :, :, 0] * 255).astype(np.uint8)
     alone = segmenter.analyze(grey)
     pointed = segmenter.analyze(grey, CLICK)

@@ -12,7 +12,7 @@ import pytest
 
 from tests.conftest import QUICK, TINY
 from unet import cli as command
-from unet.config import RECIPES
+from unet.config import RECIPES, Recipe
 from unet.data.loading import load_datasets
 from unet.errors import UserError
 from unet.training import jax_processes
@@ -107,7 +107,7 @@ def test_several_steps_a_call_train_as_single_ones(data, by_one, tmp_path, monke
 @needs_jax
 def test_depthwise_convolutions_trained_on_jax_are_keras_own_afterwards(compiled, data, tmp_path):
     """Biases, strides and the names in the file of weights: ConvMixer has the first."""
-    model = replace(RECIPES["convmixer-unet"][0], input_size=32, filters=(4,), dropout=(0.0,))
+    model = replace(RECIPES["convmixer-unet"].model, input_size=32, filters=(4,), dropout=(0.0,))
     model = replace(model, bottleneck_filters=8)
     once = replace(FIVE, epochs=1, checkpoint="last")
     trained = train(model, once, *data, tmp_path, among=Processes(1))
@@ -128,7 +128,7 @@ def refused(writes: bool) -> None:
 
 def test_without_jax_it_is_said_what_installs_it(monkeypatch, tmp_path, capsys):
     monkeypatch.setitem(sys.modules, "jax", None)
-    monkeypatch.setitem(RECIPES, "unet", (TINY, QUICK))
+    monkeypatch.setitem(RECIPES, "unet", Recipe(TINY, QUICK))
     places = ["--out", str(tmp_path / "out"), "--run-dir", str(tmp_path / "run")]
     assert command.main(["fit", "--data", "phantom", "--backend", "jax", *places]) == 1
     assert "pip install -r requirements-cluster.txt" in capsys.readouterr().err
@@ -164,7 +164,8 @@ def test_processes_that_cannot_be_are_refused_in_words(words, said, capsys):
 
 
 def test_hints_and_tensorboard_are_refused_on_jax(data, tmp_path):
-    model, config = RECIPES["guided-unet"]
+    recipe = RECIPES["guided-unet"]
+    model, config = recipe.model, recipe.train
     with pytest.raises(UserError, match="leave it out for guided-unet"):
         train(replace(model, input_size=32), config, *data, tmp_path, among=Processes(1))
     with pytest.raises(UserError, match="leave it out for --tensorboard"):

@@ -16,7 +16,7 @@ from unet.bulk.worker import WRITING, Job
 from unet.config import to_dict
 from unet.errors import UserError
 from unet.files import atomic_write
-from unet.inference.bundle import WEIGHTS, verify
+from unet.inference.bundle import SERVED_FILES, WEIGHTS, verify
 from unet.inference.onnx_model import GRAPH, usable_cores
 from unet.progress import Progress
 from unet.provenance import git_commit
@@ -52,7 +52,7 @@ def segment_all(
         raise UserError(f"{out}: the results' folder must be another than the data's")
     if workers is not None and workers < 1:
         raise UserError(f"--workers must be at least 1. Received: {workers}")
-    info = verify(weights, served=True)
+    info = verify(weights, SERVED_FILES)
     count = workers or usable_cores()
     threads = 1 if ray else max(1, usable_cores() // count)
     job = Job(root, out.absolute(), weights.absolute(), threads)

@@ -10,7 +10,7 @@ Each case is scored by three protocols:
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -67,6 +67,26 @@ class CaseScore:
     scanner: str = ""
     confidence: str | None = None
 
+    @property
+    def has_lesion(self) -> bool:
+        """Whether the truth shows a lesion."""
+        counts = self.scores["postprocessed"].confusion
+        return counts.true_positive + counts.false_negative > 0
+
+    def has_mask(self, protocol: str = "postprocessed") -> bool:
+        """Whether a protocol gives it a mask."""
+        counts = self.scores[protocol].confusion
+        return counts.true_positive + counts.false_positive > 0
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> CaseScore:
+        """Read what `unet.config.to_dict` wrote."""
+        scores = {
+            name: ProtocolScore(**score | {"confusion": Confusion(**score["confusion"])})
+            for name, score in values["scores"].items()
+        }
+        return cls(**values | {"scores": scores})
+
 
 @dataclass(frozen=True)
 class CasePrediction:
@@ -91,6 +111,11 @@ class CasePrediction:
         return replace(self.prediction, rules=rules).segment(threshold).mask
 
 
+def threshold_protocol(threshold: float) -> str:
+    """Name of the protocol of a threshold without post-processing."""
+    return f"threshold_{threshold}"
+
+
 def predict_case(segmenter: Segmenter, case: Case) -> CasePrediction:
     """Run the network on one case's files."""
     grey, truth = read_grey(case), read_mask(case)
@@ -106,8 +131,10 @@ def predict_cases(segmenter: Segmenter, cases: Iterable[Case]) -> list[CasePredi
     return [predict_case(segmenter, case) for case in cases]
 
 
-def score_case(m: CasePrediction, split: str, rules: PostProcessing) -> CaseScore:
-    """Score a case's map under each reading."""
+def score_case(
+    m: CasePrediction, split: str, rules: PostProcessing, thresholds: Sequence[float] = ()
+) -> CaseScore:
+    """Score a case's map by each protocol, and as `threshold_0.5` at other thresholds."""
     probability = resize_probability(m.square, *m.truth.shape)  # (H, W)
     prediction = replace(m.prediction, rules=rules)
     answer = prediction.segment()
@@ -118,9 +145,12 @@ def score_case(m: CasePrediction, split: str, rules: PostProcessing) -> CaseScor
         "postprocessed": ProtocolScore(
             Confusion.of(mask, m.truth), loss, hausdorff_95(mask, m.truth)
         ),
-        "threshold_0.5": ProtocolScore(
-            Confusion.of(prediction.probability_u8 >= to_level(0.5), m.truth), loss
-        ),
+        **{
+            threshold_protocol(threshold): ProtocolScore(
+                Confusion.of(prediction.probability_u8 >= to_level(threshold), m.truth), loss
+            )
+            for threshold in (0.5, *thresholds)
+        },
         "network_resolution": ProtocolScore(
             Confusion.of(m.square >= 0.5, square_truth), cross_entropy(m.square, square_truth)
         ),

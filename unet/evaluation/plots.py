@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from unet.core.rendering import FALSE_ALARM, HIT, MISS, agreement
-from unet.results import knows, shown_sets
+from unet.results import Results, shown_parts
 
 TRAIN, VALIDATION, OTHER = "#5b6770", "#0072b2", "#d55e00"
 LEGEND = (
@@ -93,24 +93,23 @@ def calibration(curve: dict[str, Any], title: str, path: Path) -> None:
     _save(figure, path)
 
 
-def side_by_side(comparison: dict[str, Any], path: Path) -> None:
+def side_by_side(comparison: Results, path: Path) -> None:
     """Dice of several networks against what they cost, a row for each set they are scored on.
 
     Args:
-        comparison: The content of comparison.json. A network without multiply-adds is a line; one
-            that started from a data set is not shown as one that never saw it.
+        comparison: What `compare` found. A network without multiply-adds is a line.
+        path: Of the picture.
     """
-    networks, sets = comparison["networks"], shown_sets(comparison)
+    networks, sets = comparison.paired, shown_parts(comparison)
     figure = Figure(figsize=(13, 0.6 + 4.8 * len(sets)), layout="constrained")
     grid = figure.subplots(len(sets), 2, squeeze=False)
     for axes_of_set, (part, title) in zip(grid, sets.items()):
         for axes, cost, unit in zip(
             axes_of_set, ("multiply_adds", "parameters"), ("multiply-adds an image", "parameters")
         ):
-            costs = _apart([network[cost] for network in networks.values()])
+            costs = _apart([comparison.costs[name][cost] for name in networks])
             for number, (name, network) in enumerate(networks.items()):
-                if not knows(network, part):
-                    _point(axes, name, number, costs[number], network[part])
+                _point(axes, name, number, costs[number], network[part])
             axes.set(title=title, xlabel=f"{unit} (equal ones side by side)", xscale="log")
             axes.set(ylabel="Dice, lesion images")
             _clean(axes)

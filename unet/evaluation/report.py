@@ -98,7 +98,6 @@ def evaluate_splits(
             folder / "plots" / f"threshold_sweep_{split}.png",
         )
         _case_figures(segmenter, results, maps, split, figures)
-    metrics.pop("commit", None)  # of files written before each split had its own
     cases = rows_to_csv([rows[key] for key in sorted(rows)])
     atomic_write(folder / "metrics.json", json.dumps(metrics, indent=1) + "\n")
     atomic_write(folder / "cases.csv", cases)
@@ -139,7 +138,7 @@ def _summary(
     """All that is said of a split, and of each of its data sets."""
     summary = summarise(results)
     summary["sweep"] = sweep(maps, segmenter.postprocessing)
-    summary["operating_curve"] = operating_curve(maps, segmenter.threshold)
+    summary["operating_curve"] = operating_curve(results, segmenter.threshold)
     summary["calibration"] = calibration_curve(maps)
     if segmenter.confidence:
         summary["by_confidence"] = dice_by_confidence(results)
@@ -156,9 +155,7 @@ def _check_same(
 ) -> None:
     """Raise UserError where results would be mixed with others in one file."""
     for name, summary in metrics["splits"].items():
-        made_by = summary.get("made_by")
-        if made_by is None:
-            continue  # of a bundle evaluated before this was written down
+        made_by = summary["made_by"]
         other = "another network" if made_by["weights"] != sha256 else None
         if name in fingerprints and made_by["data"] != fingerprints[name]:
             other = f"other data as {name!r}"

@@ -63,17 +63,15 @@ def dice_by_confidence(results: list[CaseScore]) -> dict[str, Any]:
         word: {
             "images": len(part),
             "dice": float(np.mean([r.scores["postprocessed"].confusion.dice for r in part])),
-            "missed": sum(
-                _has_lesion(r) and not _is_given(r.scores["postprocessed"]) for r in part
-            ),
+            "missed": sum(r.has_lesion and not r.has_mask() for r in part),
         }
         for word, part in by_word.items()
     }
 
 
 def _summarise_protocol(results: list[CaseScore], protocol: str) -> dict[str, Any]:
-    lesion = [r for r in results if _has_lesion(r)]
-    normal = [r for r in results if not _has_lesion(r)]
+    lesion = [r for r in results if r.has_lesion]
+    normal = [r for r in results if not r.has_lesion]
 
     def mean(of: list[CaseScore], value: Callable[[ProtocolScore], float]) -> dict[str, float]:
         return _interval(of, protocol, value, lambda _: 1.0)
@@ -150,11 +148,6 @@ def _interval(
         np.array([bottom(s) for s in scores], float),
         np.array([r.group for r in results], int),
     )
-
-
-def _has_lesion(result: CaseScore) -> bool:
-    counts = result.scores["postprocessed"].confusion
-    return counts.true_positive + counts.false_negative > 0
 
 
 def _is_given(score: ProtocolScore) -> bool:

@@ -7,10 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 from scipy import ndimage
+from sklearn.metrics import roc_auc_score
 
 from unet.core.mask import EIGHT_NEIGHBOURS, PostProcessing, to_level
 from unet.core.metrics import Confusion
-from unet.evaluation.case_scores import THRESHOLDS, CasePrediction
+from unet.evaluation.case_scores import THRESHOLDS, CasePrediction, CaseScore
 
 MIN_AREAS = (0.0, 0.0005, 0.001, 0.002)
 """As shares of the image: up to the smallest lesions there are (BUSI's smallest is 0.28 % of it,
@@ -132,30 +133,61 @@ def _by_set(values: np.ndarray, of: np.ndarray, chosen: np.ndarray) -> np.ndarra
 
 
 def operating_curve(
-    maps: list[CasePrediction], threshold: float
-) -> dict[str, list[dict[str, float]]]:
+    scores: list[CaseScore], threshold: float
+) -> dict[str, list[dict[str, float | None]]]:
     """Missed lesions and masked normals over a gate on presence (else on the peak), by data set.
 
     Returns:
         For each data set, for each gate in `CURVE`: `gate`, the share of `missed` lesions, and the
         share of `masked` normal images; None where it has no images of the kind.
     """
-    curves: dict[str, list[dict[str, float]]] = {}
-    for name in dict.fromkeys(m.case.dataset for m in maps):
-        own = [m for m in maps if m.case.dataset == name]
-        lesion = np.array([m.truth.any() for m in own])
-        found = np.array([m.prediction.probability_u8.max() >= to_level(threshold) for m in own])
-        said = [m.prediction.presence for m in own]
-        value = np.array([m.prediction.peak if s is None else s for m, s in zip(own, said)])
-        curves[name] = [
-            {
-                "gate": gate,
-                "missed": _mean(~(found & (value >= gate))[lesion]),
-                "masked": _mean((found & (value >= gate))[~lesion]),
-            }
-            for gate in CURVE
-        ]
-    return curves
+    by_dataset: dict[str, list[CaseScore]] = {}
+    for score in scores:
+        by_dataset.setdefault(score.dataset, []).append(score)
+    return {name: _curve(own, threshold) for name, own in by_dataset.items()}
+
+
+def _curve(scores: list[CaseScore], threshold: float) -> list[dict[str, float | None]]:
+    lesion = np.array([score.has_lesion for score in scores])
+    found = np.array([to_level(score.peak) >= to_level(threshold) for score in scores])
+    value = np.array([s.peak if s.presence is None else s.presence for s in scores])
+    return [
+        {
+            "gate": gate,
+            "missed": _mean(~(found & (value >= gate))[lesion]),
+            "masked": _mean((found & (value >= gate))[~lesion]),
+        }
+        for gate in CURVE
+    ]
+
+
+def gate_at_few_missed(scores: list[CaseScore], threshold: float) -> dict[str, float | None] | None:
+    """The gate that leaves at most `MAX_MISSED` of these lesions without a mask, and what it gives.
+
+    Nothing is chosen by it: it says how well presence tells lesion from normal here.
+
+    Returns:
+        `gate`, `missed` and `masked` as in `operating_curve`; None without lesions or presence.
+    """
+    if any(s.presence is None for s in scores) or not any(s.has_lesion for s in scores):
+        return None
+    curve = _curve(scores, threshold)
+    allowed = max(MAX_MISSED, curve[0]["missed"])
+    return [step for step in curve if step["missed"] <= allowed][-1]
+
+
+def roc_areas(scores: list[CaseScore]) -> dict[str, float | None]:
+    """Area under the ROC curve of `presence` and of the map's `peak`, lesion against normal.
+
+    None where there is one kind of image alone, or no presence.
+    """
+    lesion = [score.has_lesion for score in scores]
+    values = {"presence": [s.presence for s in scores], "peak": [s.peak for s in scores]}
+    one_kind = len(set(lesion)) < 2
+    return {
+        name: None if one_kind or None in own else float(roc_auc_score(lesion, own))
+        for name, own in values.items()
+    }
 
 
 def _mean(values: np.ndarray) -> float | None:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
-from typing import Any
 
-from unet.config import to_dict
-from unet.data.cases import DatasetError
+from unet.config import Recipe, to_dict
+from unet.data.cases import Dataset, DatasetError
 from unet.errors import UserError
 from unet.experiments.recipes import same_recipe
+from unet.experiments.run_store import Job
 from unet.inference.bundle import WEIGHTS, BundleInfo, read_info
+from unet.results import Results
 
 VERBS = {"ablation": "ablate", "clicks": "evaluate-interactive"}
 """The verb that makes each file of results."""
@@ -35,31 +35,30 @@ def check_output_directory(out: Path, run_dir: Path) -> None:
         )
 
 
-def refuse_other_network(out: Path, about: dict[str, Any], replace: bool) -> None:
+def refuse_other_network(out: Path, job: Job, dataset: Dataset, replace: bool) -> None:
     """Raise UserError where another network's bundle at `out` would be replaced unasked.
 
     Args:
         out: The bundle's folder.
-        about: `model`, `config` and `fingerprint` of the training that would take its place, and
-            as `start` the hash of the weights that it started from, or None.
+        job: The training that would take its place.
+        dataset: Its data.
         replace: Whether the person asked for it.
     """
     if replace or not (out / "unet.json").is_file():
         return
     info = read_info(out)
-    before = {"model": to_dict(info.model)} | info.training
-    before["start"] = info.training.get("start", {}).get("sha256")
-    if any(before.get(name) != value for name, value in about.items()):
+    if not job.made(info, dataset):
         raise UserError(
             f"{out} holds another network: {info.model.name}, trained on "
-            f"{info.training.get('data', 'other data')}. Give --replace to replace it and its "
-            "results, or --out another folder."
+            f"{' + '.join(info.datasets)}. Give --replace to replace it and its results, or --out "
+            "another folder."
         )
 
 
-def check_results_fit(out: Path, about: dict[str, Any]) -> None:
+def check_results_fit(out: Path, datasets: list[str], recipe: Recipe) -> None:
     """Raise DatasetError where `out` holds a network of another recipe than results are of."""
-    if (out / "unet.json").exists() and not same_recipe(about, read_info(out)):
+    results = Results("", "", datasets, {"": to_dict(recipe)}, [])
+    if (out / "unet.json").exists() and not same_recipe(results, read_info(out)):
         raise DatasetError(
             f"{out} holds a network that was trained with other settings or on other data. Give "
             "--out another folder for the results."
@@ -70,17 +69,17 @@ def carry_over_results(old: Path, new: Path, info: BundleInfo) -> None:
     """Copy what was scored of the same recipe, and what was measured of the same network."""
     for what in ("cross_validation", "leave_out"):
         path = old / f"{what}.json"
-        if not path.exists():
+        if (found := Results.read(path)) is None:
             continue
-        if same_recipe(json.loads(path.read_text()), info):
+        if same_recipe(found, info):
             for kept in old.glob(f"{what}.*"):
                 shutil.copy(kept, new / kept.name)
         else:
             print(f"{path} is of another recipe and is left out")
     before = read_info(old) if (old / "unet.json").exists() else None
     same = before is not None and (
-        (before.sha256[WEIGHTS], before.model, before.postprocessing)
-        == (info.sha256[WEIGHTS], info.model, info.postprocessing)
+        (before.sha256[WEIGHTS], before.model, before.inference, before.postprocessing)
+        == (info.sha256[WEIGHTS], info.model, info.inference, info.postprocessing)
     )
     for what in ("ablation", "clicks"):
         path = old / f"{what}.json"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,9 @@ from unet.evaluation.case_scores import predict_cases
 from unet.evaluation.report import evaluate_splits, results_text
 from unet.evaluation.threshold_selection import select_postprocessing
 from unet.experiments.artifacts import VERBS
+from unet.experiments.splitters import EXTERNAL
 from unet.inference.bundle import (
+    KERAS_FILES,
     WEIGHTS,
     BundleInfo,
     atomic_directory,
@@ -26,9 +29,6 @@ from unet.inference.bundle import (
 from unet.inference.onnx_model import GRAPH
 from unet.inference.segmenter import Segmenter
 from unet.training.initial_weights import CALIBRATION, seen_case_ids
-
-EXTERNAL = "external"
-"""Name in a bundle's results of the test cases of data sets it was not trained on."""
 
 
 def evaluate(weights: Path, data: list[str], split: str, out: Path | None, figures: Path) -> None:
@@ -99,7 +99,7 @@ def _cases_to_score(
 
 
 def calibrate(
-    weights: Path, data: list[str], figures: Path, smaller_view: float | None = None
+    weights: Path, data: list[str], figures: Path, scales: Sequence[float] | None = None
 ) -> None:
     """Choose a bundle's rules anew on its validation cases and those of other data sets.
 
@@ -109,33 +109,33 @@ def calibrate(
         weights: The bundle.
         data: Folders of data sets: the one it was trained on, and others.
         figures: Where figures that show the data's images go.
-        smaller_view: The model's from now on; as before if None.
+        scales: Of `InferenceConfig` from now on; as before if None.
 
     Raises:
         DatasetError: The cases that the bundle was trained from are not there.
-        UserError: `smaller_view` is none that a model may have.
+        UserError: `scales` are none that may be averaged.
     """
     from unet.experiments.fit import draw_phantoms
     from unet.training.calibration import fit_confidence_thresholds
 
     info = verify(weights)
-    share = info.model.smaller_view if smaller_view is None else smaller_view
+    scales = info.inference.scales if scales is None else tuple(scales)
     try:
-        model = replace(info.model, smaller_view=share)
+        inference = replace(info.inference, scales=scales)
     except ValueError as error:
         raise UserError(error) from None
     # What other rules gave does not stay, nor what other views gave.
     old = ["metrics.json", "cases.csv", "calibration_*", "operating_*", "threshold_*"]
-    if model != info.model:
+    if inference != info.inference:
         for name in ("cross_validation", "leave_out"):
             old.append(f"{name}.*")
             if (path := weights / f"{name}.json").exists():
                 print(f"{path} is of other views and is left out")
     with atomic_directory(weights) as new:
         shutil.copytree(weights, new, ignore=shutil.ignore_patterns(*old), dirs_exist_ok=True)
-        write_info(new, replace(info, model=model))
+        write_info(new, replace(info, inference=inference))
         with data_folders(data) as folders:
-            dataset = load_datasets(folders, model.input_size)
+            dataset = load_datasets(folders, info.model.input_size)
             # What the rules were chosen on before may be chosen on again.
             earlier = replace(info, training=info.training | {CALIBRATION: []})
             own, unseen = split_known_and_unseen(dataset, earlier)
@@ -148,10 +148,10 @@ def calibrate(
             maps = predict_cases(Segmenter.load(new), own["validation"] + others)
         rules = select_postprocessing(maps)
         print(f"rules: {to_dict(rules)}, before: {to_dict(info.postprocessing)}")
-        chosen_on = " + ".join(dict.fromkeys(m.case.dataset for m in maps))
+        chosen_on = list(dict.fromkeys(m.case.dataset for m in maps))
         changed = replace(
             info,
-            model=model,
+            inference=inference,
             postprocessing=rules,
             confidence=fit_confidence_thresholds(maps, rules),
             training=info.training
@@ -160,7 +160,7 @@ def calibrate(
         write_info(new, changed)
         draw_phantoms(new, Segmenter.load(new))
         evaluate(new, data, "all", None, figures)
-    if rules != info.postprocessing or model != info.model:
+    if rules != info.postprocessing or inference != info.inference:
         clicks = weights.absolute().parent.glob("*/clicks.json")  # of a network beside as well
         stale = [path for path in clicks if info.sha256[WEIGHTS] in path.read_text()]
         stale += [path for path in [weights / "ablation.json"] if path.exists()]
@@ -174,11 +174,9 @@ def export(weights: Path) -> None:
     from unet.inference.keras_export import load_network, write_graph
 
     info = read_info(weights)
-    without = {name: value for name, value in info.sha256.items() if name != GRAPH}
     with atomic_directory(weights) as new:
         shutil.copytree(weights, new, ignore=shutil.ignore_patterns(GRAPH), dirs_exist_ok=True)
-        write_info(new, replace(info, sha256=without))
-        info = verify(new)  # the graph may be lost or damaged, the rest not
+        verify(new, KERAS_FILES)  # the graph may be lost or damaged, the rest not
         write_graph(new, load_network(new, info), info)
     print(f"wrote {weights / GRAPH}")
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from unet.config import VIEWS, to_dict
+from unet.config import to_dict
 from unet.data.loading import data_folders, load_datasets
 from unet.errors import UserError
 from unet.evaluation import plots
 from unet.evaluation.interactive import interactive_summary
-from unet.experiments.leave_one_domain_out import LEFT_OUT
+from unet.experiments.splitters import EXTERNAL
 from unet.files import atomic_write
 from unet.inference.bundle import WEIGHTS, read_info
 from unet.inference.segmenter import Segmenter
 from unet.provenance import git_commit
-from unet.results import WITHOUT, plot_path
+from unet.results import plot_path
 from unet.training.initial_weights import seen_case_ids
 
 CLICKS = "clicks.json"
@@ -57,7 +57,7 @@ def evaluate_interactive(
             f"--baseline {beside} has seen {len(leaked)} of the {split} cases of {weights}"
         )
     begun = info.training.get("start", {}).get("sha256")
-    if split == LEFT_OUT and begun != known.sha256[WEIGHTS]:
+    if split == EXTERNAL and begun != known.sha256[WEIGHTS]:
         raise UserError(f"--baseline {beside} is not the network that {weights} started from")
     out = out or weights
     (out / "plots").mkdir(parents=True, exist_ok=True)  # before hours of measuring, not after
@@ -67,17 +67,17 @@ def evaluate_interactive(
         cases = [case for case in dataset.cases if case.id in wanted]
         if not cases:
             raise UserError(f"{', '.join(data)} holds none of the {split} cases of {weights}")
-        model = known.model
         alone, interactive_model = Segmenter.load(beside), Segmenter.load(weights)
         found = interactive_summary(alone, interactive_model, cases, clicks, people)
     path = out / CLICKS
     content = json.loads(path.read_text()) if path.exists() else {}
-    of = WITHOUT + info.training["left_out"] if split == LEFT_OUT else split
+    of = info.training["split_name"] if split == EXTERNAL else split
     content[of] = {
-        "commit": git_commit(), "sha256": info.sha256[WEIGHTS], "people": people,
+        "split": split, "commit": git_commit(), "sha256": info.sha256[WEIGHTS],
+        "people": people,
         "beside": {
             "name": alone.name, "sha256": alone.network.sha256,
-            "views": 1 + sum(bool(getattr(model, view)) for view in VIEWS),
+            "views": alone.inference.views,
             "rules": to_dict(alone.postprocessing),
         },
         "datasets": found,

@@ -4,29 +4,33 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
-from typing import Any
+from collections.abc import Sequence
 
-from unet.config import RECIPES, ModelConfig, TrainConfig, from_dict
+from unet.config import RECIPES, Recipe, TrainConfig, from_dict, to_dict
 from unet.inference.bundle import BundleInfo
+from unet.results import Results
 
 
-def command_of(data: list[str], recipe: str, model_config: ModelConfig, config: TrainConfig) -> str:
+def command_of(data: Sequence[str], name: str, recipe: Recipe) -> str:
     """The command that trains this network anew, with every setting that is not the recipe's.
 
-    `data` are the names of the data sets; in their place the person gives folders.
+    Args:
+        data: Names of the data sets; in their place the person gives folders.
+        name: The recipe's, in `RECIPES`.
+        recipe: What is trained.
     """
-    model, defaults = RECIPES[recipe]
+    base = RECIPES[name]
     words = ["python", "train.py", "fit"]
-    for name in data:
-        words += ["--data", name]
-    words += ["--model", recipe]
-    if model_config.name != recipe:
-        words += ["--out", f"weights/{model_config.name}"]
-    if model_config.input_size != model.input_size:
-        words += ["--input-size", str(model_config.input_size)]
+    for dataset in data:
+        words += ["--data", dataset]
+    words += ["--model", name]
+    if recipe.model.name != name:
+        words += ["--out", f"weights/{recipe.model.name}"]
+    if recipe.model.input_size != base.model.input_size:
+        words += ["--input-size", str(recipe.model.input_size)]
     for field in dataclasses.fields(TrainConfig):
-        value = getattr(config, field.name)
-        if value != getattr(defaults, field.name):
+        value = getattr(recipe.train, field.name)
+        if value != getattr(base.train, field.name):
             option = field.name.replace("_", "-")
             if isinstance(value, bool):
                 words.append(f"--{option}" if value else f"--no-{option}")
@@ -35,16 +39,20 @@ def command_of(data: list[str], recipe: str, model_config: ModelConfig, config: 
     return shlex.join(words)
 
 
-def same_recipe(found: dict[str, Any], info: BundleInfo) -> bool:
+def same_recipe(found: Results, info: BundleInfo) -> bool:
     """Return True for results of a bundle's recipe on the same data sets.
 
     The networks that gave them may have had a smaller input and fewer epochs: many trainings take
     long. Cards say so.
     """
-    if found.get("data") != info.training["data"]:
+    if found.datasets != info.datasets:
         return False
-    mine, theirs = (from_dict(TrainConfig, c["config"]) for c in (found, info.training))
-    model = from_dict(ModelConfig, found["model"])
-    model = dataclasses.replace(model, name=info.model.name, input_size=info.model.input_size)
-    epochs = {"epochs": mine.epochs, "warmup_epochs": mine.warmup_epochs}
-    return dataclasses.replace(theirs, **epochs) == mine and model == info.model
+    theirs, recipe = from_dict(TrainConfig, info.training["config"]), found.recipe
+    mine = from_dict(TrainConfig, recipe["train"])
+    shape = {"name": info.model.name, "input_size": info.model.input_size}
+    length = {"epochs": mine.epochs, "warmup_epochs": mine.warmup_epochs}
+    return (
+        dataclasses.replace(theirs, **length) == mine
+        and recipe["model"] | shape == to_dict(info.model)
+        and recipe["inference"] == to_dict(info.inference)
+    )

@@ -14,14 +14,14 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from unet.config import ModelConfig, from_dict, to_dict
+from unet.config import InferenceConfig, ModelConfig, from_dict, to_dict
 from unet.core.mask import PostProcessing
 from unet.errors import UserError
 from unet.files import atomic_write
@@ -32,7 +32,7 @@ from unet.inference.ood_detector import OODDetector
 
 T = TypeVar("T")
 
-SCHEMA = 1
+SCHEMA = 2
 WEIGHTS = "model.weights.h5"
 MAX_INFO_BYTES = 50_000_000
 """Largest `unet.json` that is read: a hundred times one that lists several data sets."""
@@ -41,6 +41,8 @@ BUNDLE = "bundle"
 ASIDE = ".replaced"
 """Ending of the hidden folder that holds a bundle while another takes its place."""
 KERAS_FILES = ("config.json", "metadata.json", WEIGHTS)
+SERVED_FILES = (GRAPH,)
+"""What the network is run from."""
 
 
 class BundleError(UserError):
@@ -53,10 +55,11 @@ class BundleInfo:
 
     Attributes:
         model: The network.
+        inference: The views of an image that are averaged.
         postprocessing: Threshold and rules, chosen on validation.
         training: Recipe and facts of the run, as JSON values.
-        split: Case ids of "train", "validation" and "test"; where a data set was left out, of
-            "left_out" in place of the last.
+        split: Case ids of "train", "validation" and "test"; where a domain was left out, of
+            "external" in place of the last.
         familiarity: What the training images look like to the network; None if unknown.
         presence: Tells whether there is a lesion at all; None if the network does not.
         confidence: Which agreement between views counts as high or low; None if there is one view.
@@ -73,19 +76,20 @@ class BundleInfo:
     presence: LesionClassifier | None = None
     confidence: Confidence | None = None
     commit: str | None = None
+    inference: InferenceConfig = InferenceConfig()
     versions: dict[str, str] = field(default_factory=dict)
     sha256: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def datasets(self) -> list[str]:
+        """Names of the data sets that it was trained on."""
+        return [source["name"] for source in self.training["sources"]]
 
     @property
     def layers(self) -> list[str]:
         """The layers whose features are read."""
         layers = [self.familiarity.layer] if self.familiarity else []
         return layers + list(self.presence.layers if self.presence else ())
-
-    @property
-    def served(self) -> tuple[str, ...]:
-        """The files that the network is run from: in older bundles those of the Keras layout."""
-        return (GRAPH,) if GRAPH in self.sha256 else KERAS_FILES
 
 
 @contextmanager
@@ -161,6 +165,7 @@ def write_info(folder: Path, info: BundleInfo) -> None:
     values = {
         "schema": SCHEMA,
         "model": to_dict(info.model),
+        "inference": to_dict(info.inference),
         "postprocessing": to_dict(info.postprocessing),
         "familiarity": info.familiarity and info.familiarity.to_dict(),
         "presence": info.presence and info.presence.to_dict(),
@@ -199,6 +204,7 @@ def read_info(folder: str | Path) -> BundleInfo:
             )
         return BundleInfo(
             model=from_dict(ModelConfig, values["model"]),
+            inference=from_dict(InferenceConfig, values["inference"]),
             postprocessing=from_dict(PostProcessing, values["postprocessing"]),
             training=dict(values["training"]),
             split={name: list(ids) for name, ids in values["split"].items()},
@@ -222,9 +228,9 @@ def _no_number(name: str) -> float:
 
 
 def _hashes_in(values: dict[str, Any]) -> dict[str, str]:
-    """The table of hashes, which names at least the weights: they name the network."""
+    """The table of hashes, which names at least the weights and the graph."""
     found = dict(values["sha256"])
-    wrong = {WEIGHTS: "missing"} | found
+    wrong = {WEIGHTS: "missing", GRAPH: "missing"} | found
     wrong = [name for name, value in wrong.items() if not re.fullmatch("[0-9a-f]{64}", str(value))]
     if wrong:
         raise ValueError(f"sha256 says no hash of {', '.join(map(str, wrong))}")
@@ -235,19 +241,18 @@ def _optional(read: Callable[[Any], T], value: Any) -> T | None:
     return None if value is None else read(value)
 
 
-def verify(folder: str | Path, *, served: bool = False) -> BundleInfo:
+def verify(folder: str | Path, names: Sequence[str] = (*KERAS_FILES, *SERVED_FILES)) -> BundleInfo:
     """Read `unet.json` and check the files' hashes against it.
 
     Args:
         folder: The bundle.
-        served: Check only the files that the network is run from; the others may be missing.
+        names: The files to check; the others may be missing.
 
     Raises:
         BundleError: As `read_info`, or a file is missing or differs.
     """
     folder = Path(folder)
     info = read_info(folder)
-    names = info.served if served else tuple(dict.fromkeys((*KERAS_FILES, *info.served)))
     missing = [name for name in names if not (folder / name).is_file()]
     if missing:
         raise BundleError(f"{folder} is incomplete: it lacks {', '.join(missing)}. Fetch it again.")

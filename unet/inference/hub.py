@@ -35,7 +35,7 @@ from huggingface_hub.errors import (
 from huggingface_hub.utils import validate_repo_id
 
 from unet.errors import UserError
-from unet.inference.bundle import WEIGHTS, BundleError, bundle_name, read_info, verify
+from unet.inference.bundle import SERVED_FILES, WEIGHTS, BundleError, bundle_name, read_info, verify
 from unet.inference.onnx_model import GRAPH
 
 T = TypeVar("T")
@@ -79,9 +79,9 @@ def push(bundle: Path, repo: str, *, private: bool = False, tag: str | None = No
         BundleError: The folder is not a whole bundle.
         HubError: The Hub refused or could not be reached.
     """
-    if without := verify(bundle).training.get("left_out"):
+    if (without := verify(bundle).training["split_name"]) != "holdout":
         raise HubError(
-            f"{bundle} was trained without {without} to be scored on it. Push what fit makes "
+            f"{bundle} was trained {without}, to be scored on it. Push what fit makes "
             "without --leave-out-domain."
         )
     missing = [name for name in ("README.md", "metrics.json") if not (bundle / name).is_file()]
@@ -143,7 +143,8 @@ def fetch(
     def download(force: bool) -> tuple[Path, str]:
         commit = HfApi().model_info(repo, revision=revision, timeout=ANSWER_TIMEOUT_S).sha
         folder = Path(_needed(repo, "unet.json", commit, force)).parent
-        for name in read_info(folder).served:
+        read_info(folder)  # a bundle of this version, before the rest is fetched
+        for name in SERVED_FILES:
             _needed(repo, name, commit, force)
         for name in OPTIONAL_FILES:
             with suppress(RemoteEntryNotFoundError):
@@ -176,13 +177,13 @@ def _cached(repo: str, commit: str) -> Path | None:
         return Path(path) if isinstance(path, str) else None
 
     info = path_of("unet.json")
-    if info is None or None in map(path_of, read_info(info.parent).served):
+    if info is None or None in map(path_of, SERVED_FILES):
         return None
     return info.parent
 
 
 def _verified(folder: Path) -> Path:
-    verify(folder, served=True)
+    verify(folder, SERVED_FILES)
     return folder
 
 

@@ -17,7 +17,7 @@ import h5py
 import keras
 import numpy as np
 
-from unet.config import ModelConfig
+from unet.config import InferenceConfig, ModelConfig
 from unet.core.mask import PostProcessing
 from unet.files import atomic_write
 from unet.inference.bundle import (
@@ -123,6 +123,7 @@ def write_bundle(
     network: keras.Model,
     *,
     model: ModelConfig,
+    inference: InferenceConfig,
     postprocessing: PostProcessing,
     training: dict[str, Any],
     split: dict[str, list[str]],
@@ -141,15 +142,16 @@ def write_bundle(
         folder,
         network,
         BundleInfo(
-            model,
-            postprocessing,
-            training,
-            split,
-            familiarity,
-            presence,
-            confidence,
-            commit,
-            library_versions(),
+            model=model,
+            inference=inference,
+            postprocessing=postprocessing,
+            training=training,
+            split=split,
+            familiarity=familiarity,
+            presence=presence,
+            confidence=confidence,
+            commit=commit,
+            versions=library_versions(),
         ),
     )
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from unet.config import InferenceConfig
 from unet.core.image import (
     crop_and_enlarge,
     resize_probability,
@@ -28,7 +29,7 @@ from unet.core.prompts import (
     keep_prompted_regions,
     zoom_window,
 )
-from unet.inference.bundle import WEIGHTS, BundleError, BundleInfo, verify
+from unet.inference.bundle import SERVED_FILES, WEIGHTS, BundleError, BundleInfo, verify
 from unet.inference.confidence import Confidence, agreement, disagreement
 from unet.inference.lesion_classifier import LesionClassifier
 from unet.inference.onnx_model import (
@@ -82,8 +83,7 @@ class Segmenter:
         network: ModelId,
         postprocessing: PostProcessing,
         *,
-        flip: bool = False,
-        smaller_view: float = 0.0,
+        inference: InferenceConfig = InferenceConfig(),
         familiarity: OODDetector | None = None,
         presence: LesionClassifier | None = None,
         confidence: Confidence | None = None,
@@ -91,9 +91,8 @@ class Segmenter:
     ):
         """Wrap what runs a network whose input is of that size, and run it once.
 
-        An image's probability is the mean of the outputs for it, with `flip` for its mirror image,
-        and with `smaller_view` for the image at that share of its size, in the middle of black.
-        An `interactive` network is shown hints beside the image.
+        An image's probability is the mean of the outputs for the views that `inference` names. An
+        `interactive` network is shown hints beside the image.
 
         Raises:
             OnnxModelError: The network cannot be run, or gives something else than it should.
@@ -101,11 +100,11 @@ class Segmenter:
         """
         self.network = network
         self.postprocessing = postprocessing
-        self._flip, self._smaller_view = flip, smaller_view
+        self.inference = inference
         self._familiarity = familiarity
         self.presence = presence
-        several = flip or smaller_view > 0
-        self.confidence = confidence if several else None  # of one view there is no agreement
+        # Of one view there is no agreement.
+        self.confidence = confidence if inference.views > 1 else None
         self.interactive = interactive
         self._size = size
         self._lock = threading.Lock()
@@ -126,7 +125,7 @@ class Segmenter:
         Raises:
             unet.inference.bundle.BundleError: Not a whole, unaltered bundle.
         """
-        info = verify(folder, served=True)
+        info = verify(folder, SERVED_FILES)
         graph = load_onnx(folder, info)
         try:
             return cls(
@@ -134,8 +133,7 @@ class Segmenter:
                 graph.size,
                 ModelId(info.model.name, info.sha256[WEIGHTS], revision),
                 info.postprocessing,
-                flip=info.model.flip_averaging,
-                smaller_view=info.model.smaller_view,
+                inference=info.inference,
                 familiarity=info.familiarity,
                 presence=info.presence,
                 confidence=info.confidence,
@@ -207,24 +205,25 @@ class Segmenter:
         if self.interactive:
             batch = with_empty_prompts(batch, CHANNELS_WITH_HINTS)
         image = batch[0]
-        if self._flip:
+        flip, scales = self.inference.flip, self.inference.scales[1:]
+        if flip:
             batch = np.concatenate([batch, image[None, :, ::-1]])
-        if self._smaller_view:
-            batch = np.concatenate([batch, shrink_and_pad(image, self._smaller_view)[None]])
+        for scale in scales:
+            batch = np.concatenate([batch, shrink_and_pad(image, scale)[None]])
         with self._lock:
             outputs = self._run(batch)
         probability = np.array(outputs[PROBABILITY][:, :, :, 0])  # (V, S, S)
-        if self._flip:
+        if flip:
             probability[1] = probability[1, :, ::-1].copy()
-        if self._smaller_view:
-            probability[-1] = crop_and_enlarge(probability[-1], self._smaller_view)
+        for place, scale in enumerate(scales, start=1 + flip):
+            probability[place] = crop_and_enlarge(probability[place], scale)
         familiar = presence = None
         if self._familiarity:
             familiar = self._familiarity.knows(outputs[self._familiarity.layer][0])
         if self.presence:
             features = np.concatenate([outputs[name] for name in self.presence.layers], axis=1)
             # A smaller view adds nothing to it, out of fold or with BUSI left out of the training.
-            full_size = features[: 1 + self._flip]
+            full_size = features[: 1 + flip]
             presence = self.presence.probability(full_size)
         return TTAOutput(probability, familiar, presence)
 
@@ -323,17 +322,14 @@ class Segmenter:
 
 
 def load_onnx(folder: str | Path, info: BundleInfo) -> OnnxModel:
-    """The bundle's graph. One of an older bundle, without, is made of the Keras layout.
+    """The bundle's graph.
 
     Raises:
-        BundleError: The graph is not one to be run, or not of the network that `info` describes;
-            or there is none, and Keras is not there to make it.
+        BundleError: The graph is not one to be run, or not of the network that `info` describes.
     """
     folder = Path(folder)
     try:
-        graph = (
-            OnnxModel(folder / GRAPH) if GRAPH in info.sha256 else OnnxModel(_made(folder, info))
-        )
+        graph = OnnxModel(folder / GRAPH)
     except OnnxModelError as error:
         raise BundleError(f"{folder}: {error}") from error
     if graph.size != info.model.input_size:
@@ -342,18 +338,3 @@ def load_onnx(folder: str | Path, info: BundleInfo) -> OnnxModel:
             f"{info.model.input_size}. Fetch the bundle again."
         )
     return graph
-
-
-def _made(folder: Path, info: BundleInfo) -> bytes:
-    try:
-        from unet.inference.keras_export import export_onnx, load_network
-    except ImportError as error:
-        raise BundleError(
-            f"{folder} has no {GRAPH}: it was written before there was one, and to make it takes "
-            f"what requirements-train.txt names ({error.name} is missing). There, run train.py "
-            "export --weights on it."
-        ) from None
-    try:
-        return export_onnx(load_network(folder, info), info.layers)
-    except KeyError as error:
-        raise BundleError(f"{folder}: the network has no layer {error}") from None

@@ -27,7 +27,7 @@ from unet.publishing.tables import (
     paper_table,
     split_table,
 )
-from unet.results import group_by_dataset, held_out
+from unet.results import Results, group_by_dataset, held_out
 
 NOTICE = (
     "A research demonstration, not a medical device. It must not be used for diagnosis, "
@@ -61,9 +61,10 @@ def pointing_of(interactive_model: Path) -> str:
 
 def _numbers(bundle: Path) -> dict[str, Any]:
     """Contents of the result files by name; None for a missing one."""
-    names = ("metrics", "cross_validation", "leave_out", "ablation", "clicks")
-    paths = {name: bundle / f"{name}.json" for name in names}
-    return {n: json.loads(p.read_text()) if p.exists() else None for n, p in paths.items()}
+    paths = {name: bundle / f"{name}.json" for name in ("metrics", "clicks")}
+    found = {n: json.loads(p.read_text()) if p.exists() else None for n, p in paths.items()}
+    names = ("cross_validation", "leave_out", "ablation")
+    return found | {name: Results.read(bundle / f"{name}.json") for name in names}
 
 
 def write_card(bundle: Path) -> None:
@@ -74,9 +75,9 @@ def write_card(bundle: Path) -> None:
 def model_card(
     info: BundleInfo,
     metrics: dict[str, Any],
-    cross_validation: dict[str, Any] | None = None,
-    leave_out: dict[str, Any] | None = None,
-    ablation: dict[str, Any] | None = None,
+    cross_validation: Results | None = None,
+    leave_out: Results | None = None,
+    ablation: Results | None = None,
     clicks: dict[str, Any] | None = None,
 ) -> str:
     """The bundle's README.md: metadata for the Hub, then text and tables.
@@ -98,9 +99,9 @@ def model_card(
 def _description(
     info: BundleInfo,
     metrics: dict[str, Any],
-    cross_validation: dict[str, Any] | None,
-    leave_out: dict[str, Any] | None,
-    ablation: dict[str, Any] | None,
+    cross_validation: Results | None,
+    leave_out: Results | None,
+    ablation: Results | None,
     clicks: dict[str, Any] | None,
     *,
     pictures: bool,
@@ -120,7 +121,7 @@ def _description(
 
 def _metadata(info: BundleInfo, metrics: dict[str, Any]) -> str:
     results = []
-    known = info.training["data"] != PHANTOM
+    known = info.datasets != [PHANTOM]
     for data, test in held_out(metrics).items() if known else ():
         for name, value in _headline(test).items():
             results.append(
@@ -157,10 +158,9 @@ def _headline(split: dict[str, Any]) -> dict[str, dict[str, float]]:
 
 def _results(info: BundleInfo, metrics: dict[str, Any], *, pictures: bool) -> str:
     rules = info.postprocessing
-    how = "Chosen on validation, on the mean Dice of all images"
-    if chosen_on := info.training.get("rules_chosen_on"):
-        how = f"Chosen on validation cases of {chosen_on}, where rules may leave at most 3 % of "
-        how += "any set's lesions without a mask, or no more than the map leaves without any rule"
+    chosen_on = " + ".join(info.training["rules_chosen_on"])
+    how = f"Chosen on validation cases of {chosen_on}, where rules may leave at most 3 % of "
+    how += "any set's lesions without a mask, or no more than the map leaves without any rule"
     parts = ["## Results"]
     if info.model.interactive:
         parts.append("Without any hint. On the page another network answers where nobody points.")
@@ -195,10 +195,7 @@ def _results(info: BundleInfo, metrics: dict[str, Any], *, pictures: bool) -> st
 
 def _commits(metrics: dict[str, Any]) -> str:
     """The commit of each split's evaluation; one for all where they agree."""
-    made = {
-        name: split["made_by"]["commit"] if "made_by" in split else metrics.get("commit")
-        for name, split in metrics["splits"].items()
-    }
+    made = {name: split["made_by"]["commit"] for name, split in metrics["splits"].items()}
     if len(set(made.values())) == 1:
         return f"`{next(iter(made.values()))}`"
     return ", ".join(f"`{commit}` ({name})" for name, commit in made.items())
@@ -206,30 +203,26 @@ def _commits(metrics: dict[str, Any]) -> str:
 
 def _validation_of_the_recipe(
     info: BundleInfo,
-    cross_validation: dict[str, Any] | None,
-    leave_out: dict[str, Any] | None,
-    ablation: dict[str, Any] | None,
+    cross_validation: Results | None,
+    leave_out: Results | None,
+    ablation: Results | None,
 ) -> list[str]:
     parts = []
     if cross_validation:
         parts.append(
             "## Cross-validation\n\n"
             f"Networks trained {training_difference(cross_validation, info)}; near-duplicates "
-            "share a fold, post-processing is chosen on the other folds.\n\n"
+            "share a fold, post-processing is chosen on cases of the other folds.\n\n"
             + cross_validation_table(cross_validation)
-            + f"\n\n`{cross_validation['command']}` made "
+            + f"\n\n`{cross_validation.command}` made "
             "`cross_validation.json` and `.csv`, from which this comes."
         )
     if leave_out:
         parts.append(f"## {external_validation(leave_out, info)}")
     if ablation:
-        left_out = ablation.get("left_out")
         parts.append(
             f"## What each part gives\n\n{ablation_tables(ablation)}\n\n"
-            f"`python train.py ablate {data_options(info.training['data'].split(' + '))} "
-            f"--weights weights/{info.model.name}"
-            f"{f' --leave-out-domain {left_out}' if left_out else ''}` made "
-            "`ablation.json`, from which this comes."
+            f"`{ablation.command}` made `ablation.json`, from which this comes."
         )
     return parts
 
@@ -243,37 +236,36 @@ BOUNDS = (
 """Note on constants of `unet.evaluation.threshold_selection` chosen on external data."""
 
 
-def external_validation(leave_out: dict[str, Any], info: BundleInfo) -> str:
+def external_validation(leave_out: Results, info: BundleInfo) -> str:
     """External validation: a heading without its marks, and a text."""
     return (
         "On what was never seen\n\nA data set or scanner is left out, a network trained "
         f"{training_difference(leave_out, info)} on the others' training cases, its rules chosen "
         "on their validation cases, and what was left out (but for its test cases) is scored. "
         f"{BOUNDS}\n\n{leave_out_table(leave_out)}\n\n{_no_gate(leave_out)}"
-        f"`{leave_out['command']} --run-dir runs/left-out-NAME` made `leave_out.json`, from which "
-        "this comes."
+        f"`{leave_out.command}` made `leave_out.json`, from which this comes."
     )
 
 
-def _no_gate(leave_out: dict[str, Any]) -> str:
+def _no_gate(leave_out: Results) -> str:
     """Without which sets no gate was chosen, so that normal images get masks; else empty."""
     names = [
-        name
-        for name, found in leave_out["left_out"].items()
-        if "normal_images_with_mask" in found["postprocessed"]
-        and not found["rules"]["min_presence"] + found["rules"]["min_peak"]
+        run.split
+        for run in leave_out.runs
+        if "normal_images_with_mask" in run.parts["external"]["postprocessed"]
+        and not run.rules["min_presence"] + run.rules["min_peak"]
     ]
     if not names:
         return ""
     return (
-        f"Without {' and without '.join(names)} no gate was chosen (none can be where there are no "
-        "normal images).\n\n"
+        f"Of what was trained {' and '.join(names)} no gate was chosen (none can be where there "
+        "are no normal images).\n\n"
     )
 
 
-def training_difference(found: dict[str, Any], info: BundleInfo) -> str:
+def training_difference(found: Results, info: BundleInfo) -> str:
     """Difference between the training behind results and the bundle's."""
-    size, epochs = found["model"]["input_size"], found["config"]["epochs"]
+    size, epochs = found.recipe["model"]["input_size"], found.recipe["train"]["epochs"]
     if (size, epochs) == (info.model.input_size, info.training["config"]["epochs"]):
         return "with the same recipe"
     return f"with the same recipe but smaller (at {size}×{size}, {epochs} epochs)"

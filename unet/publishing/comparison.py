@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from unet.publishing.tables import data_options, interval
-from unet.results import FIRST, knows, shown_sets
+from unet.publishing.tables import interval
+from unet.results import FIRST, Results, shown_parts
 
 FILE = "comparison.json"
 """Its file's name, beside the bundles."""
@@ -16,41 +16,33 @@ METHODS = {
     "normal_oversampling": "normal images {} times as often",
 }
 """Phrases for settings that only one network has."""
-LAYERS = {"all": "all layers", "encoder": "its encoder alone", "decoder": "all but its encoder"}
-KNOWN = " †"
-"""Marks what a network gives on a data set that its training started from."""
 
 
-def comparison_section(comparison: dict[str, Any], picture: str = "") -> str:
-    """Everything that is said of a comparison, made of its file's content.
+def comparison_section(comparison: Results, picture: str = "") -> str:
+    """Everything that is said of a comparison.
 
     Args:
-        comparison: The content of comparison.json.
+        comparison: What `compare` found.
         picture: The plot's path as the text's readers have it; empty for none.
     """
-    networks, shown = comparison["networks"], shown_sets(comparison)
+    shown = shown_parts(comparison)
     parts = [_intro(comparison)]
-    parts += [_table(title, part, networks) for part, title in shown.items()]
-    if "external" in shown and any(knows(n, "external") for n in networks.values()):
-        parts.append(
-            f"{KNOWN.strip()} started from a network trained on this data set's training cases: "
-            "no image here was seen, but its scanners and its hospital were."
-        )
+    parts += [_table(title, part, comparison.paired) for part, title in shown.items()]
     parts += [_costs(comparison), f"![Dice against cost]({picture})" if picture else ""]
-    parts += [_differences(shown, networks), _claims(comparison, shown)]
+    parts += [_differences(shown, comparison.paired), _claims(comparison, shown)]
     return "\n\n".join(part for part in parts if part)
 
 
-def _intro(comparison: dict[str, Any]) -> str:
-    size, seeds = comparison["size"], comparison["seeds"]
-    named = " ".join(comparison["networks"])
+def _intro(comparison: Results) -> str:
+    recipe, seeds = comparison.recipe, len({run.seed for run in comparison.runs})
+    size = recipe["model"]["input_size"]
     words = (
-        f"Each was trained on {comparison['trained_on']} at {size}×{size} for as many steps as "
-        f"{comparison['epochs']} epochs, by one recipe but for what is said beside its cost, and "
-        "scored at threshold 0.5 without rules; those that share a name with a network of the page "
-        "are not that network. The difference is to `unet` on the same cases; over-segmentation is "
-        "the area marked wrongly in lesion images beside the lesions' area. Intervals are over "
-        "groups of cases"
+        f"Each was trained on {comparison.datasets[0]} at {size}×{size} for as many steps as "
+        f"{recipe['train']['epochs']} epochs, by one recipe but for what is said beside its cost, "
+        "and scored at threshold 0.5 without rules; those that share a name with a network of the "
+        f"page are not that network. The difference is to `{FIRST}` on the same cases; "
+        "over-segmentation is the area marked wrongly in lesion images beside the lesions' area. "
+        "Intervals are over groups of cases"
     )
     words += (
         f", values the mean of {seeds} trainings."
@@ -58,9 +50,7 @@ def _intro(comparison: dict[str, Any]) -> str:
         else " and know nothing of what another training would give: with one training each, a "
         "difference is one between these trainings, not yet between the networks."
     )
-    data = data_options([comparison["trained_on"], *comparison["external"]])
-    command = f"{data} --input-size {size} --epochs {comparison['epochs']} --seeds {seeds}"
-    return f"{words} `train.py compare {command} --models {named}` made this."
+    return f"{words} `{comparison.command}` made this."
 
 
 def _table(title: str, part: str, networks: dict[str, Any]) -> str:
@@ -75,13 +65,13 @@ def _table(title: str, part: str, networks: dict[str, Any]) -> str:
     for name, network in networks.items():
         found = network[part]
         cells = [
-            name + KNOWN * knows(network, part),
+            name,
             interval(found["dice"]),
             *(["–" if found["spread"] is None else f"{found['spread']:.3f}"] * many),
             interval(found.get("difference")),
             _count(found.get("missed")),
             _count(found.get("masked")),
-            interval(found["over_segmentation"]["0.5"]),
+            interval(found["over_segmentation"]["threshold_0.5"]),
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
@@ -91,30 +81,28 @@ def _count(share: dict[str, Any] | None) -> str:
     return "–" if share is None else f"{share['count']:.3g} of {share['of']}"
 
 
-def _costs(comparison: dict[str, Any]) -> str:
+def _costs(comparison: Results) -> str:
     lines = [
-        f"| what it costs | parameters | multiply-adds | ms an image, {comparison['cores']} cores "
-        "| its own in the training |",
+        "| what it costs | parameters | multiply-adds "
+        f"| ms an image, {comparison.facts['cores']} cores | its own in the training |",
         "|---|---|---|---|---|",
     ]
-    for name, n in comparison["networks"].items():
+    for name, n in comparison.costs.items():
         parameters = f"{n['parameters'] / 1e6:.1f} M" if n["parameters"] else "–"
         adds = f"{n['multiply_adds'] / 1e9:.2f} G" if n["multiply_adds"] else "–"
-        own = _method(n, comparison["external"])
+        own = _method(name, comparison)
         lines.append(f"| {name} | {parameters} | {adds} | {n['milliseconds']:.1f} | {own} |")
     return "\n".join(lines)
 
 
-def _method(network: dict[str, Any], external: list[str]) -> str:
-    if network["model"] is None:
+def _method(name: str, comparison: Results) -> str:
+    """Settings in which a network's training differs from the first one's."""
+    if name not in comparison.recipes:
         return "no training"
-    method = network["method"]
-    words = [said.format(method[own]) for own, said in METHODS.items() if method.get(own)]
-    if "trainable" in method:
-        words.append(
-            f"as many steps on {' + '.join(external)} before, then {LAYERS[method['trainable']]}"
-        )
-    return ", ".join(words)
+    first, own = comparison.recipe["train"], comparison.recipes[name]["train"]
+    return ", ".join(
+        words.format(own[key]) for key, words in METHODS.items() if own[key] != first[key]
+    )
 
 
 def _differences(shown: dict[str, str], networks: dict[str, Any]) -> str:
@@ -122,9 +110,7 @@ def _differences(shown: dict[str, str], networks: dict[str, Any]) -> str:
     sentences = []
     for part, title in shown.items():
         told = {
-            name: network[part]["difference"]
-            for name, network in networks.items()
-            if name != FIRST and not knows(network, part)
+            name: network[part]["difference"] for name, network in networks.items() if name != FIRST
         }
         better = [f"{n} ({d['value']:+.3f})" for n, d in told.items() if d["low"] > 0]
         worse = [f"{n} ({d['value']:+.3f})" for n, d in told.items() if d["high"] < 0]
@@ -139,9 +125,9 @@ def _differences(shown: dict[str, str], networks: dict[str, Any]) -> str:
     return "\n".join(f"* {sentence}" for sentence in sentences)
 
 
-def _claims(comparison: dict[str, Any], shown: dict[str, str]) -> str:
+def _claims(comparison: Results, shown: dict[str, str]) -> str:
     """A line for each thing the paper says, of the networks that are there."""
-    networks = comparison["networks"]
+    networks, costs = comparison.paired, comparison.costs
     asked = {
         "Attention helps": "attention-unet",
         "Balanced classes help": "unet-balanced",
@@ -160,7 +146,7 @@ def _claims(comparison: dict[str, Any], shown: dict[str, str]) -> str:
             " The texture is learnt under the training's noise, which other images do not have."
         )
     if (name := "convmixer-unet") in networks:
-        fewer = networks[name]["parameters"] / networks[FIRST]["parameters"]
+        fewer = costs[name]["parameters"] / costs[FIRST]["parameters"]
         word = "holds" if fewer < 1 else "does not hold"
         said["ConvMixer saves parameters"] = (
             f"{word} as built here ({fewer:.2f} times as many). A better Dice: "
@@ -207,10 +193,11 @@ def _thresholds(shown: dict[str, str], first: dict[str, Any]) -> str:
     """The first network's over-segmentation and Dice as its threshold rises."""
     told = []
     for part, title in shown.items():
-        over, dice = first[part]["over_segmentation"], first[part]["by_threshold"]
+        over, dice = first[part]["over_segmentation"], first[part]["by_protocol"]
+        low, high = "threshold_0.5", "threshold_0.9"
         told.append(
-            f"from 0.5 to 0.9 on {title}, over-segmentation {interval(over['0.5'])} to "
-            f"{interval(over['0.9'])}, Dice {dice['0.5']:.3f} to {dice['0.9']:.3f}"
+            f"from 0.5 to 0.9 on {title}, over-segmentation {interval(over[low])} to "
+            f"{interval(over[high])}, Dice {dice[low]:.3f} to {dice[high]:.3f}"
         )
     words = "; ".join(told)
     return f"{words[:1].upper()}{words[1:]}"

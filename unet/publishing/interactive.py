@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from unet.publishing.tables import data_options, interval
-from unet.results import WITHOUT, plot_path
+from unet.results import plot_path
 
 
 def interactive_section(name: str, clicks: dict[str, Any], *, pictures: bool) -> str:
@@ -20,10 +20,11 @@ def interactive_section(name: str, clicks: dict[str, Any], *, pictures: bool) ->
     for of, measured in clicks.items():
         command = f"python train.py evaluate-interactive {data_options(measured['datasets'])} "
         command += f"--simulations {measured['people']}"
-        if of.startswith(WITHOUT):
-            cases, alone = f"of {of.removeprefix(WITHOUT)}", "the network without hints"
+        if measured["split"] == "external":
+            names = " and ".join(measured["datasets"])
+            cases, alone = f"of {names}", "the network without hints"
             how = f"Both networks were trained {of}, the second starting from the first: "
-            command += f" --split left_out --weights DIR --baseline DIR --out weights/{name}"
+            command += f" --split external --weights DIR --baseline DIR --out weights/{name}"
         else:
             cases, alone, how = f"of the {of} split", measured["beside"]["name"], ""
             command += f" --split {of} --weights weights/{name}"

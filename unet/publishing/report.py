@@ -19,7 +19,7 @@ from unet.publishing.card import (
 from unet.publishing.comparison import FILE, HEADING, comparison_section
 from unet.publishing.sections import part_of_published
 from unet.publishing.tables import interval, paper_table, split_table
-from unet.results import group_by_dataset, held_out
+from unet.results import Results, group_by_dataset, held_out
 
 MARKS = ("<!-- results: python train.py report -->", "<!-- end of results -->")
 """Lines of the README that the table stands between."""
@@ -27,21 +27,24 @@ MARKS = ("<!-- results: python train.py report -->", "<!-- end of results -->")
 
 def results_page(
     bundles: list[Path],
-    comparison: dict[str, Any] | None = None,
+    comparison: Results | None = None,
     interactive_model: Path | None = None,
 ) -> str:
     """All results of the bundles, as `docs/results.md` shows them.
 
     Args:
         bundles: In the order in which they are shown.
-        comparison: The content of comparison.json, if there is one.
+        comparison: That of networks, if there is one.
         interactive_model: The bundle of the interactive network, if there is one.
     """
     metrics = {bundle.name: _read(bundle / "metrics.json") for bundle in bundles}
     held = {name: held_out(m) for name, m in metrics.items()}
     datasets = sorted({dataset for parts in held.values() for dataset in parts})
-    validated = [b for b in bundles if (b / "cross_validation.json").exists()]
-    sentences = [_sentence(read_info(b), _read(b / "cross_validation.json")) for b in validated]
+    sentences = [
+        _sentence(read_info(bundle), results)
+        for bundle in bundles
+        if (results := Results.read(bundle / "cross_validation.json"))
+    ]
     tables = [
         split_table(
             f"{dataset}, test split",
@@ -51,9 +54,10 @@ def results_page(
     ]
     trained_on = [_training_of(read_info(bundle)) for bundle in bundles]
     tables.insert(0, f"Trained: {'; '.join(trained_on)}. No test image was trained or chosen on.")
-    left_out = [b for b in bundles if (b / "leave_out.json").exists()]
     beside = [
-        f"## {external_validation(_read(b / 'leave_out.json'), read_info(b))}" for b in left_out
+        f"## {external_validation(results, read_info(bundle))}"
+        for bundle in bundles
+        if (results := Results.read(bundle / "leave_out.json"))
     ]
     if interactive_model and (pointing := pointing_of(interactive_model)):
         beside.append(pointing)
@@ -107,10 +111,9 @@ def _paper_iou(metrics: dict[str, Any]) -> str:
     return interval(part["network_resolution"]["pooled"]["iou"])
 
 
-def comparison_in(weights: Path) -> dict[str, Any] | None:
+def comparison_in(weights: Path) -> Results | None:
     """The comparison of networks kept beside the bundles; None where there is none."""
-    path = weights / FILE
-    return _read(path) if path.exists() else None
+    return Results.read(weights / FILE)
 
 
 def _training_of(info: BundleInfo) -> str:
@@ -121,19 +124,19 @@ def _training_of(info: BundleInfo) -> str:
 
 
 def _data_of(info: BundleInfo) -> str:
-    names = info.training["data"].split(" + ")
-    parts = [part_of_published(name, info) for name in names]
-    return " + ".join(f"{name} ({part})" if part else name for name, part in zip(names, parts))
+    parts = {name: part_of_published(name, info) for name in info.datasets}
+    return " + ".join(f"{name} ({part})" if part else name for name, part in parts.items())
 
 
-def _sentence(info: BundleInfo, validated: dict[str, Any]) -> str:
+def _sentence(info: BundleInfo, validated: Results) -> str:
+    pooled = validated.pooled["out_of_fold"]
     found = [
         f"on {dataset}, {_found(part['postprocessed'])}"
-        for dataset, part in group_by_dataset(validated).items()
+        for dataset, part in group_by_dataset(pooled).items()
     ]
     return (
-        f"{validated['folds']}-fold cross-validation of {info.model.name}, each of the "
-        f"{validated['cases']} images scored by a network trained "
+        f"{len(validated.runs)}-fold cross-validation of {info.model.name}, each of the "
+        f"{pooled['cases']} images scored by a network trained "
         f"{training_difference(validated, info)} that had not seen it or its near-duplicates: "
         f"{'; '.join(found)}."
     )

@@ -4,17 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from unet.config import ModelConfig
+from unet.config import InferenceConfig
 from unet.core.mask import PostProcessing
 from unet.inference.bundle import BundleInfo
 from unet.networks import architecture, sentence
 
-CITATION = (
-    "Al-Dhabyani W, Gomaa M, Khaled H, Fahmy A. Dataset of breast ultrasound images. "
-    "Data in Brief 28 (2020) 104863."
-)
-BUSI = {"name": "BUSI", "citation": CITATION, "licence": "terms of its own, for research"}
-"""Data section of a bundle that does not name its sources."""
 PHANTOM = "phantom"
 PUBLISHED = {"BUS-BRA": 1875}
 """Images of a published data set of which a folder may hold a part."""
@@ -27,7 +21,7 @@ def network_section(info: BundleInfo, *, pictures: bool) -> str:
     size += "lesion probability of each pixel."
     module = architecture(info.model)
     what, start = f"{sentence(info.model)} {size}", module.START
-    if views := _other_views(info.model):
+    if views := _other_views(info.inference):
         *others, last = ["the image", *views]
         what += f" The project averages it over {', '.join(others)} and {last}."
     if t["config"]["pretrained"]:
@@ -59,11 +53,12 @@ def _code(training: dict[str, Any]) -> str:
     )
 
 
-def _other_views(model: ModelConfig) -> list[str]:
+def _other_views(inference: InferenceConfig) -> list[str]:
     """The views that are averaged beside the image itself."""
-    views = ["its mirror image"] if model.flip_averaging else []
-    share = f"the image at {model.smaller_view:.0%} of its size on black"
-    return views + ([share] if model.smaller_view else [])
+    views = ["its mirror image"] if inference.flip else []
+    return views + [
+        f"the image at {scale:.0%} of its size on black" for scale in inference.scales[1:]
+    ]
 
 
 def _recipe(training: dict[str, Any]) -> str:
@@ -107,19 +102,19 @@ def rules_in_words(rules: PostProcessing) -> str:
 def data_section(info: BundleInfo) -> str:
     """Describe the training data, its licences and its limits."""
     sizes = ", ".join(f"{len(ids)} {name}" for name, ids in info.split.items())
-    if info.training["data"] == PHANTOM:
+    if info.datasets == [PHANTOM]:
         return (
             "## Data and limits\n\nTrained on generated phantoms to try the commands out. "
             f"It knows no real ultrasound. Images: {sizes}."
         )
-    sources = info.training.get("sources") or [BUSI]
+    sources = info.training["sources"]
     listed = "\n".join(
         f"* {s['name']}: {s['citation']} Licence: {s['licence']}."
         + (f" Here: {part}." if (part := part_of_published(s["name"], info)) else "")
         for s in sources
     )
     parts = ["## Data and limits", f"{listed}\n\nImages: {sizes}."]
-    if any(source["name"] == BUSI["name"] for source in sources):
+    if "BUSI" in info.datasets:
         parts.append(
             "BUSI holds many images more than once (Pawłowska et al., PMC10293973) and some with "
             "contradicting labels (benign (433) is malignant (145); benign (437) is normal (34)), "
@@ -156,7 +151,7 @@ def use_section(info: BundleInfo) -> str:
 from unet.core.prompts import Prompts
 
 click = Prompts(inside=(((210.0, 130.0),),))  # x and y in pixels of the image
-mask = segmenter.examine(Image.open("ultrasound.png"), click).answer().mask
+mask = segmenter.analyze(Image.open("ultrasound.png"), click).segment().mask
 """
     return f"""## Use
 

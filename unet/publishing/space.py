@@ -64,11 +64,7 @@ def page_files(root: Path = ROOT) -> dict[str, Path]:
         if parts[:2] != ("page", "site"):  # the page without a server, and its packages
             files.append(path)
     for bundle in list_bundles(root / "weights"):
-        if GRAPH not in verify(bundle).sha256:
-            raise HubError(
-                f"{bundle} has no {GRAPH}, which the page runs. Make it: python train.py export "
-                f"--weights {bundle}"
-            )
+        verify(bundle)
         everything = (path for path in sorted(bundle.rglob("*")) if path.is_file())
         files += [path for path in everything if path.name not in KERAS_FILES]
     files += [path for path in [root / "weights" / COMPARISON] if path.exists()]

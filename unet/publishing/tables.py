@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from unet.results import group_by_dataset
+from unet.results import Results, group_by_dataset
 
 
 def interval(value: dict[str, float | None] | None) -> str:
@@ -142,13 +142,13 @@ def confidence_table(name: str, by_confidence: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def cross_validation_table(summary: dict[str, Any]) -> str:
+def cross_validation_table(results: Results) -> str:
     """The scores of all cases, each from a network that had not seen it.
 
     Without the time an image takes: that of other networks, scored between trainings.
     """
-    name = f"{summary['folds']}-fold cross-validation"
-    parts = group_by_dataset(summary)
+    name = f"{len(results.runs)}-fold cross-validation"
+    parts = group_by_dataset(results.pooled["out_of_fold"])
     tables = []
     for data, part in parts.items():
         part = {key: value for key, value in part.items() if key != "milliseconds_per_image"}
@@ -161,15 +161,16 @@ def data_options(names: Iterable[str]) -> str:
     return " ".join(f"--data {name}" for name in names)
 
 
-def leave_out_table(summary: dict[str, Any]) -> str:
+def leave_out_table(results: Results) -> str:
     """Table of external results: a row for each data set or scanner left out."""
     lines = [
-        "| left out | images | Dice, lesion images | the same without rules "
+        "| trained | images | Dice, lesion images | the same without rules "
         "| lesions given no mask | normal images given a mask "
         "| lesion or normal, AUC | normal images given a mask if 3 % of lesions may go without |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for name, found in summary["left_out"].items():
+    for run in results.runs:
+        found = run.parts["external"]
         final, plain = found["postprocessed"], found["threshold_0.5"]
         missed, masked = (
             f"{share['count']} of {share['of']}" if (share := final.get(key)) else "–"
@@ -179,66 +180,75 @@ def leave_out_table(summary: dict[str, Any]) -> str:
             interval(part["lesion_images"]["dice"]) if "lesion_images" in part else "–"
             for part in (final, plain)
         ]
-        cells = [name, str(found["cases"]), *dice, missed, masked]
-        cells += _presence(found["auc"]["presence"], found["gates"])
+        cells = [run.split, str(found["cases"]), *dice, missed, masked, *_presence(found)]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def ablation_tables(ablation: dict[str, Any]) -> str:
+def ablation_tables(ablation: Results) -> str:
     """Tables of the ablation: Dice, and its difference to the whole recipe."""
     after = [
         "| validation split, images' own size | Dice, all images | difference "
         "| Dice, lesion images | difference | normal images given a mask |",
         "|---|---|---|---|---|---|",
     ]
-    for row in ablation["after_the_network"]:
-        given = f"{row['normal_with_mask']} of {row['normal']}"
-        after.append(f"| {row['what']} | {' | '.join(_with_difference(row))} | {given} |")
+    for name, found in ablation.inference.items():
+        cells = [name, *_with_difference(found), _count(found.get("masked"))]
+        after.append(f"| {' | '.join(cells)} |")
     return "\n".join([*after, "", *_trainings(ablation)])
 
 
-def _trainings(ablation: dict[str, Any]) -> list[str]:
-    left_out = ablation.get("left_out")
-    about = f"{ablation['size']}×{ablation['size']}, each shown about as many pictures as in "
-    about += f"{ablation['epochs']} epochs of the recipe"
+def _trainings(ablation: Results) -> list[str]:
+    first = ablation.runs[0]
+    size = ablation.recipe["model"]["input_size"]
+    about = f"{size}×{size}, each trained as many steps as {first.epochs} epochs of the recipe"
     intervals = [
         "",
         "The intervals are of the cases: with one training each, they know nothing of what another "
         "training would give.",
     ]
-    if not left_out:
+    if "validation" in first.parts:
+        rows = [
+            f"| {name} | {' | '.join(_with_difference(found['validation']))} |"
+            for name, found in ablation.paired.items()
+        ]
         return [
             f"Trainings with one part left out, at {about}:",
             "",
             "| validation split | Dice, all images | difference | Dice, lesion images "
             "| difference |",
             "|---|---|---|---|---|",
-            *(f"| {r['what']} | {' | '.join(_with_difference(r))} |" for r in ablation["training"]),
+            *rows,
             *intervals,
         ]
+    names = " and ".join(first.parts["external"]["datasets"])
     lines = [
-        f"Trainings with one part left out, all without {left_out}, at {about}, and scored on it "
-        "at the threshold 0.5 without rules:",
+        f"Trainings with one part left out, all {first.split}, at {about}, and scored on it at the "
+        "threshold 0.5 without rules:",
         "",
-        f"| {left_out}, never seen | Dice, lesion images | difference | presence, AUC "
+        f"| {names}, never seen | Dice, lesion images | difference | presence, AUC "
         "| normals masked where a gate may lose 3 % of lesions |",
         "|---|---|---|---|---|",
     ]
-    for row in ablation["training"]:
-        cells = [row["what"], *_with_difference(row)[2:], *_presence(row["auc"], row["gates"])]
+    for run in ablation.runs:
+        dice = _with_difference(ablation.paired[run.recipe]["external"])[2:]
+        cells = [run.recipe, *dice, *_presence(run.parts["external"])]
         lines.append(f"| {' | '.join(cells)} |")
     return lines + intervals
 
 
-def _presence(auc: float | None, gates: dict[str, Any] | None) -> tuple[str, str]:
+def _presence(found: dict[str, Any]) -> tuple[str, str]:
     """AUC of the lesion classifier, and normals with a mask at 3 % missed lesions."""
+    auc, gates = found["auc"]["presence"], found["gates"]
     masked = None if gates is None else gates["masked"]
     return ("–" if auc is None else f"{auc:.3f}", "–" if masked is None else f"{masked:.0%}")
 
 
-def _with_difference(row: dict[str, Any]) -> list[str]:
-    cells = []
-    for part in ("all", "lesion"):
-        cells += [interval(row[f"dice_{part}"]), interval(row.get(f"difference_{part}"))]
-    return cells
+def _with_difference(found: dict[str, Any]) -> list[str]:
+    """Dice and its difference to the first, of all images and of those with a lesion."""
+    names = ("dice_all", "difference_all", "dice", "difference")
+    return [interval(found.get(name)) for name in names]
+
+
+def _count(share: dict[str, Any] | None) -> str:
+    return "–" if share is None else f"{share['count']:.3g} of {share['of']}"

@@ -10,7 +10,7 @@ from sklearn.covariance import shrunk_covariance
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from unet.config import ModelConfig
+from unet.config import ModelConfig, Recipe
 from unet.core.image import with_empty_prompts
 from unet.core.mask import PostProcessing
 from unet.data.augmentation import STRONG
@@ -123,25 +123,20 @@ def fit_lesion_regression(
 
 
 def uncalibrated_segmenter(
-    trained: TrainResult, model_config: ModelConfig, examples: TrainingSet, seed: int
+    trained: TrainResult, recipe: Recipe, examples: TrainingSet
 ) -> Segmenter:
-    """The network with its presence, learnt on these images if not before, to choose rules with.
-
-    Args:
-        examples, seed: As in `fit_lesion_classifier`.
-    """
-    presence = trained.presence
+    """The network with its presence, learnt on these images if not before, to choose rules with."""
+    model, presence = recipe.model, trained.presence
     if presence is None:
-        presence = fit_lesion_classifier(trained.network, model_config, examples, seed)
+        presence = fit_lesion_classifier(trained.network, model, examples, recipe.train.seed)
     return Segmenter(
         runner_of(trained.network, presence.layers if presence else ()),
-        model_config.input_size,
-        ModelId(model_config.name),
+        model.input_size,
+        ModelId(model.name),
         PostProcessing(),
-        flip=model_config.flip_averaging,
-        smaller_view=model_config.smaller_view,
+        inference=recipe.inference,
         presence=presence,
-        interactive=model_config.interactive,
+        interactive=model.interactive,
     )
 
 

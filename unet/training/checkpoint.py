@@ -11,7 +11,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from unet.config import VIEWS, ModelConfig, TrainConfig, to_dict
+from unet.config import ModelConfig, TrainConfig, to_dict
 from unet.errors import UserError
 from unet.files import atomic_write, rows_to_csv
 from unet.provenance import git_commit
@@ -77,7 +77,7 @@ class Checkpoint:
             differing += [
                 f"{part}.{name}: {before.get(name)!r} then, {value!r} now"
                 for name, value in self.settings[part].items()
-                if before.get(name) != value and name not in ("name", *VIEWS)  # of no training
+                if before.get(name) != value and name != "name"
             ]
             differing += [
                 f"{part}.{name}: {value!r} then, and there is no such setting now"

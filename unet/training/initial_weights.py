@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from unet.config import VIEWS, ModelConfig, to_dict
+from unet.config import ModelConfig, to_dict
 from unet.errors import UserError
 from unet.inference.bundle import WEIGHTS, BundleInfo, read_info, verify
 
@@ -16,7 +16,7 @@ def describe_start(start: Path, model_config: ModelConfig) -> dict[str, Any]:
     if info.model.interactive and not model_config.interactive:
         raise UserError(f"--init-from {start} takes hints: start --model guided-unet from it")
     # What shapes no weights may differ.
-    free = {"name", "input_size", "dropout", "bottleneck_dropout", "interactive", *VIEWS}
+    free = {"name", "input_size", "dropout", "bottleneck_dropout", "interactive"}
     there, asked = to_dict(info.model), to_dict(model_config)
     if any(there[name] != asked[name] for name in asked.keys() - free):
         raise UserError(
@@ -41,13 +41,14 @@ def seen_outside_split(start: Path, split: dict[str, list[str]]) -> list[str]:
     """Ids of what the bundle to start from has seen and the new split does not train or choose on.
 
     Raises:
-        UserError: It has seen a test case, or was trained on a validation case.
+        UserError: It has seen a case that is to be scored, or was trained on a validation case.
     """
     info = read_info(start)
     seen = seen_case_ids(info)
     chosen_on = {*info.split["validation"], *info.training.get(CALIBRATION, ())}
-    for name, known in (("test", seen), ("validation", seen - chosen_on)):
-        if leaked := known & set(split[name]):
+    for name, ids in sorted(split.items()):  # what is scored before what is chosen on
+        known = {"train": set(), "validation": seen - chosen_on}.get(name, seen)
+        if leaked := known & set(ids):
             raise UserError(
                 f"--init-from {start} has learnt from {len(leaked)} of what would be {name} cases: "
                 "give the data sets and the split that it was trained with"

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 
-from unet.config import ModelConfig, TrainConfig
+from unet.config import TrainConfig
 from unet.core.image import mask_to_input, to_input
 from unet.data.cases import Dataset, read_grey, read_mask
 from unet.data.patches import painted_pair, piece_of_normal, piece_pair
-from unet.training.jax_processes import Processes
-from unet.training.trainer import TrainingSet, TrainResult, train
+from unet.training.trainer import TrainingSet
 
 WHOLE = 2
 """Times a whole image is shown for each time its patch is: people bring whole ones."""
@@ -30,27 +27,6 @@ def make_training_set(dataset: Dataset, indices: list[int], config: TrainConfig)
         WHOLE if config.patches else 1
     )
     return TrainingSet(images, masks, repeats)
-
-
-def train_on_cases(
-    dataset: Dataset,
-    indices: list[int],
-    model_config: ModelConfig,
-    config: TrainConfig,
-    run_dir: Path,
-    *,
-    data_fingerprint: str,
-    resume: bool,
-    among: Processes | None = None,
-) -> tuple[TrainResult, TrainingSet]:
-    """Train on the cases with these indices, without validation; see `unet.training.trainer.train`.
-
-    Returns:
-        What the training gave, and what it was shown.
-    """
-    examples = make_training_set(dataset, indices, config)
-    options = {"data_fingerprint": data_fingerprint, "resume": resume, "among": among}
-    return train(model_config, config, examples, None, run_dir, **options), examples
 
 
 def _pieces(dataset: Dataset, indices: list[int], seed: int) -> tuple[np.ndarray, np.ndarray]:

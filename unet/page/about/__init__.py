@@ -5,7 +5,6 @@ from __future__ import annotations
 import html
 import json
 from pathlib import Path
-from typing import Any
 
 from unet.errors import UserError
 from unet.page.about.charts import Chart, charts_of
@@ -15,7 +14,7 @@ from unet.page.about.summary import summary_of
 from unet.publishing import card
 from unet.publishing.comparison import HEADING, comparison_section
 from unet.publishing.report import metrics_of
-from unet.results import group_by_dataset
+from unet.results import Results, group_by_dataset
 
 HERE = Path(__file__).parent
 SCRIPT, STYLE = HERE / "plots.js", HERE / "about.css"
@@ -69,7 +68,7 @@ def label(name: str, bundle: Path) -> str:
 
 
 def content(
-    bundle: Path, interactive_model: Path | None = None, comparison: dict[str, Any] | None = None
+    bundle: Path, interactive_model: Path | None = None, comparison: Results | None = None
 ) -> str:
     """Numbers, charts and folded card of a network as HTML.
 
@@ -77,7 +76,7 @@ def content(
 
     Args:
         interactive_model: Bundle of the network that answers to clicks.
-        comparison: Content of comparison.json.
+        comparison: That of networks, if there is one.
     """
     parts = [
         summary_of(bundle),
@@ -110,7 +109,7 @@ def _pointing(interactive_model: Path | None) -> list[str]:
         return []
 
 
-def _relatives(comparison: dict[str, Any] | None) -> list[str]:
+def _relatives(comparison: Results | None) -> list[str]:
     if not comparison:
         return []
     try:

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from unet.page.about.charts import Chart, ranges, series_of
-from unet.results import knows, shown_sets
+from unet.results import Results, shown_parts
 
 COSTS = {
     "multiply_adds": ("multiply-adds an image", "Dice against multiply-adds"),
@@ -15,10 +15,11 @@ COSTS = {
 PREFIXES = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
-def relatives_charts(comparison: dict[str, Any]) -> list[Chart]:
-    """The charts of a comparison.json's content, as charts.py describes them."""
-    networks, sets = comparison["networks"], shown_sets(comparison)
-    return [*(_by_cost(cost, networks, sets) for cost in COSTS), _by_network(networks, sets)]
+def relatives_charts(comparison: Results) -> list[Chart]:
+    """The charts of a comparison, as charts.py describes them."""
+    parts = shown_parts(comparison)
+    by_cost = [_by_cost(cost, comparison, parts) for cost in COSTS]
+    return [*by_cost, _by_network(comparison.paired, parts)]
 
 
 def _by_network(networks: dict[str, Any], sets: dict[str, str]) -> Chart:
@@ -26,8 +27,6 @@ def _by_network(networks: dict[str, Any], sets: dict[str, str]) -> Chart:
     for colour, (part, title) in enumerate(sets.items()):
         points = []
         for row, (name, network) in enumerate(networks.items()):
-            if knows(network, part):
-                continue
             dice, missed = network[part]["dice"], network[part]["missed"]
             tip = f"{name}, {title}: Dice {dice['value']:.3f}, 95 % interval {dice['low']:.3f} to "
             tip += (
@@ -42,15 +41,14 @@ def _by_network(networks: dict[str, Any], sets: dict[str, str]) -> Chart:
     )  # fmt: skip
 
 
-def _by_cost(cost: str, networks: dict[str, Any], sets: dict[str, str]) -> Chart:
+def _by_cost(cost: str, comparison: Results, sets: dict[str, str]) -> Chart:
     label, title = COSTS[cost]
-    costs = {name: network[cost] for name, network in networks.items() if network[cost]}
+    networks = comparison.paired
+    costs = {name: own[cost] for name, own in comparison.costs.items() if own[cost]}
     series = []
     for colour, (part, of) in enumerate(sets.items()):
         points = []
         for name, value in costs.items():
-            if knows(networks[name], part):
-                continue
             dice = networks[name][part]["dice"]["value"]
             tip = f"{name}, {of}: Dice {dice:.3f}, {_short(value)} {label}"
             points.append([math.log10(value), dice, tip])

@@ -95,9 +95,6 @@ def build_site(
                 "--weights one that takes no hints"
             )
     offered = _examples(examples)
-    for bundle, info in infos.items():
-        if GRAPH not in info.sha256:
-            raise UserError(f"{bundle} has no {GRAPH}. Run train.py export --weights {bundle}.")
     _install()
     with tempfile.TemporaryDirectory() as folder:
         scripts = _bundled(Path(folder), single_file)
@@ -306,8 +303,7 @@ def _network(bundle: Path, info: BundleInfo) -> dict[str, Any]:
         "label": about.label(bundle_name(bundle), bundle),
         "sha256": info.sha256["model.weights.h5"],
         "size": info.model.input_size,
-        "flip": info.model.flip_averaging,
-        "smallerView": info.model.smaller_view,
+        "inference": to_dict(info.inference),
         "levels": [float(level) for level in levels],
         "rules": to_dict(info.postprocessing),
         "presence": info.presence and info.presence.to_dict(),

@@ -90,12 +90,12 @@ function agreementOf(mean, least, views) {
 // The network's outputs for a picture and for the other views of it that are averaged. `maps` are
 // those of hints, in the network's size.
 async function viewsOf(ort, session, about, { grey, width, height }, maps) {
-  const { size, flip, smallerView: share, levels } = about, area = size * size;
+  const { size, inference: { flip, scales }, levels } = about, area = size * size;
   const planes = [toInput(grey, width, height, size, levels), ...maps], same = (square) => square;
   const views = [{ give: same, back: same }]; // how a plane is shown, and its answer laid back
   const turned = (square) => mirrored(square, size);
   if (flip) views.push({ give: turned, back: turned });
-  if (share) {
+  for (const share of scales.slice(1)) {
     views.push({ give: (square) => framed(square, size, share),
       back: (square) => unframed(square, size, share) });
   }

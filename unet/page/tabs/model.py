@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import Any
 
 import gradio as gr
 
 from unet.page import about
 from unet.page.model_registry import ModelRegistry
 from unet.page.tabs import PRIVATE
+from unet.results import Results
 
 SHOW = """
 function show() {
@@ -22,7 +22,7 @@ show();
 
 
 def add(
-    networks: ModelRegistry, chooser: gr.Dropdown, tab: gr.Tab, comparison: dict[str, Any] | None
+    networks: ModelRegistry, chooser: gr.Dropdown, tab: gr.Tab, comparison: Results | None
 ) -> None:
     """Add the tab's components; they are filled when it is opened and when a network is chosen.
 
@@ -30,7 +30,7 @@ def add(
         networks: Those of the page.
         chooser: The network that is shown.
         tab: What is opened.
-        comparison: The content of comparison.json, if there is one.
+        comparison: That of networks, if there is one.
     """
 
     def describe(name: str):
