@@ -78,7 +78,7 @@ def tiny_bundle(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 @pytest.fixture(scope="session")
 def tiny_guide(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A bundle of a small network that takes hints; it has learnt nothing."""
+    """A bundle of a small network that takes prompts; it has learnt nothing."""
     import keras
 
     from unet.inference.keras_export import write_bundle

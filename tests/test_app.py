@@ -81,7 +81,11 @@ def test_segment_without_a_threshold_uses_the_networks_own(client, ultrasound, t
 
 
 def test_segment_answers_to_what_one_points_at(client, address, ultrasound, tiny_guide):
-    said = {"inside": [[[100, 70]]], "outside": [[[5, 5], [20, 9]]], "boxes": [[60, 30, 150, 110]]}
+    said = {
+        "positive": [[[100, 70]]],
+        "negative": [[[5, 5], [20, 9]]],
+        "boxes": [[60, 30, 150, 110]],
+    }
     mask, findings = client.predict(handle_file(ultrasound), 0.4, said, api_name="/segment")
     pixels = np.asarray(Image.open(ultrasound))
     interactive_model = Segmenter.load(tiny_guide)
@@ -91,17 +95,17 @@ def test_segment_answers_to_what_one_points_at(client, address, ultrasound, tiny
     assert findings["lesion_presence"] is None
     alone = client.predict(handle_file(ultrasound), 0.4, {}, api_name="/segment")[1]
     assert alone["network"]["name"] == "tiny"
-    # Callers from before there were hints send two values.
+    # Callers from before there were prompts send two values.
     before = raw_call(address, [None, 0.5])
     assert "Choose an image file first." in before
 
 
 @pytest.mark.parametrize(
     ("said", "words"),
-    [([1, 2], "expected"), ({"inside": [[1, 2]]}, "expected"), ({"where": []}, "expected")],
+    [([1, 2], "expected"), ({"positive": [[1, 2]]}, "expected"), ({"where": []}, "expected")],
 )
-def test_hints_that_cannot_be_meant_are_answered_in_words(client, ultrasound, said, words):
-    with pytest.raises(AppError, match=f"^hints: {words}"):
+def test_prompts_that_cannot_be_meant_are_answered_in_words(client, ultrasound, said, words):
+    with pytest.raises(AppError, match=f"^prompts: {words}"):
         client.predict(handle_file(ultrasound), None, said, api_name="/segment")
 
 
@@ -173,8 +177,8 @@ def test_the_endpoints_are_tools_over_mcp(address):
     for tool in tools.values():
         for field in tool.inputSchema["properties"].values():
             assert field["description"].endswith((".", "schema."))
-    assert set(tools["segment_file"].inputSchema["properties"]["hints"]["properties"]) == {
-        "inside", "outside", "boxes",
+    assert set(tools["segment_file"].inputSchema["properties"]["prompts"]["properties"]) == {
+        "positive", "negative", "boxes",
     }  # fmt: skip
 
 
@@ -199,7 +203,7 @@ def test_the_tools_answer_over_mcp(address, ultrasound, tiny_segmenter):
     pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(mask.data))).convert("L"))
     np.testing.assert_array_equal(pixels > 0, answer.mask)
 
-    pointed = call("segment_file", path=image, hints={"inside": [[[60, 70]]]})
+    pointed = call("segment_file", path=image, prompts={"positive": [[[60, 70]]]})
     assert findings(pointed)["network"]["name"] == "guided-unet"
     rows = next(c.text for c in call("segment_files", paths=[image, image]) if c.type == "text")
     assert len(ast.literal_eval(rows)) == 2
@@ -261,7 +265,7 @@ def test_what_the_network_does_not_find_alone_is_outlined_where_one_points_at_it
     [faint] = [e for e in example_images(Path("none")) if e.caption == FAINT]
     assert not alone.analyze(faint.picture.pixels).segment().mask.any()
     y, x = (float(np.mean(at)) for at in np.nonzero(faint.truth))
-    pointed = interactive_model.analyze(faint.picture.pixels, Prompts(inside=(((x, y),),)))
+    pointed = interactive_model.analyze(faint.picture.pixels, Prompts(positive=(((x, y),),)))
     assert Confusion.of(pointed.segment().mask, faint.truth).dice > 0.7
 
 

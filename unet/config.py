@@ -87,7 +87,7 @@ class ModelConfig:
             )
         if self.interactive and self.encoder != "efficientnet-lite2":
             raise ValueError(
-                "ModelConfig: only the encoder efficientnet-lite2 takes hints. "
+                "ModelConfig: only the encoder efficientnet-lite2 takes prompts. "
                 f"Received: interactive=True, encoder={self.encoder!r}"
             )
 

@@ -24,7 +24,7 @@ from unet.data.phantom import make_phantom
 
 SHAPE = (400, 500)  # of the scan
 POINTING = f"{VIEWER}.viewer.pointing"
-HINTS = f"{POINTING}.here().toJSON()"
+PROMPTS = f"{POINTING}.here().toJSON()"
 
 
 @pytest.fixture(scope="session")
@@ -45,7 +45,7 @@ def start(page: Page) -> None:
 
 
 def answered(page: Page) -> None:
-    """Wait until the last hint is answered and shown."""
+    """Wait until the last prompt is answered and shown."""
     page.wait_for_function(
         f"{POINTING}.waiting.size === 0 && {VIEWER}.viewer.stage.scene.said"
         f" && {VIEWER}.viewer.stage.scene.said.request === {POINTING}.request"
@@ -56,18 +56,18 @@ def click(page: Page, place: tuple[float, float], **options) -> None:
     page.mouse.click(*on_screen(page, *place), **options)
 
 
-def hints_on(page: Page) -> Prompts:
-    said = page.evaluate(HINTS)
+def prompts_on(page: Page) -> Prompts:
+    said = page.evaluate(PROMPTS)
     strokes = (
-        tuple(tuple(map(tuple, stroke)) for stroke in said[k]) for k in ("inside", "outside")
+        tuple(tuple(map(tuple, stroke)) for stroke in said[k]) for k in ("positive", "negative")
     )
     return Prompts(*strokes, tuple(map(tuple, said["boxes"])))
 
 
 def held_equal(page: Page, scan, interactive_model: Segmenter) -> np.ndarray:
-    """The mask that is shown; it is what Python says to the same hints."""
+    """The mask that is shown; it is what Python says to the same prompts."""
     mask = painted_mask(page, SHAPE)
-    expected = interactive_model.analyze(pixels(scan), hints_on(page)).segment()
+    expected = interactive_model.analyze(pixels(scan), prompts_on(page)).segment()
     np.testing.assert_array_equal(mask, expected.mask)
     return mask
 
@@ -78,7 +78,7 @@ def test_a_click_is_answered_and_each_step_taken_back(page, scan, interactive_mo
     start(page)
     click(page, lesion)
     answered(page)
-    x, y = page.evaluate(HINTS)["inside"][0][0]
+    x, y = page.evaluate(PROMPTS)["positive"][0][0]
     assert np.hypot(x - lesion[0], y - lesion[1]) < 1
     once = held_equal(page, scan, interactive_model)
     assert once[int(y), int(x)]
@@ -86,7 +86,8 @@ def test_a_click_is_answered_and_each_step_taken_back(page, scan, interactive_mo
         "Guided by what you point at: it outlines"
     )
     here = (
-        interactive_model.analyze(pixels(scan), hints_on(page)).probability_u8[int(y), int(x)] / 255
+        interactive_model.analyze(pixels(scan), prompts_on(page)).probability_u8[int(y), int(x)]
+        / 255
     )
     read = page.locator("#viewer .readout")
     expect(read).to_have_text(f"x {int(x)} y {int(y)} probability {here:.2f}")
@@ -95,7 +96,7 @@ def test_a_click_is_answered_and_each_step_taken_back(page, scan, interactive_mo
     click(page, (30, 30))
     page.keyboard.up("Alt")
     answered(page)
-    assert len(page.evaluate(HINTS)["outside"]) == 1
+    assert len(page.evaluate(PROMPTS)["negative"]) == 1
     twice = held_equal(page, scan, interactive_model)
 
     page.keyboard.press("Control+z")
@@ -112,7 +113,7 @@ def test_a_click_is_answered_and_each_step_taken_back(page, scan, interactive_mo
     np.testing.assert_array_equal(painted_mask(page, SHAPE), twice)
 
 
-def test_a_stroke_and_a_box_are_hints_that_can_be_moved_and_deleted(
+def test_a_stroke_and_a_box_are_prompts_that_can_be_moved_and_deleted(
     page, scan, interactive_model, lesion
 ):
     upload(page, scan)
@@ -120,28 +121,28 @@ def test_a_stroke_and_a_box_are_hints_that_can_be_moved_and_deleted(
     x, y = lesion
     drag(page, (x - 15, y), (x, y + 4), (x + 15, y))
     answered(page)
-    assert len(page.evaluate(HINTS)["inside"][0]) > 4
+    assert len(page.evaluate(PROMPTS)["positive"][0]) > 4
     held_equal(page, scan, interactive_model)
 
-    page.locator("#viewer [data-hint=box]").click()
+    page.locator("#viewer [data-prompt=box]").click()
     drag(page, (x - 60, y - 60), (x + 60, y + 60))
     answered(page)
-    [box] = page.evaluate(HINTS)["boxes"]
+    [box] = page.evaluate(PROMPTS)["boxes"]
     np.testing.assert_allclose(box, [x - 60, y - 60, x + 60, y + 60], atol=1.5)
     held_equal(page, scan, interactive_model)
     click(page, (x + 100, y + 100))  # no box
-    assert len(page.evaluate(HINTS)["boxes"]) == 1
+    assert len(page.evaluate(PROMPTS)["boxes"]) == 1
 
     drag(page, (x - 60, y - 60), (x - 50, y - 70))
     answered(page)
-    [moved] = page.evaluate(HINTS)["boxes"]
+    [moved] = page.evaluate(PROMPTS)["boxes"]
     np.testing.assert_allclose(moved, np.add(box, [10, -10, 10, -10]), atol=1.5)
     held_equal(page, scan, interactive_model)
     click(page, (moved[0], moved[1]))
     page.keyboard.press("Delete")
     answered(page)
-    assert page.evaluate(HINTS)["boxes"] == []
-    assert len(page.evaluate(HINTS)["inside"]) == 1
+    assert page.evaluate(PROMPTS)["boxes"] == []
+    assert len(page.evaluate(PROMPTS)["positive"]) == 1
 
 
 def test_keys_and_fingers_point_too(open_page, scan, interactive_model, lesion):
@@ -156,7 +157,7 @@ def test_keys_and_fingers_point_too(open_page, scan, interactive_model, lesion):
         page.keyboard.press("Shift+ArrowRight")
     page.keyboard.press(" ")
     answered(page)
-    _, second = page.evaluate(HINTS)["inside"]
+    _, second = page.evaluate(PROMPTS)["positive"]
     height, width = SHAPE  # a finger that is lifted is nowhere: keys begin in the middle
     np.testing.assert_allclose(second[0], [width / 2 + 30, height / 2], atol=0.01)
 
@@ -171,8 +172,8 @@ def test_what_is_pointed_at_goes_home_and_comes_back(
     answered(page)
     mask = painted_mask(page, SHAPE)
     found = json.loads(download(page, "json"))
-    hints = page.evaluate(HINTS)
-    assert found["hints"] == hints
+    prompts = page.evaluate(PROMPTS)
+    assert found["prompts"] == prompts
     assert found["network"]["sha256"] == interactive_model.network.sha256
     session = tmp_path / "session.json"
     session.write_bytes(download(page, "session"))
@@ -182,7 +183,7 @@ def test_what_is_pointed_at_goes_home_and_comes_back(
     page.locator("#viewer [data-tool=point]").click()
     click(page, (200, 200))
     expect(page.locator("#viewer .pointing small")).to_contain_text("edited by hand")
-    assert page.evaluate(HINTS) == hints
+    assert page.evaluate(PROMPTS) == prompts
     edited = tmp_path / "edited.json"
     edited.write_bytes(download(page, "session"))
     corrected = painted_mask(page, SHAPE)
@@ -194,7 +195,7 @@ def test_what_is_pointed_at_goes_home_and_comes_back(
         drop(page, path.name, path.read_text())
         expect(page.locator("#viewer .notice")).to_have_text("The session is open again.")
         answered(page)
-        assert page.evaluate(HINTS) == hints
+        assert page.evaluate(PROMPTS) == prompts
         np.testing.assert_array_equal(painted_mask(page, SHAPE), expected)
 
 
@@ -216,7 +217,7 @@ def test_a_lesion_pointed_at_in_one_frame_is_carried_to_the_others(page, clip):
     assert sum(a != b for a, b in zip(alone, carried, strict=True)) > 8
     page.evaluate(f"{CLIP}.visit(7)")
     at(page, 8)
-    assert len(page.evaluate(HINTS)["inside"]) == 1
+    assert len(page.evaluate(PROMPTS)["positive"]) == 1
     assert page.evaluate(f"{VIEWER}.viewer.stage.scene.segmented.pixels") == carried[7]
     page.locator("#viewer [data-point=back]").click()
     page.wait_for_function(f"!{VIEWER}.viewer.stage.scene.said")
@@ -233,13 +234,13 @@ def test_the_page_without_a_server_answers_as_python_does(
     click(site, lesion)
     answered(site)
     x, y = lesion
-    site.locator("#viewer [data-hint=outside]").click()
+    site.locator("#viewer [data-prompt=negative]").click()
     drag(site, (x + 90, y), (x + 120, y + 10))
     answered(site)
-    site.locator("#viewer [data-hint=box]").click()
+    site.locator("#viewer [data-prompt=box]").click()
     drag(site, (x + 70, y + 50), (x - 70, y - 50))  # from whichever corner
     answered(site)
-    said = site.evaluate(HINTS)
+    said = site.evaluate(PROMPTS)
     here = np.array(
         site.evaluate(f"Array.from({VIEWER}.viewer.stage.scene.probability_u8)")
     ).reshape(SHAPE)
@@ -248,7 +249,7 @@ def test_the_page_without_a_server_answers_as_python_does(
     found = json.loads(download(site, "json"))
     assert found["network"]["name"] == interactive_model.name
     [[right, bottom, left, top]] = said["boxes"]
-    assert found["hints"] == said | {"boxes": [[left, top, right, bottom]]}
+    assert found["prompts"] == said | {"boxes": [[left, top, right, bottom]]}
     site.keyboard.press("Control+z")
     answered(site)
     drag(site, (x, y), (x + 1.5, y + 1))  # less than a pixel of the network's
@@ -257,7 +258,7 @@ def test_the_page_without_a_server_answers_as_python_does(
         site.evaluate(f"Array.from({VIEWER}.viewer.stage.scene.probability_u8)")
     ).reshape(SHAPE)
     python = interactive_model.analyze(
-        pixels(scan), parse_prompts(site.evaluate(HINTS), *SHAPE)
+        pixels(scan), parse_prompts(site.evaluate(PROMPTS), *SHAPE)
     ).probability_u8
     assert np.abs(here - python.astype(int)).max() <= 1
 
@@ -272,10 +273,10 @@ def test_prompts_that_only_exclude_keep_the_gate_on_both_pages(
     site = open_site()
     give(site, tmp_path / "normal.png")
     start(site)
-    site.locator("#viewer [data-hint=outside]").click()
+    site.locator("#viewer [data-prompt=negative]").click()
     click(site, (40, 350))
     answered(site)
-    expected = interactive_model.analyze(image, parse_prompts(site.evaluate(HINTS), *SHAPE))
+    expected = interactive_model.analyze(image, parse_prompts(site.evaluate(PROMPTS), *SHAPE))
     expected = replace(expected, familiar=segmenter.analyze(image).familiar)  # as on the server
     said = site.evaluate(
         f"(({{ rules, presence, confidence }}) => ({{ rules, presence, confidence }}))"
@@ -301,29 +302,29 @@ def drop(page: Page, name: str, text: str) -> None:
 def test_a_session_replaces_what_is_pointed_at_and_may_hold_a_long_stroke(page, scan, lesion):
     upload(page, scan)
     session = json.loads(download(page, "session"))
-    assert session["hints"] is None
+    assert session["prompts"] is None
     start(page)
     click(page, lesion)
     answered(page)
     x, y = lesion
     stroke = [[x + n / 10, y] for n in range(150)]
-    long = session | {"hints": {"inside": [stroke], "outside": [], "boxes": []}}
+    long = session | {"prompts": {"positive": [stroke], "negative": [], "boxes": []}}
     notice = page.locator("#viewer .notice")
     for saved, inside in ((long, [stroke]), (session, [])):
         drop(page, "session.json", json.dumps(saved))
         expect(notice).to_contain_text("The session is open again.")
-        assert page.evaluate(HINTS)["inside"] == inside
+        assert page.evaluate(PROMPTS)["positive"] == inside
         assert page.evaluate(f"Boolean({VIEWER}.viewer.stage.scene.said)") == bool(inside)
         page.evaluate("document.querySelector('#viewer .notice').textContent = ''")
 
 
-def test_hints_that_cannot_be_meant_are_a_sentence_and_lose_nothing(page, scan, lesion):
+def test_prompts_that_cannot_be_meant_are_a_sentence_and_lose_nothing(page, scan, lesion):
     upload(page, scan)
     start(page)
     click(page, lesion)
     answered(page)
     mask = painted_mask(page, SHAPE)
-    page.evaluate(f"{POINTING}.here().make([{{ kind: 'inside', points: [['a', 1]] }}])")
+    page.evaluate(f"{POINTING}.here().make([{{ kind: 'positive', points: [['a', 1]] }}])")
     page.evaluate(f"{POINTING}.follow()")
     expect(page.locator("#viewer .notice")).to_contain_text("expected")
     np.testing.assert_array_equal(painted_mask(page, SHAPE), mask)

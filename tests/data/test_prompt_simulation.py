@@ -8,7 +8,7 @@ from unet.data.prompt_simulation import (
     ELSE_AREAS,
     click,
     first_click,
-    first_hint,
+    first_prompt,
     loose_box,
     next_click,
     scribble,
@@ -31,17 +31,17 @@ def test_clicks_lie_inside_yet_seldom_in_the_middle():
 
 
 def test_the_same_person_clicks_the_same():
-    one, other = (first_hint(TRUTH, np.random.default_rng(3)) for _ in range(2))
+    one, other = (first_prompt(TRUTH, np.random.default_rng(3)) for _ in range(2))
     assert one == other
 
 
 def test_people_begin_by_clicks_scribbles_and_boxes():
-    hints = [first_hint(TRUTH, random) for random in people()]
-    boxes = sum(bool(hint.boxes) for hint in hints)
-    scribbles = sum(len(stroke) > 1 for hint in hints for stroke in hint.inside)
+    prompts = [first_prompt(TRUTH, random) for random in people()]
+    boxes = sum(bool(prompt.boxes) for prompt in prompts)
+    scribbles = sum(len(stroke) > 1 for prompt in prompts for stroke in prompt.positive)
     assert 0 < boxes < 20
     assert 0 < scribbles < 20
-    assert all(hint.has_positive for hint in hints)
+    assert all(prompt.has_positive for prompt in prompts)
 
 
 def test_a_box_is_about_the_lesion_and_a_little_too_large():
@@ -64,15 +64,15 @@ def test_the_next_click_goes_to_the_largest_error():
     mask[20:40, 60:] = False  # 200 pixels missed
     mask[0:10, 0:10] = True  # 100 too many
     more = next_click(begun, TRUTH, mask, np.random.default_rng(1))
-    assert len(more.inside) == 2
-    assert not more.outside
-    x, y = more.inside[1][0]
+    assert len(more.positive) == 2
+    assert not more.negative
+    x, y = more.positive[1][0]
     assert 60 <= x < 70
     assert 20 <= y < 40
     mask[20:40, 60:70] = True
     more = next_click(begun, TRUTH, mask, np.random.default_rng(1))
-    assert len(more.inside) == 1
-    ((x, y),) = more.outside[0]
+    assert len(more.positive) == 1
+    ((x, y),) = more.negative[0]
     assert x < 10
     assert y < 10
 

@@ -28,11 +28,11 @@ class Pointer:
     def __init__(self, radius: float):
         self.radius, self.asked = radius, []
 
-    def analyze(self, grey, hints=None):
-        self.asked.append(hints)
+    def analyze(self, grey, prompts=None):
+        self.asked.append(prompts)
         y, x = np.mgrid[: grey.shape[0], : grey.shape[1]] + 0.5
         probability_u8 = np.zeros(grey.shape, np.uint8)
-        for strokes, value in ((hints.inside, 255), (hints.outside, 0)) if hints else ():
+        for strokes, value in ((prompts.positive, 255), (prompts.negative, 0)) if prompts else ():
             for (px, py), *_ in strokes:
                 probability_u8[(x - px) ** 2 + (y - py) ** 2 < self.radius**2] = value
         return predicted(probability_u8)
@@ -56,7 +56,9 @@ def test_people_click_and_the_answers_are_scored(phantoms):
     assert np.shape(one["people"]) == (2, 4)
     assert one["people"][0][1] != one["people"][1][1]  # they click elsewhere
     first = [
-        hints for hints in interactive_model.asked if len(hints.inside) + len(hints.outside) == 1
+        prompts
+        for prompts in interactive_model.asked
+        if len(prompts.positive) + len(prompts.negative) == 1
     ]
     assert len(first) == 2 * lesions + 2 * one["stray"]["images"]
     stray = one["stray"]
@@ -82,7 +84,7 @@ def test_the_numbers_are_written_beside_the_network(tiny_guide, tiny_bundle, pha
     info = replace(read_info(bundle), training=read_info(tiny_bundle).training)
     info.split["validation"] = read_info(tiny_bundle).split["validation"]
     write_info(bundle, info)
-    with pytest.raises(UserError, match="takes no hints"):
+    with pytest.raises(UserError, match="takes no prompts"):
         evaluate_interactive(tiny_bundle, tiny_bundle, [str(phantoms)], "validation", 2, 1)
     with pytest.raises(UserError, match="holds none of the test cases"):
         evaluate_interactive(bundle, tiny_bundle, [str(phantoms)], "test", 2, 1)
@@ -104,7 +106,7 @@ def test_the_numbers_are_written_beside_the_network(tiny_guide, tiny_bundle, pha
     assert "## What pointing gives" in card
     assert "two maps of prompts" in card
     assert "# float32 (B, 32, 32, 3) to (B, 32, 32, 1)" in card
-    assert "Prompts(inside=" in card
+    assert "Prompts(positive=" in card
     assert f"{one['dice'][2]['value']:.3f}" in card
     shown = about.content(tiny_bundle, bundle)
     assert "<summary>What pointing gives</summary>" in shown

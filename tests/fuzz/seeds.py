@@ -185,8 +185,8 @@ def session() -> list[bytes]:
         "edited_runs": [100, 40, 100], "calibrated_mm": [0.1, 0.2],
         "network": {"name": "net", "sha256": "cd" * 32, "revision": None},
     }  # fmt: skip
-    hints = {"inside": [[[3.5, 4], [5, 6]]], "outside": [[[1, 1]]], "boxes": [[1, 2, 9, 8]]}
-    changes = ({"hints": None}, {"edited_runs": None, "hints": hints})
+    prompts = {"inside": [[[3.5, 4], [5, 6]]], "outside": [[[1, 1]]], "boxes": [[1, 2, 9, 8]]}
+    changes = ({"prompts": None}, {"edited_runs": None, "prompts": prompts})
     return [json.dumps(values | change).encode() for change in changes]
 
 

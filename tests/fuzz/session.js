@@ -18,11 +18,11 @@ async function open(bytes) {
   const scene = { sha256: "ab".repeat(32), width, height, editor: null, value, said: null };
   const work = { pointed: new Map() };
   const follow = () => { // as if the network had answered at once
-    brought.hints = work.pointed.get(0).toJSON();
+    brought.prompts = work.pointed.get(0).toJSON();
     scene.said = value;
     page.restore();
   };
-  const pointing = { follow, here: () => work.pointed.get(0) || { hints: [] } };
+  const pointing = { follow, here: () => work.pointed.get(0) || { prompts: [] } };
   const page = viewer("0, 0, 0", { scene }, {}, work, pointing, () => notice,
     (threshold) => { brought.threshold = threshold; }, (scale) => { brought.scale = scale; }, () => {},
     () => scene.editor ??= new page.MaskEditor(new Uint8Array(width * height), width, height));

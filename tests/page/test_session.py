@@ -39,9 +39,9 @@ def test_a_whole_session_is_brought_back():
 
 
 def test_what_was_pointed_at_is_brought_back_before_the_rest():
-    hints = {"inside": [[[3.5, 4]]], "outside": [], "boxes": [[1, 2, 9, 8]]}
-    (answer,) = opened(GOOD | {"hints": hints})
-    assert answer["hints"] == hints
+    prompts = {"positive": [[[3.5, 4]]], "negative": [], "boxes": [[1, 2, 9, 8]]}
+    (answer,) = opened(GOOD | {"prompts": prompts})
+    assert answer["prompts"] == prompts
     assert answer["told"] == "The session is open again."
     assert (sum(answer["mask"]), answer["threshold"]) == (40, 0.4)
 
@@ -51,7 +51,7 @@ def test_a_session_of_another_picture_changes_nothing_and_waits_for_its_own():
     assert answer["told"].startswith("This session is of another picture.")
     assert answer["waits"]
     assert answer["mask"] is None
-    assert not {"threshold", "scale", "hints"} & set(answer)
+    assert not {"threshold", "scale", "prompts"} & set(answer)
 
 
 @pytest.mark.parametrize(
@@ -64,8 +64,8 @@ def test_a_session_of_another_picture_changes_nothing_and_waits_for_its_own():
         {"edited_runs": [0.5, 239.5]},
         {"edited_runs": [[240]]},
         {"threshold": NO_TEXT},
-        {"hints": {"inside": [[[NO_TEXT, 1]]], "outside": [], "boxes": []}},
-        {"hints": 7},
+        {"prompts": {"positive": [[[NO_TEXT, 1]]], "negative": [], "boxes": []}},
+        {"prompts": 7},
     ],
     ids=str,
 )

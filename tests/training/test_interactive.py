@@ -22,7 +22,7 @@ from unet.training.trainer import TrainingSet, train
 pytestmark = pytest.mark.slow
 
 MODEL = replace(RECIPES["guided-unet"].model, input_size=32)
-CLICK = Prompts(inside=(((16.0, 16.0),),))
+CLICK = Prompts(positive=(((16.0, 16.0),),))
 QUICK = replace(
     RECIPES["guided-unet"].train, epochs=2, warmup_epochs=1, batch_size=8, pretrained=False
 )
@@ -92,28 +92,28 @@ def test_who_is_shown_a_picture_from_closer_points_at_the_same_place(monkeypatch
     assert 1.5 < np.median(larger) < 1 / 0.35**2
     inside = inputs[..., 1] > 0
     assert inside.any(axis=(1, 2)).sum() > 20
-    for image, hint, truth in zip(inputs[..., 0], inside, given[..., 0], strict=True):
+    for image, prompt, truth in zip(inputs[..., 0], inside, given[..., 0], strict=True):
         np.testing.assert_array_equal(image > 0.4, truth > 0)
-        assert not hint.any() or truth[hint].mean() > 0.5
+        assert not prompt.any() or truth[prompt].mean() > 0.5
 
 
-def test_a_network_begins_by_not_seeing_hints(tmp_path):
+def test_a_network_begins_by_not_seeing_prompts(tmp_path):
     plain = build_network(replace(MODEL, interactive=False))
     weights = tmp_path / "plain.weights.h5"
     plain.save_weights(weights)
     from unet.training.trainer import _copy_weights, _network_in
 
-    shown_hints = build_network(MODEL)
-    _copy_weights(_network_in(weights, MODEL), shown_hints)
+    shown_prompts = build_network(MODEL)
+    _copy_weights(_network_in(weights, MODEL), shown_prompts)
     images, _ = batch(2)
-    maps = draw_prompts(Prompts(inside=(((9.0, 9.0),),)), 32, 32, 32)
+    maps = draw_prompts(Prompts(positive=(((9.0, 9.0),),)), 32, 32, 32)
     shown = np.concatenate([images, np.stack([maps, maps])], axis=3)
     expected = plain.predict_on_batch(images)
-    np.testing.assert_allclose(shown_hints.predict_on_batch(shown), expected, atol=1e-5)
+    np.testing.assert_allclose(shown_prompts.predict_on_batch(shown), expected, atol=1e-5)
 
 
-def test_only_one_encoder_takes_hints():
-    with pytest.raises(ValueError, match="only the encoder efficientnet-lite2 takes hints"):
+def test_only_one_encoder_takes_prompts():
+    with pytest.raises(ValueError, match="only the encoder efficientnet-lite2 takes prompts"):
         ModelConfig(interactive=True)
 
 
@@ -131,7 +131,7 @@ def test_a_guided_network_is_trained_and_exported(phantoms, tmp_path):
     pointed = segmenter.analyze(grey, CLICK)
     assert alone.presence is not None
     assert pointed.presence is None
-    maps = [segmenter.predict_views(grey, hints).probability for hints in (None, CLICK)]
+    maps = [segmenter.predict_views(grey, prompts).probability for prompts in (None, CLICK)]
     assert np.abs(maps[0] - maps[1]).max() > 0
     assert (
         segmenter.analyze(grey, Prompts()).probability_u8.tolist() == alone.probability_u8.tolist()

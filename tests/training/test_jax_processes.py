@@ -163,7 +163,7 @@ def test_processes_that_cannot_be_are_refused_in_words(words, said, capsys):
     assert said in capsys.readouterr().err
 
 
-def test_hints_and_tensorboard_are_refused_on_jax(data, tmp_path):
+def test_prompts_and_tensorboard_are_refused_on_jax(data, tmp_path):
     recipe = RECIPES["guided-unet"]
     model, config = recipe.model, recipe.train
     with pytest.raises(UserError, match="leave it out for guided-unet"):

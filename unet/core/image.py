@@ -60,7 +60,7 @@ def to_input(image: Image.Image | np.ndarray, size: int) -> np.ndarray:
 
 
 def with_empty_prompts(images: np.ndarray, channels: int) -> np.ndarray:
-    """Grey images `(N, S, S, 1)` as a network of so many channels takes them, without any hint."""
+    """Grey images `(N, S, S, 1)` for a network of so many channels, without any prompt."""
     return np.pad(images, [(0, 0)] * 3 + [(0, channels - images.shape[3])])
 
 

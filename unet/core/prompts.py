@@ -27,7 +27,7 @@ AROUND = 1.5
 """Smallest size of the window relative to the prompts' bounding box."""
 RAMP = 0.15
 """Share of its sides over which a closer look fades into the whole picture's answer."""
-MAX_HINTS = 100
+MAX_PROMPTS = 100
 MAX_POINTS = 10_000
 MAX_PLACE = 1e9
 """Pixels from an image's corner, beyond which no place is meant."""
@@ -38,28 +38,28 @@ class Prompts:
     """Prompts of a person for one image.
 
     Attributes:
-        inside: Strokes on a lesion.
-        outside: Strokes on what is none.
+        positive: Strokes on a lesion.
+        negative: Strokes on what is none.
         boxes: Loosely around a lesion each: what lies outside all of them is none.
     """
 
-    inside: tuple[Stroke, ...] = ()
-    outside: tuple[Stroke, ...] = ()
+    positive: tuple[Stroke, ...] = ()
+    negative: tuple[Stroke, ...] = ()
     boxes: tuple[Box, ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.inside or self.outside or self.boxes)
+        return bool(self.positive or self.negative or self.boxes)
 
     @property
     def has_positive(self) -> bool:
         """True with a prompt on a lesion."""
-        return bool(self.inside or self.boxes)
+        return bool(self.positive or self.boxes)
 
     def to_json(self) -> dict[str, Any]:
         """As `parse_prompts` reads it."""
         return {
-            "inside": [[list(point) for point in stroke] for stroke in self.inside],
-            "outside": [[list(point) for point in stroke] for stroke in self.outside],
+            "positive": [[list(point) for point in stroke] for stroke in self.positive],
+            "negative": [[list(point) for point in stroke] for stroke in self.negative],
             "boxes": [list(box) for box in self.boxes],
         }
 
@@ -68,44 +68,44 @@ def parse_prompts(said: Any, height: int, width: int) -> Prompts:
     """Prompts as the page and the API send them, in an image of that size.
 
     Args:
-        said: `{"inside": [[[x, y], …], …], "outside": …, "boxes": [[x0, y0, x1, y1], …]}`, each
-            optional; points outside of the image count as at its edge. None for no hints.
+        said: `{"positive": [[[x, y], …], …], "negative": …, "boxes": [[x0, y0, x1, y1], …]}`, each
+            optional; points outside of the image count as at its edge. None for no prompts.
 
     Raises:
         ValueError: Something else, or more than anyone draws by hand.
     """
     if said is None:
         return Prompts()
-    if not isinstance(said, dict) or set(said) - {"inside", "outside", "boxes"}:
+    if not isinstance(said, dict) or set(said) - {"positive", "negative", "boxes"}:
         raise ValueError(
-            'hints: expected {"inside": strokes, "outside": strokes, "boxes": boxes}, each '
+            'prompts: expected {"positive": strokes, "negative": strokes, "boxes": boxes}, each '
             f"optional. Received: {said!r:.80}"
         )
     try:
-        inside, outside = (
+        positive, negative = (
             tuple(
                 tuple(_clipped(point, width, height) for point in stroke)
                 for stroke in said.get(name) or ()
             )
-            for name in ("inside", "outside")
+            for name in ("positive", "negative")
         )
         boxes = tuple(_box(box, width, height) for box in said.get("boxes") or ())
     except TypeError:
         raise ValueError(
-            "hints: expected strokes as lists of [x, y] and boxes as [left, top, right, bottom]. "
+            "prompts: expected strokes as lists of [x, y] and boxes as [left, top, right, bottom]. "
             f"Received: {said!r:.80}"
         ) from None
-    strokes = inside + outside
+    strokes = positive + negative
     if not all(strokes):
         raise ValueError(
-            "hints: expected at least one point in each stroke. Received: an empty one"
+            "prompts: expected at least one point in each stroke. Received: an empty one"
         )
-    if len(strokes) + len(boxes) > MAX_HINTS or sum(map(len, strokes)) > MAX_POINTS:
+    if len(strokes) + len(boxes) > MAX_PROMPTS or sum(map(len, strokes)) > MAX_POINTS:
         raise ValueError(
-            f"hints: at most {MAX_HINTS} hints of {MAX_POINTS} points together. Received: "
+            f"prompts: at most {MAX_PROMPTS} prompts of {MAX_POINTS} points together. Received: "
             f"{len(strokes) + len(boxes)} of {sum(map(len, strokes))}"
         )
-    return Prompts(inside, outside, boxes)
+    return Prompts(positive, negative, boxes)
 
 
 def _clipped(point: Any, width: int, height: int) -> Point:
@@ -125,11 +125,11 @@ def _numbers(values: Any, count: int) -> list[float]:
         isinstance(value, (int, float)) and -MAX_PLACE < value < MAX_PLACE for value in values
     )
     if not are_numbers or len(values) != count:
-        raise ValueError(f"hints: expected {count} finite numbers. Received: {values!r:.80}")
+        raise ValueError(f"prompts: expected {count} finite numbers. Received: {values!r:.80}")
     return [float(value) for value in values]
 
 
-def draw_prompts(hints: Prompts, height: int, width: int, size: int) -> np.ndarray:
+def draw_prompts(prompts: Prompts, height: int, width: int, size: int) -> np.ndarray:
     """Prompts in an image of that size as two maps of the network's: float32 `(size, size, 2)`.
 
     The first is 1 where the person says lesion, the second where they say none, both 0 elsewhere:
@@ -139,15 +139,15 @@ def draw_prompts(hints: Prompts, height: int, width: int, size: int) -> np.ndarr
     """
     maps = np.zeros((size, size, 2), np.float32)
     scale = np.array([size / width, size / height])
-    for channel, strokes in enumerate((hints.inside, hints.outside)):
+    for channel, strokes in enumerate((prompts.positive, prompts.negative)):
         for stroke in strokes:
             points = np.asarray(stroke) * scale  # (P, 2)
             for a, b in zip(points, points[1:] if len(points) > 1 else points, strict=False):
                 _draw_line(maps[:, :, channel], a, b)
-    if hints.boxes:
+    if prompts.boxes:
         middles = np.arange(size) + 0.5
         within = np.zeros((size, size), bool)
-        for left, top, right, bottom in np.asarray(hints.boxes) * np.tile(scale, 2):
+        for left, top, right, bottom in np.asarray(prompts.boxes) * np.tile(scale, 2):
             columns = (middles >= left) & (middles <= right)
             rows = (middles >= top) & (middles <= bottom)
             for line, low, high in ((columns, left, right), (rows, top, bottom)):
@@ -162,21 +162,21 @@ Window = tuple[int, int, int, int]
 """Left, top, right and bottom in whole pixels of the image."""
 
 
-def zoom_window(hints: Prompts, height: int, width: int, share: float = CLOSER) -> Window | None:
+def zoom_window(prompts: Prompts, height: int, width: int, share: float = CLOSER) -> Window | None:
     """The part of an image, in its proportions, that is worth a look of its own.
 
     After the focus views of Chen et al., *FocalClick* (CVPR 2022).
 
     Args:
-        hints: In pixels of the image.
+        prompts: In pixels of the image.
         height, width: Of the image.
         share: As `CLOSER`.
 
     Returns:
         None where nobody points at a lesion, or at so much that the whole image shows it as well.
     """
-    points = [point for stroke in hints.inside for point in stroke]
-    points += [corner for box in hints.boxes for corner in (box[:2], box[2:])]
+    points = [point for stroke in prompts.positive for point in stroke]
+    points += [corner for box in prompts.boxes for corner in (box[:2], box[2:])]
     if not points:
         return None
     sides = np.array([width, height])
@@ -190,7 +190,7 @@ def zoom_window(hints: Prompts, height: int, width: int, share: float = CLOSER) 
     return int(left), int(top), int(right), int(bottom)
 
 
-def crop_prompts(hints: Prompts, window: Window) -> Prompts:
+def crop_prompts(prompts: Prompts, window: Window) -> Prompts:
     """Prompts in pixels of a window of the image; strokes that do not enter it are left out.
 
     A stroke enters where the box about one of its lines does: it may cross between two points.
@@ -208,8 +208,8 @@ def crop_prompts(hints: Prompts, window: Window) -> Prompts:
             )
         )  # fmt: skip
 
-    boxes = tuple((a - left, b - top, c - left, d - top) for a, b, c, d in hints.boxes)
-    return Prompts(moved(hints.inside), moved(hints.outside), boxes)
+    boxes = tuple((a - left, b - top, c - left, d - top) for a, b, c, d in prompts.boxes)
+    return Prompts(moved(prompts.positive), moved(prompts.negative), boxes)
 
 
 def blend_window(whole: np.ndarray, closer: np.ndarray, window: Window) -> np.ndarray:
@@ -231,19 +231,19 @@ def blend_window(whole: np.ndarray, closer: np.ndarray, window: Window) -> np.nd
     return result
 
 
-def keep_prompted_regions(probability_u8: np.ndarray, hints: Prompts, least: int) -> np.ndarray:
+def keep_prompted_regions(probability_u8: np.ndarray, prompts: Prompts, least: int) -> np.ndarray:
     """A map without the regions that nobody points at: just below what counts as lesion.
 
     Args:
         probability_u8: uint8 `(H, W)`.
-        hints: In pixels of the map.
+        prompts: In pixels of the map.
         least: The level from which on a pixel counts as lesion, at least 1.
 
     Returns:
         uint8 `(H, W)`; the same map where no region is pointed at.
     """
     found = probability_u8 >= least
-    pointed = prompted_regions(found, hints)
+    pointed = prompted_regions(found, prompts)
     return (
         np.where(found & ~pointed, np.uint8(least - 1), probability_u8)
         if pointed.any()
@@ -251,20 +251,20 @@ def keep_prompted_regions(probability_u8: np.ndarray, hints: Prompts, least: int
     )
 
 
-def prompted_regions(mask: np.ndarray, hints: Prompts) -> np.ndarray:
+def prompted_regions(mask: np.ndarray, prompts: Prompts) -> np.ndarray:
     """The 8-connected regions of a mask that a stroke on a lesion or a box touches.
 
     Args:
         mask: bool `(H, W)`.
-        hints: In pixels of the mask.
+        prompts: In pixels of the mask.
     """
     labels, _ = ndimage.label(mask, EIGHT_NEIGHBOURS)
     height, width = mask.shape
     pointed: set[int] = set()
-    for stroke in hints.inside:
+    for stroke in prompts.positive:
         x, y = _way(stroke).astype(int).T
         pointed.update(labels[np.minimum(y, height - 1), np.minimum(x, width - 1)].tolist())
-    for left, top, right, bottom in hints.boxes:
+    for left, top, right, bottom in prompts.boxes:
         within = labels[int(top) : math.ceil(bottom), int(left) : math.ceil(right)]
         pointed.update(np.unique(within).tolist())
     return mask & np.isin(labels, list(pointed))

@@ -34,7 +34,7 @@ KINDS, SHARES = ("click", "scribble", "box"), (0.7, 0.15, 0.15)
 """Kinds of a first prompt and their probabilities."""
 
 
-def first_hint(truth: np.ndarray, random: np.random.Generator) -> Prompts:
+def first_prompt(truth: np.ndarray, random: np.random.Generator) -> Prompts:
     """Simulate the first prompt of a person who sees a lesion: a click, a scribble or a box.
 
     Args:
@@ -46,17 +46,17 @@ def first_hint(truth: np.ndarray, random: np.random.Generator) -> Prompts:
     if kind == "box":
         return Prompts(boxes=(loose_box(region, random),))
     if kind == "scribble":
-        return Prompts(inside=(scribble(region, random),))
-    return Prompts(inside=((click(region, random),),))
+        return Prompts(positive=(scribble(region, random),))
+    return Prompts(positive=((click(region, random),),))
 
 
 def first_click(truth: np.ndarray, random: np.random.Generator, jitter: float = JITTER) -> Prompts:
     """Simulate a person who always begins with a click."""
-    return Prompts(inside=((click(_some_region(truth, random), random, jitter),),))
+    return Prompts(positive=((click(_some_region(truth, random), random, jitter),),))
 
 
 def next_click(
-    hints: Prompts,
+    prompts: Prompts,
     truth: np.ndarray,
     mask: np.ndarray,
     random: np.random.Generator,
@@ -65,7 +65,7 @@ def next_click(
     """Add a click in the largest region where a mask is wrong, if there is one.
 
     Args:
-        hints: What was pointed at before.
+        prompts: What was pointed at before.
         truth, mask: bool `(H, W)`.
         random: The person.
         jitter: As `JITTER`.
@@ -74,13 +74,13 @@ def next_click(
     others, more = ndimage.label(mask & ~truth, EIGHT_NEIGHBOURS)
     sizes = np.concatenate([np.bincount(labels.ravel())[1:], np.bincount(others.ravel())[1:]])
     if not count + more:
-        return hints
+        return prompts
     largest = int(sizes.argmax())
     if largest < count:
         stroke = (click(labels == largest + 1, random, jitter),)
-        return replace(hints, inside=(*hints.inside, stroke))
+        return replace(prompts, positive=(*prompts.positive, stroke))
     stroke = (click(others == largest - count + 1, random, jitter),)
-    return replace(hints, outside=(*hints.outside, stroke))
+    return replace(prompts, negative=(*prompts.negative, stroke))
 
 
 def click(region: np.ndarray, random: np.random.Generator, jitter: float = JITTER) -> Point:

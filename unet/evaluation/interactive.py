@@ -83,13 +83,13 @@ def _curves(
     for person in range(people):
         random = _person(case, person)
         mask = before.segment().mask
-        hints = first_click(truth, random)
+        prompts = first_click(truth, random)
         curves[person, 0] = _dice(mask, truth)
-        curves[person, -1] = _dice(grow_region(before, hints.inside[0][0]), truth)
+        curves[person, -1] = _dice(grow_region(before, prompts.positive[0][0]), truth)
         for number in range(1, clicks + 1):
             if number > 1:
-                hints = next_click(hints, truth, mask, random)
-            mask = interactive_model.analyze(grey, hints).segment().mask
+                prompts = next_click(prompts, truth, mask, random)
+            mask = interactive_model.analyze(grey, prompts).segment().mask
             curves[person, number] = _dice(mask, truth)
     return curves
 
@@ -119,9 +119,9 @@ def stray_clicks(
     shares, after = [], []
     for case, grey in normals:
         point = click(np.ones(grey.shape, bool), _person(case, 0))
-        once = Prompts(inside=((point,),))
+        once = Prompts(positive=((point,),))
         shares.append(interactive_model.analyze(grey, once).segment().mask.mean())
-        taken_back = Prompts(outside=((point,),))
+        taken_back = Prompts(negative=((point,),))
         after.append(interactive_model.analyze(grey, taken_back).segment().mask.mean())
     return {
         "images": len(normals),

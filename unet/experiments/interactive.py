@@ -41,12 +41,12 @@ def evaluate_interactive(
         out: Bundle that the results are written to; `weights` if None.
 
     Raises:
-        UserError: The network takes no hints or has no such split, `beside` has seen it, is another
-            one than where what is left out was left out for both, or none of the cases are there.
+        UserError: The network takes no prompts or has no such split, `beside` has seen it or is
+            another one than where what is left out was left out for both, or none of the cases are there.
     """
     info = read_info(weights)
     if not info.model.interactive:
-        raise UserError(f"{weights} holds a network that takes no hints")
+        raise UserError(f"{weights} holds a network that takes no prompts")
     if split not in info.split:
         raise UserError(f"{weights} has no {split} split, only {', '.join(info.split)}")
     # What the rules were chosen on may be validation for both.

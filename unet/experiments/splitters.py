@@ -135,6 +135,8 @@ def _without(dataset: Dataset, whole: dict[str, list[int]], domain: str) -> Spli
         name: _ids(dataset, [i for i in whole[name] if cases[i].group not in groups])
         for name in parts
     }
+    if not split["validation"]:
+        raise DatasetError(f"--leave-out-domain {domain}: no case is left to calibrate on")
     scored = sorted(i for name in parts for i in whole[name] if i in outside)
     return split | {EXTERNAL: _ids(dataset, scored)}
 

@@ -26,7 +26,7 @@ GRAPH = "model.onnx"
 """The file's name in a bundle."""
 PROBABILITY = "probability"
 """Name of the output that is the lesion probability."""
-CHANNELS_WITH_HINTS = 3
+CHANNELS_WITH_PROMPTS = 3
 """Input channels of an interactive network: the image, then two prompt maps."""
 STANDARD = ("", "ai.onnx")
 """Domains of ONNX' own operators."""
@@ -59,7 +59,7 @@ class OnnxModel:
         Raises:
             OnnxModelError: No ONNX graph, one of other than standard operators or with files beside
                 it, or one that is not from float32 `(B, S, S, 1)`, or `(B, S, S, 3)` with maps of
-                hints, to `PROBABILITY`.
+                prompts, to `PROBABILITY`.
         """
         os.environ.setdefault(NO_TELEMETRY, "1")  # read while the runtime is imported
         # From a file the runtime reads itself: a copy of all weights less in memory.
@@ -71,7 +71,7 @@ class OnnxModel:
             len(shape) != 4
             or shape[1] != shape[2]
             or not isinstance(shape[1], int)
-            or shape[3] not in (1, CHANNELS_WITH_HINTS)
+            or shape[3] not in (1, CHANNELS_WITH_PROMPTS)
         ):
             raise OnnxModelError(
                 f"{GRAPH}: expected one input (B, S, S, 1) or (B, S, S, 3), got {shape}"
@@ -80,7 +80,7 @@ class OnnxModel:
         if PROBABILITY not in self.names:
             raise OnnxModelError(f"{GRAPH}: expected an output {PROBABILITY}, got {self.names}")
         self.size: int = shape[1]
-        self.interactive: bool = shape[3] == CHANNELS_WITH_HINTS
+        self.interactive: bool = shape[3] == CHANNELS_WITH_PROMPTS
         self._input = inputs[0].name
 
     def __call__(self, batch: np.ndarray) -> dict[str, np.ndarray]:

@@ -33,7 +33,7 @@ from unet.inference.bundle import SERVED_FILES, WEIGHTS, BundleError, BundleInfo
 from unet.inference.confidence import Confidence, agreement, disagreement
 from unet.inference.lesion_classifier import LesionClassifier
 from unet.inference.onnx_model import (
-    CHANNELS_WITH_HINTS,
+    CHANNELS_WITH_PROMPTS,
     GRAPH,
     PROBABILITY,
     OnnxModel,
@@ -92,7 +92,7 @@ class Segmenter:
         """Wrap what runs a network whose input is of that size, and run it once.
 
         An image's probability is the mean of the outputs for the views that `inference` names. An
-        `interactive` network is shown hints beside the image.
+        `interactive` network is shown prompts beside the image.
 
         Raises:
             OnnxModelError: The network cannot be run, or gives something else than it should.
@@ -175,7 +175,7 @@ class Segmenter:
         return self.postprocessing.threshold
 
     def predict_views(
-        self, image: Image.Image | np.ndarray, hints: Prompts | None = None
+        self, image: Image.Image | np.ndarray, prompts: Prompts | None = None
     ) -> TTAOutput:
         """Run the network on the image and on the other views of it that are averaged.
 
@@ -183,14 +183,14 @@ class Segmenter:
         network makes of it.
 
         Raises:
-            ValueError: There are hints, and the network is not shown any.
+            ValueError: There are prompts, and the network is not shown any.
         """
-        if hints and not self.interactive:
-            raise ValueError(f"the network {self.name} takes no hints")
+        if prompts and not self.interactive:
+            raise ValueError(f"the network {self.name} takes no prompts")
         grey = to_grey(image)
         x = to_input(grey, self._size)  # (S, S, 1)
-        if hints:
-            x = np.concatenate([x, draw_prompts(hints, *grey.shape, self._size)], axis=2)
+        if prompts:
+            x = np.concatenate([x, draw_prompts(prompts, *grey.shape, self._size)], axis=2)
         views = self.predict_input_views(x)
         if grey.min() == grey.max():
             return replace(views, probability=np.zeros_like(views.probability), familiar=False)
@@ -199,11 +199,11 @@ class Segmenter:
     def predict_input_views(self, x: np.ndarray) -> TTAOutput:
         """Predict views of an input that is float32 `(S, S, 1)` in [0, 1] already.
 
-        With maps of hints beside it, it is `(S, S, 3)`.
+        With maps of prompts beside it, it is `(S, S, 3)`.
         """
         batch = x[None]  # (1, S, S, C)
         if self.interactive:
-            batch = with_empty_prompts(batch, CHANNELS_WITH_HINTS)
+            batch = with_empty_prompts(batch, CHANNELS_WITH_PROMPTS)
         image = batch[0]
         flip, scales = self.inference.flip, self.inference.scales[1:]
         if flip:
@@ -231,39 +231,41 @@ class Segmenter:
         """The probability at the network's own size: float32 `(S, S)` in [0, 1]."""
         return self.predict_views(image).probability.mean(axis=0)
 
-    def analyze(self, image: Image.Image | np.ndarray, hints: Prompts | None = None) -> Prediction:
+    def analyze(
+        self, image: Image.Image | np.ndarray, prompts: Prompts | None = None
+    ) -> Prediction:
         """Everything the network says of an image, and of what a person points at in it.
 
         Args:
             image: See `predict`.
-            hints: In pixels of the image. A positive prompt disables the presence gate.
+            prompts: In pixels of the image. A positive prompt disables the presence gate.
 
         Raises:
-            ValueError: There are hints, and the network is not shown any.
+            ValueError: There are prompts, and the network is not shown any.
         """
         grey = to_grey(image)
-        views = self.predict_views(grey, hints)
+        views = self.predict_views(grey, prompts)
         prediction = self.prediction_of(views, *grey.shape)
-        if not hints or not hints.has_positive:
+        if not prompts or not prompts.has_positive:
             return prediction
-        window = zoom_window(hints, *grey.shape)
+        window = zoom_window(prompts, *grey.shape)
         if window is not None:
-            maps = self._with_closer_look(grey, hints, window, views)
+            maps = self._with_closer_look(grey, prompts, window, views)
             prediction = replace(prediction, **maps, agreement=None)
         least = max(1, to_level(self.postprocessing.threshold))
         prediction = replace(
             prediction,
-            probability_u8=keep_prompted_regions(prediction.probability_u8, hints, least),
+            probability_u8=keep_prompted_regions(prediction.probability_u8, prompts, least),
         )
         return prediction.without_gates()
 
     def _with_closer_look(
-        self, grey: np.ndarray, hints: Prompts, window: Window, views: TTAOutput
+        self, grey: np.ndarray, prompts: Prompts, window: Window, views: TTAOutput
     ) -> dict[str, np.ndarray | None]:
         """`probability_u8` and `disagreement_u8`, blended with those of a window of the image."""
         left, top, right, bottom = window
         part = grey[top:bottom, left:right]
-        seen = self.predict_views(part, crop_prompts(hints, window)).probability  # (V, S, S)
+        seen = self.predict_views(part, crop_prompts(prompts, window)).probability  # (V, S, S)
 
         def both(first: np.ndarray, second: np.ndarray) -> np.ndarray:
             whole, closer = (

@@ -33,7 +33,7 @@ def architecture(config: ModelConfig) -> ModuleType:
     return import_module(f"unet.networks.{ARCHITECTURES[config.encoder]}")
 
 
-HINT_MAPS = '"lesion here" and "not here"'
+PROMPT_MAPS = '"lesion here" and "not here"'
 
 
 def sentence(config: ModelConfig) -> str:
@@ -43,7 +43,7 @@ def sentence(config: ModelConfig) -> str:
         f"{config.kernel}×{config.kernel} kernels": config.kernel != paper.kernel,
         "convolutions with stride 2 in place of pooling": config.strided,
         f"{' and '.join(config.channels[1:])} beside the grey image": config.channels[1:],
-        f"two maps of prompts ({HINT_MAPS}) beside the grey image": config.interactive,
+        f"two maps of prompts ({PROMPT_MAPS}) beside the grey image": config.interactive,
     }
     if config.encoder == "plain":
         told |= {

@@ -103,7 +103,7 @@ def build(
         x = keras.layers.UpSampling2D(2, interpolation="bilinear", name=f"{name}_upsample")(x)
         joined = [x, skips[level - 1]]
         if config.interactive:
-            pooled = keras.layers.MaxPooling2D(2**level, name=f"{name}_hints")(inputs)
+            pooled = keras.layers.MaxPooling2D(2**level, name=f"{name}_prompts")(inputs)
             joined.append(pooled)  # (B, S/2^l, S/2^l, 3)
         x = keras.layers.Concatenate(name=f"{name}_concat")(joined)
         for i in (1, 2):
@@ -134,10 +134,10 @@ def _encoder(inputs, batch_normalization):
         return keras.layers.Conv2D(filters, 1, use_bias=False, name=f"{name}_conv")(x)
 
     # The published weights take (v − 127) / 128 for 8-bit v.
-    hints = [0] * (inputs.shape[-1] - 1)  # their maps stay 0 and 1
+    prompts = [0] * (inputs.shape[-1] - 1)  # their maps stay 0 and 1
     scale, offset = 255 / 128, -127 / 128
-    if hints:
-        scale, offset = [scale, *(1 for _ in hints)], [offset, *hints]
+    if prompts:
+        scale, offset = [scale, *(1 for _ in prompts)], [offset, *prompts]
     x = keras.layers.Rescaling(scale, offset, name="rescaling")(inputs)
     x = keras.layers.Conv2D(
         STEM_FILTERS, 3, strides=2, padding="same", use_bias=False, name="stem_conv"

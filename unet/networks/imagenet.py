@@ -59,8 +59,8 @@ def set_encoder_weights(network: keras.Model, arrays: dict[str, np.ndarray]) -> 
 
     dense, depthwise = (2, 3, 1, 0), (2, 3, 0, 1)  # PyTorch: out, in, height, width
     stem = arrays["_conv_stem.weight"].sum(axis=1, keepdims=True)  # (32, 1, 3, 3)
-    hints = network.input_shape[-1] - 1  # which the network begins by not seeing
-    stem = np.pad(stem, [(0, 0), (0, hints), (0, 0), (0, 0)])
+    prompts = network.input_shape[-1] - 1  # which the network begins by not seeing
+    stem = np.pad(stem, [(0, 0), (0, prompts), (0, 0), (0, 0)])
     network.get_layer("stem_conv").set_weights([stem.transpose(dense)])
     normalisation("stem_norm", "_bn0")
     number = 0

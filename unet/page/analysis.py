@@ -40,7 +40,7 @@ class Analysis:
         truth: bool `(H, W)`, if given.
         truth_path: The file that the truth was read from; None for a picture's own.
         clip_path: The file that a frame of a clip was read from; None for other pictures.
-        hints: What a person has pointed at, whose answer this is; None where nobody has.
+        prompts: What a person has pointed at, whose answer this is; None where nobody has.
     """
 
     id: str
@@ -52,7 +52,7 @@ class Analysis:
     truth: np.ndarray | None = None
     truth_path: str | None = None
     clip_path: str | None = None
-    hints: Prompts | None = None
+    prompts: Prompts | None = None
 
     def segment(
         self,
@@ -100,20 +100,20 @@ def analyse(
     )
 
 
-def pointed(segmenter: Segmenter, analysed: Analysis, hints: Prompts) -> Analysis:
+def pointed(segmenter: Segmenter, analysed: Analysis, prompts: Prompts) -> Analysis:
     """Analyse the same picture with prompts by the interactive network.
 
     Whether the picture looks familiar is for the network to say that saw it without.
     """
     started = time.perf_counter()
     with metrics.step("network"):
-        prediction = segmenter.analyze(analysed.picture.pixels, hints)
+        prediction = segmenter.analyze(analysed.picture.pixels, prompts)
     return replace(
         analysed,
         id=secrets.token_hex(8),
         prediction=replace(prediction, familiar=analysed.prediction.familiar),
         seconds=time.perf_counter() - started,
-        hints=hints,
+        prompts=prompts,
     )
 
 

@@ -163,7 +163,7 @@ def _results(info: BundleInfo, metrics: dict[str, Any], *, pictures: bool) -> st
     how += "any set's lesions without a mask, or no more than the map leaves without any rule"
     parts = ["## Results"]
     if info.model.interactive:
-        parts.append("Without any hint. On the page another network answers where nobody points.")
+        parts.append("Without any prompt. On the page another network answers where nobody points.")
     names = {"test": "test split", "external": EXTERNAL, "validation": "validation split"}
     for split, name in names.items():
         for dataset, summary in group_by_dataset(

@@ -150,7 +150,7 @@ def use_section(info: BundleInfo) -> str:
         pointing = """
 from unet.core.prompts import Prompts
 
-click = Prompts(inside=(((210.0, 130.0),),))  # x and y in pixels of the image
+click = Prompts(positive=(((210.0, 130.0),),))  # x and y in pixels of the image
 mask = segmenter.analyze(Image.open("ultrasound.png"), click).segment().mask
 """
     return f"""## Use

@@ -14,7 +14,7 @@ def describe_start(start: Path, model_config: ModelConfig) -> dict[str, Any]:
     """Name and weights' hash of the bundle that a network starts from; UserError if of another."""
     info = verify(start)
     if info.model.interactive and not model_config.interactive:
-        raise UserError(f"--init-from {start} takes hints: start --model guided-unet from it")
+        raise UserError(f"--init-from {start} takes prompts: start --model guided-unet from it")
     # What shapes no weights may differ.
     free = {"name", "input_size", "dropout", "bottleneck_dropout", "interactive"}
     there, asked = to_dict(info.model), to_dict(model_config)

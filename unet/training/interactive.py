@@ -18,15 +18,15 @@ from unet.core.prompts import (
     prompted_regions,
     zoom_window,
 )
-from unet.data.prompt_simulation import first_hint, next_click, standing_out
+from unet.data.prompt_simulation import first_prompt, next_click, standing_out
 from unet.inference.onnx_model import PROBABILITY
 from unet.training.epochs import run_epochs
 
 ALONE = 0.2
-"""Share of the pictures without any hint."""
+"""Share of the pictures without any prompt."""
 ELSE = 0.2
 """Share of the other pictures with a lesion where people point at something else, as they see it
-stand out: a network that knows its training images by heart learns only so to look at the hints."""
+stand out: a network that knows its training images by heart learns to look at prompts only so."""
 ELSE_WITHOUT = 0.5
 """Share of normal images with a prompt; the rest get none."""
 CLOSER = 0.5
@@ -111,36 +111,36 @@ def pointed_at(
     images, truths = images.copy(), truths.copy()
     masks = truths[..., 0] > 0.5  # (B, S, S), truths are changed with it
     alone = random.random(len(images)) < ALONE
-    hints = [Prompts()] * len(images)
+    prompts = [Prompts()] * len(images)
     for i in np.flatnonzero(~alone):
         present = masks[i].any()
         if random.random() < (ELSE if present else ELSE_WITHOUT):
             masks[i] = standing_out(images[i, :, :, 0], ~masks[i], random)
         if masks[i].any():
-            hints[i] = first_hint(masks[i], random)
-            masks[i] = prompted_regions(masks[i], hints[i])
+            prompts[i] = first_prompt(masks[i], random)
+            masks[i] = prompted_regions(masks[i], prompts[i])
             if random.random() < CLOSER:
-                images[i], masks[i], hints[i] = _closer(images[i], masks[i], hints[i], random)
+                images[i], masks[i], prompts[i] = _closer(images[i], masks[i], prompts[i], random)
         else:
             masks[i] = truths[i, :, :, 0] > 0.5
     rounds = random.choice(len(CORRECTIONS), p=CORRECTIONS)
     for _ in range(rounds):
-        found = predict(_inputs(images, hints))
+        found = predict(_inputs(images, prompts))
         for i in np.flatnonzero(~alone):
-            hints[i] = next_click(hints[i], masks[i], found[i], random)
+            prompts[i] = next_click(prompts[i], masks[i], found[i], random)
     truths[..., 0] = masks
-    alone = np.array([not hint for hint in hints], np.float32)
-    return _inputs(images, hints), truths, alone
+    alone = np.array([not prompt for prompt in prompts], np.float32)
+    return _inputs(images, prompts), truths, alone
 
 
 def _closer(
-    image: np.ndarray, mask: np.ndarray, hints: Prompts, random: np.random.Generator
+    image: np.ndarray, mask: np.ndarray, prompts: Prompts, random: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, Prompts]:
-    """A picture `(S, S, 1)`, its mask `(S, S)` and hints, as a closer look at these shows them."""
+    """A picture `(S, S, 1)`, its mask `(S, S)` and prompts, as the zoom window shows them."""
     size = len(mask)
-    window = zoom_window(hints, size, size, random.uniform(*SHARES))
+    window = zoom_window(prompts, size, size, random.uniform(*SHARES))
     if window is None:
-        return image, mask, hints
+        return image, mask, prompts
     left, top, right, bottom = window
     y, x = (
         start + (np.arange(size) + 0.5) * (end - start) / size - 0.5
@@ -149,24 +149,24 @@ def _closer(
     at = np.meshgrid(y, x, indexing="ij")
     seen = ndimage.map_coordinates(image[..., 0], at, order=1, mode="nearest")
     truth = ndimage.map_coordinates(mask.astype(np.float32), at, order=1, mode="nearest") >= 0.5
-    return seen[..., None], truth, _scaled(crop_prompts(hints, window), size / (right - left))
+    return seen[..., None], truth, _scaled(crop_prompts(prompts, window), size / (right - left))
 
 
-def _scaled(hints: Prompts, times: float) -> Prompts:
+def _scaled(prompts: Prompts, times: float) -> Prompts:
     """Prompts in a picture that is shown so many times as large."""
 
     def strokes(of: tuple[Stroke, ...]) -> tuple[Stroke, ...]:
         return tuple(tuple((x * times, y * times) for x, y in stroke) for stroke in of)
 
-    boxes = tuple(tuple(side * times for side in box) for box in hints.boxes)
-    return Prompts(strokes(hints.inside), strokes(hints.outside), boxes)
+    boxes = tuple(tuple(side * times for side in box) for box in prompts.boxes)
+    return Prompts(strokes(prompts.positive), strokes(prompts.negative), boxes)
 
 
-def _inputs(images: np.ndarray, hints: list[Prompts]) -> np.ndarray:
+def _inputs(images: np.ndarray, prompts: list[Prompts]) -> np.ndarray:
     """Images with the maps of what is pointed at: float32 `(B, S, S, 3)`."""
     size = images.shape[1]
     inputs = with_empty_prompts(images, 3)
-    for i, hint in enumerate(hints):
-        if hint:
-            inputs[i, :, :, 1:] = draw_prompts(hint, size, size, size)
+    for i, prompt in enumerate(prompts):
+        if prompt:
+            inputs[i, :, :, 1:] = draw_prompts(prompt, size, size, size)
     return inputs

@@ -68,8 +68,8 @@ PRESENCE_WEIGHT = 0.3
 def compile_arguments(loss: str = "cross_entropy", presence: bool = False) -> dict:
     """The loss of that name (the paper's by default) and the curves of the paper's figures 4 to 6.
 
-    `iou` is over the pixels of all images at threshold 0.5 (while a network with hints trains, the
-    mean of it over batches); `dice` is what the best epoch is chosen by.
+    `iou` is over the pixels of all images at threshold 0.5 (of a network with prompts in training,
+    its mean over batches); `dice` is what the best epoch is chosen by.
 
     Args:
         loss: One of `unet.config.LOSSES`.

@@ -124,11 +124,11 @@ def train(
         )
     if among and (model_config.interactive or tensorboard):
         raise UserError(
-            "--backend jax trains networks without hints and writes no TensorBoard logs: leave it "
-            f"out for {'--tensorboard' if tensorboard else model_config.name}"
+            "--backend jax trains networks without prompts and writes no TensorBoard logs: leave "
+            f"it out for {'--tensorboard' if tensorboard else model_config.name}"
         )
     if tensorboard and model_config.interactive:
-        raise UserError("networks with hints write no TensorBoard logs: leave out --tensorboard")
+        raise UserError("networks with prompts write no TensorBoard logs: leave out --tensorboard")
     if config.trainable != "all" and start is None:
         raise UserError(
             f"--trainable {config.trainable} leaves the other layers at their random weights: give "
@@ -220,7 +220,7 @@ def _fit_momentum(model: keras.Model, steps: int) -> None:
 
 
 def _network_in(weights: Path, model_config: ModelConfig) -> keras.Model:
-    """The finished network that one starts from: of its kind, whether it is shown hints or not."""
+    """The finished network that one starts from: of its kind, with or without prompts."""
     with h5py.File(weights) as file:
         shapes: list[tuple[int, ...]] = []
         file.visititems(lambda _, item: shapes.append(getattr(item, "shape", ())))
@@ -234,7 +234,7 @@ def _network_in(weights: Path, model_config: ModelConfig) -> keras.Model:
 def _copy_weights(source: keras.Model, target: keras.Model) -> None:
     """Give the layers of `target` the weights of those of `source` of the same names.
 
-    Where the first layer of `target` is shown hints too, it begins by not seeing them.
+    Where the first layer of `target` is shown prompts too, it begins by not seeing them.
     """
     layers = {layer.name: layer for layer in target.layers}
     for layer in source.layers:

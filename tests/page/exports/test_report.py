@@ -20,7 +20,7 @@ P8 = np.zeros((20, 30), np.uint8)
 P8[5:9, 10:16] = 200
 BY_HAND = np.zeros(P8.shape, bool)
 BY_HAND[4:10, 9:16] = True
-CLICK = Prompts(inside=(((12.0, 7.0),),))
+CLICK = Prompts(positive=(((12.0, 7.0),),))
 GATED = PostProcessing(min_presence=0.1, unsure_presence=0.02)
 
 
@@ -33,8 +33,8 @@ def text_of(pdf: bytes) -> str:
     return " ".join(" ".join(part.decode("latin-1").replace("\\", "") for part in parts).split())
 
 
-def analysed_of(prediction, hints=None) -> Analysis:
-    return Analysis("a", "a", Picture(P8), prediction, 0.1, hints=hints)
+def analysed_of(prediction, prompts=None) -> Analysis:
+    return Analysis("a", "a", Picture(P8), prediction, 0.1, prompts=prompts)
 
 
 def test_a_report_is_made_for_a_network_of_any_name():
@@ -44,7 +44,7 @@ def test_a_report_is_made_for_a_network_of_any_name():
 
 
 @pytest.mark.parametrize(
-    ("probability_u8", "hints", "edited", "drawn"),
+    ("probability_u8", "prompts", "edited", "drawn"),
     [
         (P8, None, False, "AUTOMATIC"),
         (P8, CLICK, False, "SEMIAUTOMATIC"),
@@ -52,8 +52,8 @@ def test_a_report_is_made_for_a_network_of_any_name():
         (np.zeros_like(P8), None, True, "MANUAL"),
     ],
 )
-def test_who_drew_the_mask_is_said(probability_u8, hints, edited, drawn):
-    analysed = analysed_of(predicted(probability_u8), hints)
+def test_who_drew_the_mask_is_said(probability_u8, prompts, edited, drawn):
+    analysed = analysed_of(predicted(probability_u8), prompts)
     answer = analysed.segment()
     if edited:
         answer = answer.with_manual_mask(BY_HAND)
@@ -63,7 +63,7 @@ def test_who_drew_the_mask_is_said(probability_u8, hints, edited, drawn):
     said = text_of(download.make("report", analysed, answer)[2])
     assert "not a medical device" in said
     assert (report.BY_HAND in said) == edited
-    assert (report.POINTED_AT in said) == (hints is not None)
+    assert (report.POINTED_AT in said) == (prompts is not None)
 
 
 def test_what_the_network_was_unsure_of_is_never_said_to_be_no_lesion():

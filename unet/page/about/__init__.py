@@ -30,7 +30,7 @@ from gradio_client import Client, handle_file
 client = Client("ADDRESS")
 mask, findings = client.predict(handle_file("ultrasound.png"), None, api_name="/segment")
 mask, findings = client.predict(  # a click on the lesion, at x = 210, y = 130
-    handle_file("ultrasound.png"), None, {"inside": [[[210, 130]]]}, api_name="/segment"
+    handle_file("ultrasound.png"), None, {"positive": [[[210, 130]]]}, api_name="/segment"
 )
 rows, archive = client.predict([handle_file("a.png"), handle_file("b.png")], api_name="/batch")
 ```

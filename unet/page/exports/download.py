@@ -38,7 +38,7 @@ def session_json(analysed: Analysis, answer: Segmentation) -> bytes:
         "image_size_px": [answer.mask.shape[1], answer.mask.shape[0]],
         "edited_runs": _runs(answer.mask) if edited else None,
         "calibrated_mm": list(answer.spacing_mm) if answer.calibrated else None,
-        "hints": analysed.hints and analysed.hints.to_json(),
+        "prompts": analysed.prompts and analysed.prompts.to_json(),
     }
     return json.dumps(content | report.made_by(analysed.prediction, answer)).encode()
 
@@ -51,7 +51,7 @@ def _runs(mask: np.ndarray) -> list[int]:
 def _drawn(analysed: Analysis, answer: Segmentation) -> Drawn:
     own = answer.network_answer
     if own is None:
-        return "SEMIAUTOMATIC" if analysed.hints else "AUTOMATIC"
+        return "SEMIAUTOMATIC" if analysed.prompts else "AUTOMATIC"
     return "SEMIAUTOMATIC" if own.mask.any() else "MANUAL"
 
 

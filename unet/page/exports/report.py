@@ -74,7 +74,7 @@ def contours_json(analysed: Analysis, answer: Segmentation) -> bytes:
 
 def findings_json(analysed: Analysis, answer: Segmentation) -> bytes:
     """The findings as JSON."""
-    pointed_at = {"hints": analysed.hints and analysed.hints.to_json()}
+    pointed_at = {"prompts": analysed.prompts and analysed.prompts.to_json()}
     content = findings_of(analysed.prediction, answer) | pointed_at | {"notice": NOTICE}
     return json.dumps(content, indent=1).encode()
 
@@ -128,7 +128,7 @@ def findings_csv(analysed: Analysis, answer: Segmentation) -> bytes:
     network = analysed.prediction.network
     ends = {
         "threshold": answer.threshold, "network": network.name, "sha256": network.sha256,
-        "pointed_at": analysed.hints is not None,
+        "pointed_at": analysed.prompts is not None,
         "edited_by_hand": answer.network_answer is not None,
         "millimetres_calibrated_by_hand": answer.calibrated,
     }  # fmt: skip
@@ -180,7 +180,7 @@ def report_pdf(analysed: Analysis, answer: Segmentation) -> bytes:
     )
     if answer.calibrated:
         facts = f"{CALIBRATED} {facts}"
-    if analysed.hints:
+    if analysed.prompts:
         facts = f"{POINTED_AT} {facts}"
     if answer.network_answer is not None:
         facts = f"{BY_HAND} The network's own answer: {said(answer.network_answer)} {facts}"

@@ -80,7 +80,7 @@ def build_site(
 
     Raises:
         BundleError: A bundle is not whole.
-        UserError: Node is missing or fails, a bundle has no graph or takes hints, none of
+        UserError: Node is missing or fails, a bundle has no graph or takes prompts, none of
             `examples` may be shared, or `out` holds something else.
     """
     _check_out(out, single_file)
@@ -92,7 +92,7 @@ def build_site(
         if infos[bundle].model.interactive:
             raise UserError(
                 f"{bundle} answers to what a person points at, beside another network: give "
-                "--weights one that takes no hints"
+                "--weights one that takes no prompts"
             )
     offered = _examples(examples)
     _install()

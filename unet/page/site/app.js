@@ -3,7 +3,7 @@
 import { zipSync } from "fflate";
 import { csv, findings, overlay, png, quoted } from "./downloads.js";
 import { Frames } from "./frames.js";
-import { within } from "./hints.js";
+import { within } from "./prompts.js";
 import { readFile } from "./read.js";
 import { drawCharts } from "charts";
 import { mountViewer } from "viewer";
@@ -238,15 +238,15 @@ async function second({ request, frame, network: name }) {
 }
 
 // The answer of the network that is shown what one points at.
-async function point({ id, frame, request, hints: given }) {
+async function point({ id, frame, request, prompts: given }) {
   const of = shown, { guide } = config;
   try {
     const { picture, prediction } = await ofFrame(of, frame);
     const { grey, width, height } = picture;
-    const hints = within(given, width, height);
-    const found = { ...await ask("run", guide, { grey, width, height, hints }), width, height, hints,
+    const prompts = within(given, width, height);
+    const found = { ...await ask("run", guide, { grey, width, height, prompts }), width, height, prompts,
       familiar: prediction.familiar };
-    const open = hints.inside.length || hints.boxes.length; // a lesion is pointed at
+    const open = prompts.positive.length || prompts.boxes.length; // a lesion is pointed at
     found.confidence = open ? null : wordOf(found, guide.confidence);
     ready("ready");
     const name = `${id} pointed ${request}`;
@@ -307,8 +307,8 @@ function rgbaOf({ bitmap, width, height }) {
 function filesOf(picture, prediction, answer, by) {
   const { width, height } = picture;
   const mask = viewer.maskOf(answer.segmented.runs, width, height);
-  const identity = identityOf(prediction.hints ? config.guide : by);
-  const hints = prediction.hints || null;
+  const identity = identityOf(prediction.prompts ? config.guide : by);
+  const prompts = prediction.prompts || null;
   return {
     mask: () => ["mask.png", "image/png", png(mask.map((v) => 255 * v), width, height, 1)],
     overlay: () => ["overlay.png", "image/png",
@@ -317,13 +317,13 @@ function filesOf(picture, prediction, answer, by) {
       image_size_px: [width, height], contours: viewer.outlines(mask, width, height),
       threshold: answer.threshold, network: identity })],
     json: () => ["findings.json", "application/json", JSON.stringify(
-      { ...findings({ ...prediction, width, height }, answer, identity, config.notice), hints }, null, 1)],
+      { ...findings({ ...prediction, width, height }, answer, identity, config.notice), prompts }, null, 1)],
     session: () => ["session.json", "application/json", JSON.stringify({ schema: 1,
       image_sha256: picture.sha256, image_size_px: [width, height],
       edited_runs: answer.own ? viewer.runsOf(mask) : null,
-      calibrated_mm: answer.calibrated ? answer.spacing : null, hints,
+      calibrated_mm: answer.calibrated ? answer.spacing : null, prompts,
       threshold: answer.threshold, network: identity })],
-    csv: () => ["findings.csv", "text/csv", csv(answer, identity, hints)],
+    csv: () => ["findings.csv", "text/csv", csv(answer, identity, prompts)],
   };
 }
 

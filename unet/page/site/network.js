@@ -1,6 +1,6 @@
 // What a network says of an image: the same as unet/inference/segmenter.py, by ONNX Runtime.
 
-import { blended, closerLook, drawHints, onlyPointedAt, seenIn } from "./hints.js";
+import { blended, closerLook, drawPrompts, onlyPointedAt, seenIn } from "./prompts.js";
 import { resize } from "./resize.js";
 
 // Grey Uint8Array → the network's input, float32 of size × size. `levels` has the input for each of
@@ -88,7 +88,7 @@ function agreementOf(mean, least, views) {
 }
 
 // The network's outputs for a picture and for the other views of it that are averaged. `maps` are
-// those of hints, in the network's size.
+// those of prompts, in the network's size.
 async function viewsOf(ort, session, about, { grey, width, height }, maps) {
   const { size, inference: { flip, scales }, levels } = about, area = size * size;
   const planes = [toInput(grey, width, height, size, levels), ...maps], same = (square) => square;
@@ -135,39 +135,39 @@ export async function predict(ort, session, about, grey, width, height) {
     probability_u8: quantise(fromOutput(mean, size, width, height)),
     disagreement_u8: apart && quantise(fromOutput(apart, size, width, height)),
     agreement,
-    presence: presenceOf(outputs, about.presence, about.flip ? 2 : 1),
+    presence: presenceOf(outputs, about.presence, about.inference.flip ? 2 : 1),
     familiar: !empty && isFamiliar(outputs, about.familiarity, about.slack),
   };
   return { ...found, seconds: (performance.now() - started) / 1000 };
 }
 
-// The same by a network that is shown hints. A prompt on a lesion disables the presence gate and the
+// The same by a network that is shown prompts. A prompt on a lesion disables the presence gate and the
 // rules; prompts that only exclude places do not. As Segmenter.examine.
-export async function predictPointed(ort, session, about, grey, width, height, hints) {
+export async function predictPointed(ort, session, about, grey, width, height, prompts) {
   const started = performance.now();
   const { size } = about, picture = { grey, width, height };
   const see = (part, said) => viewsOf(ort, session, about, part,
-    drawHints(said, part.height, part.width, size));
-  const { outputs, agreement, ...whole } = await see(picture, hints);
+    drawPrompts(said, part.height, part.width, size));
+  const { outputs, agreement, ...whole } = await see(picture, prompts);
   let map = fromOutput(whole.mean, size, width, height);
   let apart = whole.apart && fromOutput(whole.apart, size, width, height);
-  const window = closerLook(hints, height, width);
+  const window = closerLook(prompts, height, width);
   if (window) {
-    const part = cut(picture, window), closer = await see(part, seenIn(hints, window));
+    const part = cut(picture, window), closer = await see(part, seenIn(prompts, window));
     const both = (first, second) => blended(first, width,
       fromOutput(second, size, part.width, part.height), window);
     map = both(map, closer.mean);
     apart = apart && both(apart, closer.apart);
   }
   const least = Math.max(1, Math.floor(about.rules.threshold * 255 + 0.5));
-  const shown = hints.inside.length || hints.boxes.length;
+  const shown = prompts.positive.length || prompts.boxes.length;
   const found = { disagreement_u8: apart && quantise(apart), seconds: (performance.now() - started) / 1000 };
   if (!shown) {
     return { ...found, probability_u8: quantise(map), rules: about.rules, agreement,
-      presence: presenceOf(outputs, about.presence, about.flip ? 2 : 1) };
+      presence: presenceOf(outputs, about.presence, about.inference.flip ? 2 : 1) };
   }
   const rules = { ...about.rules, min_area: 0, min_peak: 0, min_presence: 0 };
-  return { ...found, probability_u8: onlyPointedAt(quantise(map), width, height, hints, least), rules,
+  return { ...found, probability_u8: onlyPointedAt(quantise(map), width, height, prompts, least), rules,
     agreement: null, presence: null };
 }
 

@@ -1,5 +1,5 @@
 // Runs networks beside the page, so that it stays responsive. Messages: `load`, and `run` of a picture
-// with or without hints.
+// with or without prompts.
 
 import { predict, predictPointed } from "./network.js";
 
@@ -49,8 +49,8 @@ self.onmessage = ({ data }) => {
       const session = await load(data, told);
       if (data.type === "load") return answer("done", {});
       const { grey, width, height } = data;
-      answer("done", data.hints
-        ? await predictPointed(ort, session, data.about, grey, width, height, data.hints)
+      answer("done", data.prompts
+        ? await predictPointed(ort, session, data.about, grey, width, height, data.prompts)
         : await predict(ort, session, data.about, grey, width, height));
     } catch (error) {
       answer("failed", { message: String(error && error.message || error) });

@@ -160,8 +160,8 @@ def add(
         if analysed is None:
             return {"request": request, "error": GONE}
         try:
-            hints = parse_prompts(event.hints, *analysed.prediction.probability_u8.shape)
-            analysed = analysis.pointed(networks.interactive_model(), analysed, hints)
+            prompts = parse_prompts(event.prompts, *analysed.prediction.probability_u8.shape)
+            analysed = analysis.pointed(networks.interactive_model(), analysed, prompts)
         except (UserError, ValueError) as error:
             return {"request": request, "error": str(error)}
         if kept.is_wanted(caller.session_hash, analysed.series):  # else they have left
@@ -223,11 +223,11 @@ STROKES_SCHEMA = {
     "type": "array",
     "items": {"type": "array", "items": {"type": "array", "items": {"type": "number"}}},
 }
-HINTS_SCHEMA = {
+PROMPTS_SCHEMA = {
     "type": "object",
     "properties": {
-        "inside": STROKES_SCHEMA | {"description": "Clicks [[x, y]] and strokes on a lesion."},
-        "outside": STROKES_SCHEMA | {"description": "Clicks and strokes where there is none."},
+        "positive": STROKES_SCHEMA | {"description": "Clicks [[x, y]] and strokes on a lesion."},
+        "negative": STROKES_SCHEMA | {"description": "Clicks and strokes where there is none."},
         "boxes": {
             "type": "array",
             "items": {"type": "array", "items": {"type": "number"}},
@@ -242,7 +242,7 @@ def add_endpoint(networks: ModelRegistry) -> None:
     """The named endpoint `/segment`, by components that are not shown."""
 
     def segment_file(
-        path: str, threshold: float | None = None, hints: dict[str, list] | None = None
+        path: str, threshold: float | None = None, prompts: dict[str, list] | None = None
     ):
         """Segment a breast ultrasound: mask (PNG, the image's own size, 0 and 255) and findings.
 
@@ -251,20 +251,20 @@ def add_endpoint(networks: ModelRegistry) -> None:
         Args:
             path: The image file: PNG, JPEG, BMP, TIFF, WebP or DICOM.
             threshold: Pixels from this probability on are lesion, 0 to 1; default: the network's.
-            hints: Clicks, strokes and boxes in pixels of the image; see the schema.
+            prompts: Clicks, strokes and boxes in pixels of the image; see the schema.
         """
         check_threshold(threshold)
         analysed = analysis.analyse(networks.get(networks.default), read(path))
-        if hints is not None:
-            analysed = by_hints(analysed, hints)
+        if prompts is not None:
+            analysed = by_prompts(analysed, prompts)
         answer = analysed.segment(threshold)
         found = report.findings_of(analysed.prediction, answer) | {"notice": NOTICE}
         return answer.mask.astype(np.uint8) * 255, found
 
-    def by_hints(analysed: Analysis, hints: dict) -> Analysis:
+    def by_prompts(analysed: Analysis, prompts: dict) -> Analysis:
         """The answer of the network that is shown what one points at."""
         try:
-            said = parse_prompts(hints, *analysed.prediction.probability_u8.shape)
+            said = parse_prompts(prompts, *analysed.prediction.probability_u8.shape)
             return (
                 analysis.pointed(networks.interactive_model(), analysed, said) if said else analysed
             )
@@ -273,9 +273,9 @@ def add_endpoint(networks: ModelRegistry) -> None:
 
     with gr.Row(visible=False):
         file, threshold = named(gr.File(label="image")), threshold_input()
-        hints = gr.JSON(label="hints")
-        hints.api_info = lambda: HINTS_SCHEMA  # Gradio's own says nothing of a JSON value
+        prompts = gr.JSON(label="prompts")
+        prompts.api_info = lambda: PROMPTS_SCHEMA  # Gradio's own says nothing of a JSON value
         mask, found = gr.Image(label="mask", format="png"), gr.JSON(label="findings")
         gr.Button().click(
-            segment_file, [file, threshold, hints], [mask, found], api_name="segment", **NETWORK
+            segment_file, [file, threshold, prompts], [mask, found], api_name="segment", **NETWORK
         )

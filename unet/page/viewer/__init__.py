@@ -35,7 +35,7 @@ def build_viewer(upload_id: str) -> gr.HTML:
 
     Its value is what `scene` returns, or None for an empty stage. It triggers "download" with
     `kind` and `threshold`; "compare" with `id`, `network` and `request`, which `answer_to` is the
-    answer to; "point" with `id`, `hints` and `request`, which `pointed_to` is the answer to; of a
+    answer to; "point" with `id`, `prompts` and `request`, which `pointed_to` is the answer to; of a
     clip also "tick", which asks for a frame, and "select", which rests on one.
 
     Args:

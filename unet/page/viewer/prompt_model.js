@@ -1,10 +1,10 @@
 // What a person points at on a picture: clicks, strokes and boxes, each a step that can be undone.
 
-const NEAR_PX = 11; // of the screen, within which a hint is meant that is there
+const NEAR_PX = 11; // of the screen, within which a prompt is meant that is there
 const APART_PX = 4; // between two points of a stroke
-const HINT_COLOURS = { inside: `rgb(${LESION})`, outside: "#56b4e9", box: `rgb(${LESION})` };
+const PROMPT_COLOURS = { positive: `rgb(${LESION})`, negative: "#56b4e9", box: `rgb(${LESION})` };
 
-// The hints of one picture. A hint is { kind: "inside" | "outside" | "box", points: [[x, y], …] }, a
+// The prompts of one picture. A prompt is { kind: "positive" | "negative" | "box", points: [[x, y], …] }, a
 // box has two points. What has been said to them stays beside them, and of which picture it was said.
 class Pointed {
   constructor() {
@@ -14,48 +14,48 @@ class Pointed {
     this.carried = false; // from another frame of the clip
   }
 
-  get hints() {
+  get prompts() {
     return this.done ? this.steps[this.done - 1] : [];
   }
 
-  make(hints) {
+  make(prompts) {
     this.steps.length = this.done;
-    this.steps.push(hints);
+    this.steps.push(prompts);
     this.done += 1;
     this.carried = false;
   }
 
   // As the network's side reads them, unet/core/prompts.py.
   toJSON() {
-    const strokes = (kind) => this.hints.filter((hint) => hint.kind === kind).map((h) => h.points);
-    return { inside: strokes("inside"), outside: strokes("outside"),
-      boxes: this.hints.filter(({ kind }) => kind === "box").map(({ points }) => points.flat()) };
+    const strokes = (kind) => this.prompts.filter((prompt) => prompt.kind === kind).map((h) => h.points);
+    return { positive: strokes("positive"), negative: strokes("negative"),
+      boxes: this.prompts.filter(({ kind }) => kind === "box").map(({ points }) => points.flat()) };
   }
 
-  static of({ inside = [], outside = [], boxes = [] }) {
+  static of({ positive = [], negative = [], boxes = [] }) {
     const pointed = new Pointed();
     const strokes = (kind, all) => all.map((points) => ({ kind, points }));
-    pointed.make([...strokes("inside", inside), ...strokes("outside", outside),
+    pointed.make([...strokes("positive", positive), ...strokes("negative", negative),
       ...boxes.map(([a, b, c, d]) => ({ kind: "box", points: [[a, b], [c, d]] }))]);
     return pointed;
   }
 }
 
-// The hand that points. `pointed` gives the hints of the picture that is shown, `changed` is told.
+// The hand that points. `pointed` gives the prompts of the picture that is shown, `changed` is told.
 class PointingHand {
   constructor(stage, { pointed, changed, chosen }) {
     Object.assign(this, { stage, pointed, changed, told: chosen });
-    this.kind = "inside";
-    this.chosen = -1; // which hint is
-    this.drawn = null; // the hint that is being made
-    this.moved = null; // { from, points }: the hint that is being moved
+    this.kind = "positive";
+    this.chosen = -1; // which prompt is
+    this.drawn = null; // the prompt that is being made
+    this.moved = null; // { from, points }: the prompt that is being moved
   }
 
-  // Which hint lies near a point of the image; -1 for none.
+  // Which prompt lies near a point of the image; -1 for none.
   at([x, y]) {
     const reach = NEAR_PX * this.stage.ratio / this.stage.scale;
     const near = ([px, py]) => Math.hypot(px - x, py - y) <= reach;
-    return this.pointed().hints.findLastIndex(({ points }) => points.some(near));
+    return this.pointed().prompts.findLastIndex(({ points }) => points.some(near));
   }
 
   down(point, other) {
@@ -64,7 +64,7 @@ class PointingHand {
       this.moved = { from: point, by: [0, 0] };
     } else {
       const kind = !other || this.kind === "box" ? this.kind
-        : this.kind === "inside" ? "outside" : "inside";
+        : this.kind === "positive" ? "negative" : "positive";
       this.drawn = { kind, points: [point] };
     }
   }
@@ -80,11 +80,11 @@ class PointingHand {
   }
 
   up() {
-    const { drawn, moved } = this, { hints } = this.pointed();
+    const { drawn, moved } = this, { prompts } = this.pointed();
     this.drawn = this.moved = null;
-    if (drawn && this.isWhole(drawn)) this.make([...hints, drawn]);
+    if (drawn && this.isWhole(drawn)) this.make([...prompts, drawn]);
     else if (moved && (moved.by[0] || moved.by[1])) {
-      this.make(hints.with(this.chosen, shifted(hints[this.chosen], moved.by)));
+      this.make(prompts.with(this.chosen, shifted(prompts[this.chosen], moved.by)));
     }
   }
 
@@ -99,8 +99,8 @@ class PointingHand {
     this.drawn = this.moved = null;
   }
 
-  make(hints) {
-    this.pointed().make(hints);
+  make(prompts) {
+    this.pointed().make(prompts);
     this.changed();
   }
 
@@ -110,20 +110,20 @@ class PointingHand {
   }
 
   remove() {
-    const { hints } = this.pointed();
-    if (!hints[this.chosen]) return;
-    const left = hints.toSpliced(this.chosen, 1);
+    const { prompts } = this.pointed();
+    if (!prompts[this.chosen]) return;
+    const left = prompts.toSpliced(this.chosen, 1);
     this.chosen = -1;
     this.make(left);
   }
 
   draw(context, toScreen, ratio) {
-    const { drawn, moved } = this, { hints } = this.pointed();
-    hints.forEach((hint, i) => {
-      const there = moved && i === this.chosen ? shifted(hint, moved.by) : hint;
-      drawHint(context, there, toScreen, ratio, i === this.chosen);
+    const { drawn, moved } = this, { prompts } = this.pointed();
+    prompts.forEach((prompt, i) => {
+      const there = moved && i === this.chosen ? shifted(prompt, moved.by) : prompt;
+      drawPrompt(context, there, toScreen, ratio, i === this.chosen);
     });
-    if (drawn) drawHint(context, drawn, toScreen, ratio, false);
+    if (drawn) drawPrompt(context, drawn, toScreen, ratio, false);
   }
 }
 
@@ -131,8 +131,8 @@ function shifted({ kind, points }, [dx, dy]) {
   return { kind, points: points.map(([x, y]) => [x + dx, y + dy]) };
 }
 
-function drawHint(context, { kind, points }, toScreen, ratio, chosen) {
-  const places = points.map(toScreen), colour = HINT_COLOURS[kind];
+function drawPrompt(context, { kind, points }, toScreen, ratio, chosen) {
+  const places = points.map(toScreen), colour = PROMPT_COLOURS[kind];
   if (kind === "box") {
     const [[ax, ay], [bx, by]] = [places[0], places[1] || places[0]];
     context.setLineDash([6 * ratio, 4 * ratio]);
@@ -150,5 +150,5 @@ function drawHint(context, { kind, points }, toScreen, ratio, chosen) {
   context.fill();
   drawCircle(context, x, y, 8 * ratio, ratio, colour);
   drawLine(context, [[x - arm, y], [x + arm, y]], ratio, "#fff");
-  if (kind === "inside") drawLine(context, [[x, y - arm], [x, y + arm]], ratio, "#fff");
+  if (kind === "positive") drawLine(context, [[x, y - arm], [x, y + arm]], ratio, "#fff");
 }

@@ -11,7 +11,7 @@ class Pointing {
       chosen: () => this.tell() });
   }
 
-  // The hints of the frame that is shown.
+  // The prompts of the frame that is shown.
   here() {
     const { scene } = stage;
     return scene ? this.of(scene.value.frame) : this.none;
@@ -25,7 +25,7 @@ class Pointing {
   // What is said of a value's picture because of what is pointed at there; null for nothing.
   saidOf(value) {
     const pointed = work.pointed.get(value.frame || 0);
-    const said = pointed && pointed.hints.length ? pointed.said : null;
+    const said = pointed && pointed.prompts.length ? pointed.said : null;
     return said && said.of === value.id ? said : null;
   }
 
@@ -33,20 +33,20 @@ class Pointing {
     return isEdited(stage.scene);
   }
 
-  // A picture is shown: the hints that are there are of an earlier answer where it is a new one.
+  // A picture is shown: the prompts that are there are of an earlier answer where it is a new one.
   shown() {
     this.hand.chosen = -1;
-    if (this.here().hints.length && !stage.scene.said) this.follow();
+    if (this.here().prompts.length && !stage.scene.said) this.follow();
     this.tell();
   }
 
-  // The hints have changed: bring the answer up to them.
+  // The prompts have changed: bring the answer up to them.
   async follow() {
     const pointed = this.here(), { scene } = stage;
     const again = () => load({ ...scene.value, pixels: scene.pixels });
     this.tell();
     stage.invalidate();
-    if (!pointed.hints.length) {
+    if (!pointed.prompts.length) {
       this.request += 1;
       pointed.said = null;
       return again();
@@ -70,7 +70,7 @@ class Pointing {
   ask(value, pointed, request = ++this.request) {
     return new Promise((done) => {
       this.waiting.set(request, (answer) => done({ ...answer, of: value.id }));
-      trigger("point", { id: value.id, frame: value.frame || 0, request, hints: pointed.toJSON() });
+      trigger("point", { id: value.id, frame: value.frame || 0, request, prompts: pointed.toJSON() });
     });
   }
 
@@ -106,7 +106,7 @@ class Pointing {
     for (const by of [1, -1]) {
       let middle = middleOf(scene.segmented.runs);
       for (let frame = start + by; middle && frame >= 0 && frame < clip.frames.length; frame += by) {
-        if (this.of(frame).hints.length && !this.of(frame).carried) break;
+        if (this.of(frame).prompts.length && !this.of(frame).carried) break;
         middle = await this.carryTo(frame, middle);
         if (this.carrying !== mine || work.picture !== picture) return;
         carried += Boolean(middle);
@@ -126,10 +126,10 @@ class Pointing {
     const isOver = () => this.carrying !== mine || work.picture !== picture;
     const there = await clip.come(frame);
     if (!there || isOver()) return null;
-    const pointed = Pointed.of({ inside: [[middle]] });
+    const pointed = Pointed.of({ positive: [[middle]] });
     pointed.carried = true;
     const said = await this.ask(there.value, pointed, --this.carried);
-    const own = this.of(frame).hints.length && !this.of(frame).carried; // made meanwhile
+    const own = this.of(frame).prompts.length && !this.of(frame).carried; // made meanwhile
     if (said.error || own || isOver()) return null;
     const { width, height } = stage.scene;
     const prediction = predictionOf(said, width, height);
@@ -164,17 +164,17 @@ class Pointing {
     find("[data-tool=point]").hidden = !scene || !scene.value.interactive;
     find("[data-point=undo]").disabled = held || !pointed.done;
     find("[data-point=redo]").disabled = held || pointed.done === pointed.steps.length;
-    find("[data-point=remove]").disabled = held || !pointed.hints[this.hand.chosen];
-    find("[data-point=clear]").disabled = held || !pointed.hints.length;
+    find("[data-point=remove]").disabled = held || !pointed.prompts[this.hand.chosen];
+    find("[data-point=clear]").disabled = held || !pointed.prompts.length;
     find("[data-point=carry]").hidden = find("[data-point=back]").hidden = !clip.frames.length;
     find("[data-point=carry]").disabled = held || !scene || !scene.said || Boolean(this.carrying);
     find("[data-point=back]").disabled = ![...work.pointed.values()].some((p) => p.carried);
-    for (const button of this.bar.querySelectorAll("[data-hint]")) {
-      button.setAttribute("aria-pressed", button.dataset.hint === this.hand.kind);
+    for (const button of this.bar.querySelectorAll("[data-prompt]")) {
+      button.setAttribute("aria-pressed", button.dataset.prompt === this.hand.kind);
     }
     find(".pointing small").textContent = held
       ? "The mask is edited by hand. Press Edit, then 'Undo all edits', to point."
-      : pointed.hints.length ? "Drag a hint to move it, or point again where the outline is wrong."
+      : pointed.prompts.length ? "Drag a prompt to move it, or point again where the outline is wrong."
         : "Click a lesion, draw along it, or drag a box around it. Alt and click: not here.";
     stage.invalidate();
   }
@@ -208,9 +208,9 @@ const pointing = new Pointing();
 hand.pointing = pointing;
 host.viewer.pointing = pointing;
 find("[data-tool=point]").addEventListener("click", () => point(find(".pointing").hidden));
-for (const button of host.querySelectorAll("[data-hint]")) {
+for (const button of host.querySelectorAll("[data-prompt]")) {
   button.addEventListener("click", () => {
-    pointing.hand.kind = button.dataset.hint;
+    pointing.hand.kind = button.dataset.prompt;
     hand.choose("point");
     pointing.tell();
   });

@@ -1,7 +1,7 @@
 // A session that was saved: threshold, edits and calibration, brought back beside their picture.
 
 let session = null; // opened, and waiting for its picture
-const MAX_HINTS = 100, MAX_POINTS = 10000; // as unet/core/prompts.py
+const MAX_PROMPTS = 100, MAX_POINTS = 10000; // as unet/core/prompts.py
 const MAX_SESSION_BYTES = 64e6; // far above the runs of any mask
 
 function tell(text) {
@@ -25,30 +25,30 @@ async function openSession(file, withPicture) {
   if (!withPicture) tell(stage.scene ? `This session is of another picture. ${waits}` : waits);
 }
 
-function areHints({ inside, outside, boxes }) {
+function arePrompts({ positive, negative, boxes }) {
   const numbers = (list, count) => Array.isArray(list) && list.length === count
     && list.every(Number.isFinite);
-  const all = (list, is, most = MAX_HINTS) => Array.isArray(list) && list.length <= most
+  const all = (list, is, most = MAX_PROMPTS) => Array.isArray(list) && list.length <= most
     && list.every(is);
   const isStroke = (points) => all(points, (point) => numbers(point, 2), MAX_POINTS)
     && points.length > 0;
-  return all(inside, isStroke) && all(outside, isStroke) && all(boxes, (box) => numbers(box, 4));
+  return all(positive, isStroke) && all(negative, isStroke) && all(boxes, (box) => numbers(box, 4));
 }
 
 function restore() {
   const { scene } = stage, opened = session;
   session = null; // whatever is wrong with it, it is not tried again
-  const { threshold, calibrated_mm: scale, edited_runs: runs, network, hints } = opened;
+  const { threshold, calibrated_mm: scale, edited_runs: runs, network, prompts } = opened;
   const mask = runs && maskOfRuns(runs, scene.width * scene.height);
   const right = Number.isFinite(threshold) && threshold >= 0 && threshold <= 1
-    && (runs === null || mask) && (!hints || areHints(hints))
+    && (runs === null || mask) && (!prompts || arePrompts(prompts))
     && (scale === null || (Array.isArray(scale) && scale.length === 2
       && scale.every((mm) => Number.isFinite(mm) && mm > 0 && mm < 100)));
-  const isPointed = pointing.here().hints.length > 0;
-  if (right && scene.value.interactive && (hints || isPointed) && !opened.pointed) {
+  const isPointed = pointing.here().prompts.length > 0;
+  if (right && scene.value.interactive && (prompts || isPointed) && !opened.pointed) {
     session = { ...opened, pointed: true }; // the rest once that is answered
     if (scene.editor) scene.editor.reset(); // edits would hold what is pointed at
-    work.pointed.set(scene.value.frame || 0, hints ? Pointed.of(hints) : new Pointed());
+    work.pointed.set(scene.value.frame || 0, prompts ? Pointed.of(prompts) : new Pointed());
     return pointing.follow();
   }
   if (!right) return tell("The session is damaged and was not opened. Save it anew below its picture.");

@@ -2,19 +2,19 @@
 
 const RADIUS = 3 / 160, CLOSER = 0.5, AROUND = 1.5, RAMP = 0.15;
 
-// Hints within the picture, boxes from their left top to their right bottom corner, however drawn.
-export function within({ inside, outside, boxes }, width, height) {
+// Prompts within the picture, boxes from their left top to their right bottom corner, however drawn.
+export function within({ positive, negative, boxes }, width, height) {
   const clipped = ([x, y]) => [Math.min(Math.max(x, 0), width), Math.min(Math.max(y, 0), height)];
   const strokes = (all) => all.map((stroke) => stroke.map(clipped));
-  return { inside: strokes(inside), outside: strokes(outside), boxes: boxes.map(([a, b, c, d]) => [
+  return { positive: strokes(positive), negative: strokes(negative), boxes: boxes.map(([a, b, c, d]) => [
     ...clipped([Math.min(a, c), Math.min(b, d)]), ...clipped([Math.max(a, c), Math.max(b, d)])]) };
 }
 
-// Hints as two maps of the network's: [lesion here, not here], Float32Array of size × size each.
-export function drawHints({ inside, outside, boxes }, height, width, size) {
+// Prompts as two maps of the network's: [lesion here, not here], Float32Array of size × size each.
+export function drawPrompts({ positive, negative, boxes }, height, width, size) {
   const maps = [new Float32Array(size * size), new Float32Array(size * size)];
   const sx = size / width, sy = size / height;
-  [inside, outside].forEach((strokes, channel) => {
+  [positive, negative].forEach((strokes, channel) => {
     for (const stroke of strokes) {
       const points = stroke.map(([x, y]) => [x * sx, y * sy]);
       if (points.length === 1) drawLine(maps[channel], size, points[0], points[0]);
@@ -56,8 +56,8 @@ function drawLine(map, size, [ax, ay], [bx, by]) {
 }
 
 // The part of a picture that is worth a look of its own: [left, top, right, bottom], or null.
-export function closerLook({ inside, boxes }, height, width) {
-  const points = [...inside.flat(), ...boxes.flatMap(([a, b, c, d]) => [[a, b], [c, d]])];
+export function closerLook({ positive, boxes }, height, width) {
+  const points = [...positive.flat(), ...boxes.flatMap(([a, b, c, d]) => [[a, b], [c, d]])];
   if (!points.length) return null;
   const sides = [width, height];
   const low = [0, 1].map((axis) => Math.min(...points.map((point) => point[axis])));
@@ -70,8 +70,8 @@ export function closerLook({ inside, boxes }, height, width) {
   return [...start, start[0] + size[0], start[1] + size[1]];
 }
 
-// Hints in pixels of a window; strokes that do not enter it are left out.
-export function seenIn({ inside, outside, boxes }, [left, top, right, bottom]) {
+// Prompts in pixels of a window; strokes that do not enter it are left out.
+export function seenIn({ positive, negative, boxes }, [left, top, right, bottom]) {
   const enters = (stroke) => stroke.some(([bx, by], i) => {
     const [ax, ay] = stroke[Math.max(0, i - 1)]; // it may cross between two points
     return Math.max(ax, bx) >= left && Math.min(ax, bx) <= right && Math.max(ay, by) >= top
@@ -79,7 +79,7 @@ export function seenIn({ inside, outside, boxes }, [left, top, right, bottom]) {
   });
   const moved = (strokes) => strokes.filter(enters).map(
     (stroke) => stroke.map(([x, y]) => [x - left, y - top]));
-  return { inside: moved(inside), outside: moved(outside),
+  return { positive: moved(positive), negative: moved(negative),
     boxes: boxes.map(([a, b, c, d]) => [a - left, b - top, c - left, d - top]) };
 }
 
@@ -109,7 +109,7 @@ function wayOf(stroke) {
 
 // A map without the regions that nobody points at: just below what counts as lesion. Filled from
 // what is pointed at; where that is no region, the map stays as it is.
-export function onlyPointedAt(probability_u8, width, height, { inside, boxes }, least) {
+export function onlyPointedAt(probability_u8, width, height, { positive, boxes }, least) {
   const kept = new Uint8Array(probability_u8.length), open = [];
   const enter = (x, y) => {
     const at = y * width + x;
@@ -117,7 +117,7 @@ export function onlyPointedAt(probability_u8, width, height, { inside, boxes }, 
     kept[at] = 1;
     open.push(at);
   };
-  for (const [x, y] of inside.flatMap(wayOf)) {
+  for (const [x, y] of positive.flatMap(wayOf)) {
     enter(Math.min(Math.floor(x), width - 1), Math.min(Math.floor(y), height - 1));
   }
   for (const [left, top, right, bottom] of boxes) {
