@@ -41,8 +41,8 @@ def evaluate_interactive(
         out: Bundle that the results are written to; `weights` if None.
 
     Raises:
-        UserError: The network takes no prompts or has no such split, `beside` has seen it or is
-            another one than where what is left out was left out for both, or none of the cases are there.
+        UserError: The network takes no prompts or has no such split, none of its cases are there,
+            or `beside` has seen it or is not the network that it started from.
     """
     info = read_info(weights)
     if not info.model.interactive:
