@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import os
 import signal
 import sqlite3
@@ -173,14 +174,16 @@ def test_an_error_of_the_moment_is_not_kept(tmp_path):
         assert bulk_results.counts()["errors"] == 1  # until it is tried again
 
 
-def test_results_by_other_rules_are_not_mixed(whole, tiny_bundle, tmp_path, capsys):
-    import shutil
-
-    _, out, _ = whole
-    data = whole[0]
+@pytest.mark.parametrize(
+    ("part", "change"),
+    [("postprocessing", {"threshold": 0.9}), ("inference", {"flip": True})],
+    ids=["threshold", "views"],
+)
+def test_results_by_other_rules_are_not_mixed(whole, tiny_bundle, tmp_path, capsys, part, change):
+    data, out, _ = whole
     other = shutil.copytree(tiny_bundle, tmp_path / tiny_bundle.name)
     described = json.loads((other / "unet.json").read_text())
-    described["postprocessing"]["threshold"] = 0.9
+    described[part] |= change
     (other / "unet.json").write_text(json.dumps(described))
     assert segment(data, out, other) == 1
     assert "holds results of another run (rules: " in capsys.readouterr().err

@@ -21,7 +21,7 @@ from unet.inference.onnx_model import GRAPH, usable_cores
 from unet.progress import Progress
 from unet.provenance import git_commit
 
-RULES = ("postprocessing", "confidence", "presence", "familiarity")
+RULES = ("inference", "postprocessing", "confidence", "presence", "familiarity")
 """Keys of `unet.json` that decide how a map becomes an answer."""
 
 
