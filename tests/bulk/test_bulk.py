@@ -2,8 +2,8 @@
 
 import csv
 import json
-import shutil
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
