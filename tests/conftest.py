@@ -60,8 +60,9 @@ def predicted(
 ) -> Prediction:
     """A prediction of a network that says nothing else, unless `facts` are given."""
     nothing = dict.fromkeys(("disagreement_u8", "agreement", "presence", "familiar"))
-    return Prediction(probability_u8, rules=rules or PostProcessing(), network=ModelId("net"),
-                      **nothing | facts)  # fmt: skip
+    rules = rules or PostProcessing()
+    facts = nothing | facts
+    return Prediction(probability_u8, postprocessing=rules, network=ModelId("net"), **facts)
 
 
 @pytest.fixture(scope="session")

@@ -97,7 +97,7 @@ def test_browser_and_python_give_one_answer(page, peak, presence):
         PostProcessing(0.5, min_presence=0.3, unsure_presence=0.25),
         PostProcessing(0.4, min_area=0.01),
     ):
-        limits = {"agreement": 0.9, "limits": Confidence(0.2, 0.5)}
+        limits = {"agreement": 0.9, "confidence": Confidence(0.2, 0.5)}
         prediction = predicted(probability_u8, rules, presence=presence, **limits)
         for threshold in (0.0, 0.4, 0.5, 0.501, 0.7, 1.0):
             answer = prediction.segment(threshold)
@@ -105,9 +105,10 @@ def test_browser_and_python_give_one_answer(page, peak, presence):
                 f"""([values, rules, presence, confidence, threshold]) => {{
                     const probability_u8 = Uint8Array.from(values);
                     const a = {VIEWER}.viewer.answerOf({{
-                        probability_u8, width: 90, height: 60, rules, presence, confidence,
+                        probability_u8, width: 90, height: 60, presence, confidence,
+                        postprocessing: rules,
                         peak: Math.max(...values) }}, threshold);
-                    const look = a.segmented.suggestion.reduce((n, r) => n + r.x1 - r.x0, 0);
+                    const look = a.segmented.withheld.reduce((n, r) => n + r.x1 - r.x0, 0);
                     return [a.segmented.pixels, a.reason, a.confidence, a.regions.length, look];
                 }}""",
                 [probability_u8.ravel().tolist(), to_dict(rules), presence,
@@ -163,7 +164,7 @@ def test_low_confidence_absence_and_an_unfamiliar_picture_are_said(page, scan):
     expect(page.locator("#viewer .warning")).to_have_text("Not like a breast ultrasound.")
     rules = {"threshold": 0.5, "min_area": 0.0, "min_peak": 0.0, "min_presence": 0.3}
     rules["unsure_presence"] = 0.2
-    give_scene(page, confidence="high", warning=None, presence=0.12, rules=rules)
+    give_scene(page, confidence="high", warning=None, presence=0.12, postprocessing=rules)
     expect(answer.locator("strong")).to_have_text("No lesion found.")
     expect(answer).to_contain_text("This does not rule a lesion out.")
     expect(answer).to_contain_text("there is a lesion at all, 0.120, stays under 0.3, below which")
@@ -176,7 +177,7 @@ def test_low_confidence_absence_and_an_unfamiliar_picture_are_said(page, scan):
 def test_confidence_is_said_of_the_networks_own_answer_only(page, scan):
     upload(page, scan)
     rules = {"threshold": 1.0, "min_area": 0.5, "min_peak": 0.0, "min_presence": 0.0}
-    give_scene(page, confidence="high", warning=None, presence=1.0, rules=rules)
+    give_scene(page, confidence="high", warning=None, presence=1.0, postprocessing=rules)
     set_threshold(page, 1)
     expect(page.locator("#viewer .answer strong")).to_have_text("No lesion found.")
     expect(page.locator("#viewer .confidence")).to_have_text("high confidence")
@@ -256,12 +257,12 @@ def test_what_a_gate_keeps_back_is_outlined_dashed_and_not_filled(page, scan):
     solid = amber()
     rules = {"threshold": 0.5, "min_area": 0.0, "min_peak": 0.0, "min_presence": 0.5}
     unsure = {"presence": 0.3, "confidence": "low", "warning": None, "series": "gated"}
-    give_scene(page, **unsure, rules=rules | {"unsure_presence": 0.2})
+    give_scene(page, **unsure, postprocessing=rules | {"unsure_presence": 0.2})
     expect(page.locator("#viewer .answer strong")).to_have_text(
         "Unsure: look at the dashed outline."
     )
     page.locator("#viewer [data-mode=contour]").click()
     assert 0.25 * solid < amber() < 0.75 * solid
-    give_scene(page, **unsure, rules=rules | {"unsure_presence": 0.4})
+    give_scene(page, **unsure, postprocessing=rules | {"unsure_presence": 0.4})
     expect(page.locator("#viewer .answer strong")).to_have_text("No lesion found.")
     assert amber() == 0

@@ -108,7 +108,7 @@ def test_small_regions_and_closed_gates_are_left_out_of_the_areas(page, networks
             "probability_u8": probability_u8.ravel().tolist(),
             "width": 97,
             "height": 61,
-            "rules": to_dict(rules),
+            "postprocessing": to_dict(rules),
         }
         for presence in (None, 0.5):
             found = page.evaluate(
@@ -119,7 +119,7 @@ def test_small_regions_and_closed_gates_are_left_out_of_the_areas(page, networks
             assert found == [
                 int(segment(probability_u8, rules, v / 255, presence).sum()) for v in range(256)
             ]
-    closed = given | {"presence": 0.1, "rules": to_dict(PostProcessing(min_presence=0.2))}
+    closed = given | {"presence": 0.1, "postprocessing": to_dict(PostProcessing(min_presence=0.2))}
     asked = f"said => Array.from({VIEWER}.viewer.areasByLevel(said))"
     assert set(page.evaluate(asked, closed)) == {0}
 

@@ -279,11 +279,11 @@ def test_prompts_that_only_exclude_keep_the_gate_on_both_pages(
     expected = interactive_model.analyze(image, parse_prompts(site.evaluate(PROMPTS), *SHAPE))
     expected = replace(expected, familiar=segmenter.analyze(image).familiar)  # as on the server
     said = site.evaluate(
-        f"(({{ rules, presence, confidence }}) => ({{ rules, presence, confidence }}))"
-        f"({VIEWER}.viewer.stage.scene.said)"
+        f"(({{ postprocessing, presence, confidence }}) =>"
+        f" ({{ postprocessing, presence, confidence }}))({VIEWER}.viewer.stage.scene.said)"
     )
-    assert said["rules"] == to_dict(expected.rules)
-    assert said["rules"]["min_presence"] > 0
+    assert said["postprocessing"] == to_dict(expected.postprocessing)
+    assert said["postprocessing"]["min_presence"] > 0
     assert said["presence"] == pytest.approx(expected.presence, abs=1e-4)
     assert said["confidence"] == expected.segment().confidence
     np.testing.assert_array_equal(painted_mask(site, SHAPE), expected.segment().mask)

@@ -318,7 +318,7 @@ def test_confidence_is_scored_by_its_words():
     for inside, agreement in ((200, 0.9), (200, 0.3), (100, 0.9)):
         m = lesion_map(inside, 0)
         limits = Confidence(low=0.5, high=0.8)
-        prediction = replace(m.prediction, agreement=agreement, limits=limits)
+        prediction = replace(m.prediction, agreement=agreement, confidence=limits)
         results.append(score_case(replace(m, prediction=prediction), "test", PostProcessing()))
     found = dice_by_confidence(results)
     # The third has no mask, and nothing in its map beyond 100 of 255: sure, and wrong.

@@ -7,7 +7,7 @@ from tests.conftest import predicted
 from unet.core.mask import PostProcessing
 from unet.inference.confidence import Confidence
 
-LIMITS = {"agreement": 0.9, "limits": Confidence(0.2, 0.5)}
+LIMITS = {"agreement": 0.9, "confidence": Confidence(0.2, 0.5)}
 
 
 def lesion(rules: PostProcessing = PostProcessing(0.5), **facts):  # noqa: B008 (frozen)
@@ -61,7 +61,7 @@ def test_a_threshold_outside_0_to_1_is_refused():
 
 
 def test_other_rules_are_another_prediction():
-    strict = replace(lesion(), rules=PostProcessing(0.9))
+    strict = replace(lesion(), postprocessing=PostProcessing(0.9))
     assert not strict.segment().mask.any()
 
 

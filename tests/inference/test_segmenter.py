@@ -48,12 +48,12 @@ def test_a_mask_follows_the_networks_rules_or_the_given_threshold(tiny_segmenter
     mask = tiny_segmenter.segment(image, middle)
     np.testing.assert_array_equal(mask, found.segment(middle).mask)
     # By hand: the rules are the network's own, and the threshold is the one that is given.
-    free = replace(found, rules=PostProcessing(0.5))
+    free = replace(found, postprocessing=PostProcessing(0.5))
     expected = probability * np.float32(255) + np.float32(0.5) >= round(middle * 255)
     assert 0 < expected.sum() < expected.size
     np.testing.assert_array_equal(free.segment(middle).mask, expected)
     # A gate above every presence takes the whole mask.
-    closed = replace(found, presence=0.3, rules=PostProcessing(0.5, min_presence=0.4))
+    closed = replace(found, presence=0.3, postprocessing=PostProcessing(0.5, min_presence=0.4))
     assert not closed.segment(middle).mask.any()
 
 
@@ -103,7 +103,7 @@ def test_a_network_that_knows_nothing_but_the_map_says_nothing_else():
         found.agreement,
         found.familiar,
         found.presence,
-        found.limits,
+        found.confidence,
     ) == (None,) * 5
     assert found.segment().confidence is None
 

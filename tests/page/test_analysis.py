@@ -13,7 +13,7 @@ def test_the_findings_name_the_network_and_why_there_is_no_mask():
     probability_u8[5:9, 10:16] = 200
     rules = PostProcessing(0.5, min_presence=0.3)
     prediction = predicted(
-        probability_u8, rules, presence=0.2, agreement=0.9, limits=Confidence(0.2, 0.5)
+        probability_u8, rules, presence=0.2, agreement=0.9, confidence=Confidence(0.2, 0.5)
     )
     analysed = Analysis("a", "a", Picture(np.zeros((20, 30), np.uint8)), prediction, 0.1)
     for threshold in (None, 0.0):

@@ -108,7 +108,7 @@ class CasePrediction:
 
     def mask(self, rules: PostProcessing, threshold: float | None = None) -> np.ndarray:
         """The mask people would get of it by some rules: bool `(H, W)`."""
-        return replace(self.prediction, rules=rules).segment(threshold).mask
+        return replace(self.prediction, postprocessing=rules).segment(threshold).mask
 
 
 def threshold_protocol(threshold: float) -> str:
@@ -136,7 +136,7 @@ def score_case(
 ) -> CaseScore:
     """Score a case's map by each protocol, and as `threshold_0.5` at other thresholds."""
     probability = resize_probability(m.square, *m.truth.shape)  # (H, W)
-    prediction = replace(m.prediction, rules=rules)
+    prediction = replace(m.prediction, postprocessing=rules)
     answer = prediction.segment()
     mask = answer.mask
     loss = cross_entropy(probability, m.truth)

@@ -30,7 +30,7 @@ def diagnose(mask: np.ndarray, truth: np.ndarray, prediction: Prediction) -> str
         reason = prediction.segment().reason
         if reason == "presence":
             return f"missed: a lesion at all thought unlikely ({prediction.presence:.3f})"
-        if reason == "threshold" or prediction.peak < prediction.rules.threshold:
+        if reason == "threshold" or prediction.peak < prediction.postprocessing.threshold:
             return f"missed: highest probability {peak}"
         if reason == "peak":
             return f"missed: highest probability {peak} stays under the gate"

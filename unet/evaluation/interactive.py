@@ -100,7 +100,7 @@ def grow_region(prediction: Prediction, point: tuple[float, float]) -> np.ndarra
     At the network's own threshold or, where the point lies below, at one that it lies above.
     """
     column, row = int(point[0]), int(point[1])
-    threshold = prediction.rules.threshold
+    threshold = prediction.postprocessing.threshold
     while prediction.probability_u8[row, column] < to_level(threshold) and to_level(threshold) > 1:
         threshold *= LOWER
     labels, _ = ndimage.label(prediction.probability_u8 >= to_level(threshold), EIGHT_NEIGHBOURS)

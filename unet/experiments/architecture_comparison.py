@@ -236,4 +236,4 @@ def _watershed_scores(cases: list[Case], size: int) -> Iterator[CaseScore]:
         )
         square = mask_to_input(mask, size)[:, :, 0].astype(np.float32)
         m = CasePrediction(case, square, prediction, truth, seconds)
-        yield score_case(m, "", prediction.rules, OTHER_THRESHOLDS)
+        yield score_case(m, "", prediction.postprocessing, OTHER_THRESHOLDS)

@@ -47,9 +47,9 @@ class Prediction:
         agreement: How well the views agree, in [0, 1]; None where there is one view.
         presence: How likely there is a lesion at all, in [0, 1]; None if the network does not say.
         familiar: Whether the picture looks like those it was trained on; None if unknown.
-        rules: How the probability becomes a mask.
+        postprocessing: How the probability becomes a mask.
         network: Which network it was.
-        limits: Which agreement counts as high or low; None where there is one view.
+        confidence: Which agreement counts as high or low; None where there is one view.
     """
 
     probability_u8: np.ndarray
@@ -57,9 +57,9 @@ class Prediction:
     agreement: float | None
     presence: float | None
     familiar: bool | None
-    rules: PostProcessing
+    postprocessing: PostProcessing
     network: ModelId
-    limits: Confidence | None = None
+    confidence: Confidence | None = None
 
     @property
     def peak(self) -> float:
@@ -68,8 +68,8 @@ class Prediction:
 
     def without_gates(self) -> Prediction:
         """Disable all gates: a positive prompt says that there is a lesion."""
-        rules = replace(self.rules, min_area=0.0, min_peak=0.0, min_presence=0.0)
-        return replace(self, presence=None, rules=rules, limits=None)
+        rules = replace(self.postprocessing, min_area=0.0, min_peak=0.0, min_presence=0.0)
+        return replace(self, presence=None, postprocessing=rules, confidence=None)
 
     def segment(
         self, threshold: float | None = None, spacing_mm: tuple[float, float] | None = None
@@ -83,14 +83,14 @@ class Prediction:
         Raises:
             ValueError: The threshold lies outside [0, 1].
         """
-        own = self.rules.threshold
+        own = self.postprocessing.threshold
         threshold = own if threshold is None else threshold
-        mask = segment(self.probability_u8, self.rules, threshold, self.presence)
+        mask = segment(self.probability_u8, self.postprocessing, threshold, self.presence)
         found = bool(mask.any())
-        unsure = withheld_mask(self.probability_u8, self.rules, threshold, self.presence)
+        unsure = withheld_mask(self.probability_u8, self.postprocessing, threshold, self.presence)
         confidence = None
-        if self.limits and to_level(threshold) == to_level(own):
-            confidence = self.limits.word(self.agreement, self.peak, found, self.presence)
+        if self.confidence and to_level(threshold) == to_level(own):
+            confidence = self.confidence.word(self.agreement, self.peak, found, self.presence)
             # Nor is a network sure of a picture unlike those it knows, whatever it says.
             confidence = "low" if self.familiar is False or unsure.any() else confidence
         reason = None if found else self._reason(threshold)
@@ -99,7 +99,7 @@ class Prediction:
         )
 
     def _reason(self, threshold: float) -> str:
-        gate = active_gate(self.probability_u8, self.rules, self.presence)
+        gate = active_gate(self.probability_u8, self.postprocessing, self.presence)
         return gate or ("threshold" if self.probability_u8.max() < to_level(threshold) else "area")
 
 

@@ -305,7 +305,7 @@ def _network(bundle: Path, info: BundleInfo) -> dict[str, Any]:
         "size": info.model.input_size,
         "inference": to_dict(info.inference),
         "levels": [float(level) for level in levels],
-        "rules": to_dict(info.postprocessing),
+        "postprocessing": to_dict(info.postprocessing),
         "presence": info.presence and info.presence.to_dict(),
         "familiarity": info.familiarity and info.familiarity.to_dict(),
         "slack": SLACK,

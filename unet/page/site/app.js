@@ -83,14 +83,14 @@ function say(text, wrong = false) {
 const ready = (state) => say(`${network.name}: ${state}. Nothing leaves this device.`);
 
 // How sure the network is of its own answer; as unet/inference/confidence.py.
-function wordOf({ probability_u8, width, height, rules, agreement, presence, familiar }, limits) {
-  if (!limits) return null;
+function wordOf({ probability_u8, width, height, postprocessing, agreement, presence, familiar }, thresholds) {
+  if (!thresholds) return null;
   if (familiar === false) return "low";
   const peak = probability_u8.reduce((a, b) => Math.max(a, b), 0);
-  const own = viewer.segmentMap(probability_u8, width, height, rules, rules.threshold, peak, presence);
-  if (own.suggestion.length) return "low";
-  if (!own.pixels && presence !== null && presence >= limits.none) return "low";
-  const level = own.pixels ? (agreement >= limits.low) + (agreement >= limits.high)
+  const own = viewer.segmentMap(probability_u8, width, height, postprocessing, postprocessing.threshold, peak, presence);
+  if (own.withheld.length) return "low";
+  if (!own.pixels && presence !== null && presence >= thresholds.none) return "low";
+  const level = own.pixels ? (agreement >= thresholds.low) + (agreement >= thresholds.high)
     : (peak / 255 < 0.85) + (peak / 255 < 0.5);
   return ["low", "medium", "high"][level];
 }
@@ -98,7 +98,7 @@ function wordOf({ probability_u8, width, height, rules, agreement, presence, fam
 async function analyse(picture, generated, by = network) {
   const { grey, width, height } = picture;
   const found = await ask("run", by, { grey, width, height });
-  const prediction = { ...found, width, height, rules: by.rules };
+  const prediction = { ...found, width, height, postprocessing: by.postprocessing };
   if (generated) prediction.familiar = null; // a phantom, and known to be one
   return { ...prediction, confidence: wordOf(prediction, by.confidence) };
 }
@@ -118,7 +118,7 @@ function valueOf({ picture, prediction, network, truth, id, name, frame }) {
       width: picture.width, height: picture.height },
     confidence: prediction.confidence, presence: prediction.presence,
     warning: warningOf(prediction),
-    image_sha256: picture.sha256, dicom: false, rules: prediction.rules, spacing_mm: picture.spacing, seconds: prediction.seconds,
+    image_sha256: picture.sha256, dicom: false, postprocessing: prediction.postprocessing, spacing_mm: picture.spacing, seconds: prediction.seconds,
     network: identityOf(network), name,
     networks: config.networks.map((other) => other.name), interactive: Boolean(config.guide),
   };
@@ -251,8 +251,8 @@ async function point({ id, frame, request, prompts: given }) {
     ready("ready");
     const name = `${id} pointed ${request}`;
     pointedAnswers.set(name, found);
-    const { probability_u8, disagreement_u8, rules, presence, seconds, confidence } = found;
-    viewer.pointing.receive({ request, id: name, pixels: { probability_u8, disagreement_u8 }, rules, presence, seconds,
+    const { probability_u8, disagreement_u8, postprocessing, presence, seconds, confidence } = found;
+    viewer.pointing.receive({ request, id: name, pixels: { probability_u8, disagreement_u8 }, postprocessing, presence, seconds,
       confidence, warning: warningOf(found), network: identityOf(guide) });
   } catch (error) {
     ready("ready");
@@ -384,9 +384,9 @@ async function many(files) {
       const picture = await readFile(file);
       const prediction = await analyse(picture, false, by);
       if (mine !== batch) return;
-      const answer = answerOf(picture, prediction, by.rules.threshold);
+      const answer = answerOf(picture, prediction, by.postprocessing.threshold);
       const [largest] = answer.regions;
-      const result = largest ? "region marked" : answer.segmented.suggestion.length
+      const result = largest ? "region marked" : answer.segmented.withheld.length
         ? "unsure: open it and look" : "no lesion found";
       const stem = unused(file.name.replace(/\.[^.]*$/, "") || file.name, used);
       const made = filesOf(picture, prediction, answer, by);

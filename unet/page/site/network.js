@@ -142,7 +142,7 @@ export async function predict(ort, session, about, grey, width, height) {
 }
 
 // The same by a network that is shown prompts. A prompt on a lesion disables the presence gate and the
-// rules; prompts that only exclude places do not. As Segmenter.examine.
+// rules; prompts that only exclude places do not. As Segmenter.analyze.
 export async function predictPointed(ort, session, about, grey, width, height, prompts) {
   const started = performance.now();
   const { size } = about, picture = { grey, width, height };
@@ -159,15 +159,15 @@ export async function predictPointed(ort, session, about, grey, width, height, p
     map = both(map, closer.mean);
     apart = apart && both(apart, closer.apart);
   }
-  const least = Math.max(1, Math.floor(about.rules.threshold * 255 + 0.5));
+  const least = Math.max(1, Math.floor(about.postprocessing.threshold * 255 + 0.5));
   const shown = prompts.positive.length || prompts.boxes.length;
   const found = { disagreement_u8: apart && quantise(apart), seconds: (performance.now() - started) / 1000 };
   if (!shown) {
-    return { ...found, probability_u8: quantise(map), rules: about.rules, agreement,
+    return { ...found, probability_u8: quantise(map), postprocessing: about.postprocessing, agreement,
       presence: presenceOf(outputs, about.presence, about.inference.flip ? 2 : 1) };
   }
-  const rules = { ...about.rules, min_area: 0, min_peak: 0, min_presence: 0 };
-  return { ...found, probability_u8: onlyPointedAt(quantise(map), width, height, prompts, least), rules,
+  const postprocessing = { ...about.postprocessing, min_area: 0, min_peak: 0, min_presence: 0 };
+  return { ...found, probability_u8: onlyPointedAt(quantise(map), width, height, prompts, least), postprocessing,
     agreement: null, presence: null };
 }
 

@@ -110,7 +110,7 @@ def _said(prediction: Prediction) -> dict[str, Any]:
         "confidence": prediction.segment().confidence,
         "presence": prediction.presence,
         "warning": UNFAMILIAR if prediction.familiar is False else None,
-        "rules": to_dict(prediction.rules),
+        "postprocessing": to_dict(prediction.postprocessing),
     }
 
 

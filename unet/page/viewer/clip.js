@@ -181,7 +181,7 @@ class Clip {
       const map = value.pixels || await mapOf(value);
       if (answer.ticket !== this.asking) return;
       this.latest = value.id;
-      this.keep(value, { ...map, rules: value.rules, presence: value.presence });
+      this.keep(value, { ...map, postprocessing: value.postprocessing, presence: value.presence });
     }
     this.asking = 0;
     this.lost = Boolean(gone);
@@ -222,7 +222,7 @@ class Clip {
     if (!there || !there.value) return;
     const map = there.value.pixels || await mapOf(there.value);
     if (this.frames[frame] !== there) return;
-    this.keep(there.value, { ...map, rules: there.value.rules, presence: there.value.presence });
+    this.keep(there.value, { ...map, postprocessing: there.value.postprocessing, presence: there.value.presence });
     this.draw();
   }
 

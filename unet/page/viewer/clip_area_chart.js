@@ -2,12 +2,12 @@
 
 // The mask's pixels at each of the 256 levels, as segmentMap gives them: pixels join from the highest
 // probability down, and a region counts from where it is large enough.
-function areasByLevel({ probability_u8, width, height, rules, presence }) {
+function areasByLevel({ probability_u8, width, height, postprocessing, presence }) {
   const areas = new Uint32Array(256);
   const peak = probability_u8.reduce((a, b) => Math.max(a, b), 0);
-  const absent = presence !== null && presence < rules.min_presence;
-  if (absent || peak < levelOf(rules.min_peak)) return areas;
-  const smallest = rules.min_area * (width * height);
+  const absent = presence !== null && presence < postprocessing.min_presence;
+  if (absent || peak < levelOf(postprocessing.min_peak)) return areas;
+  const smallest = postprocessing.min_area * (width * height);
   const parent = new Int32Array(probability_u8.length).fill(-1), size = new Int32Array(probability_u8.length);
   const rootOf = (i) => {
     while (parent[i] !== i) i = parent[i] = parent[parent[i]];

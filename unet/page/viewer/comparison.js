@@ -104,9 +104,9 @@ class Two {
     if (error) {
       this.rearrange(() => { this.chosen = this.select.value = OFF; });
     } else {
-      const { rules, presence, confidence, warning } = answer;
+      const { postprocessing, presence, confidence, warning } = answer;
       const peak = maps.probability_u8.reduce((a, b) => Math.max(a, b), 0);
-      const prediction = { probability_u8: maps.probability_u8, width, height, rules, presence, confidence, peak };
+      const prediction = { probability_u8: maps.probability_u8, width, height, postprocessing, presence, confidence, peak };
       this.known.set(network, { prediction, disagreement_u8: maps.disagreement_u8, warning, name: network });
       this.take(this.known.get(network));
     }
@@ -132,7 +132,7 @@ class Two {
     if (this.kept === kept) return;
     this.kept = kept;
     const first = Number(this.find("[name=threshold]").value);
-    this.threshold.value = this.network ? prediction.rules.threshold
+    this.threshold.value = this.network ? prediction.postprocessing.threshold
       : first > 0.5 ? first - 0.25 : first + 0.25;
   }
 
@@ -154,9 +154,9 @@ class Two {
     }
     const threshold = Number(this.threshold.value);
     if (second.threshold !== threshold) {
-      const { probability_u8, width, height, rules, peak, presence } = second.prediction;
+      const { probability_u8, width, height, postprocessing, peak, presence } = second.prediction;
       second.threshold = threshold;
-      second.segmented = segmentMap(probability_u8, width, height, rules, threshold, peak, presence);
+      second.segmented = segmentMap(probability_u8, width, height, postprocessing, threshold, peak, presence);
     }
     this.showNumbers();
   }

@@ -87,7 +87,7 @@ async function show(value) {
   if (work.picture !== value.picture) work = untouched(value.picture);
   const said = pointing.saidOf(value);
   const { bitmap, truth, width, height } = pixels;
-  const { rules, seconds } = said || value, { probability_u8, disagreement_u8 } = said || pixels;
+  const { postprocessing, seconds } = said || value, { probability_u8, disagreement_u8 } = said || pixels;
   const prediction = predictionOf({ ...(said || value), probability_u8 }, width, height);
   const scene = { series: value.series, width, height, bitmap, probability_u8, prediction, value, pixels, said,
     own_spacing: value.spacing_mm, truth: truth ? truthOf(truth, width) : null,
@@ -99,8 +99,8 @@ async function show(value) {
   const hadTruth = kept && stage.scene.truth;
   // Of another network, the threshold that nobody has moved follows.
   const other = kept && networkOf(stage.scene) !== networkOf(scene);
-  const unmoved = other && Number(thresholdInput.value) === stage.scene.prediction.rules.threshold;
-  if (!kept || unmoved) thresholdInput.value = rules.threshold;
+  const unmoved = other && Number(thresholdInput.value) === stage.scene.prediction.postprocessing.threshold;
+  if (!kept || unmoved) thresholdInput.value = postprocessing.threshold;
   if (scene.editor && scene.editor.edited) thresholdInput.value = scene.editor.threshold;
   scene.segmented = answerOf(prediction, Number(thresholdInput.value)).segmented;
   if (hand.stroke) hand.cancel(); // it was begun on what is shown no more
@@ -135,8 +135,8 @@ async function show(value) {
   requestAnimationFrame(() => requestAnimationFrame(() => performance.mark("painted")));
 }
 
-function predictionOf({ probability_u8, rules, presence, confidence }, width, height) {
-  return { probability_u8, width, height, rules, presence, confidence,
+function predictionOf({ probability_u8, postprocessing, presence, confidence }, width, height) {
+  return { probability_u8, width, height, postprocessing, presence, confidence,
     peak: probability_u8.reduce((a, b) => Math.max(a, b), 0) };
 }
 
@@ -188,7 +188,7 @@ function update() {
   const threshold = Number(thresholdInput.value);
   find("[data-out=threshold]").textContent = threshold.toFixed(2);
   if (!scene) return;
-  const own = scene.prediction.rules.threshold;
+  const own = scene.prediction.postprocessing.threshold;
   if (levelOf(threshold) !== levelOf(own)) {
     find("[data-out=threshold]").textContent += ` (the network's own: ${own.toFixed(2)})`;
   }

@@ -68,7 +68,7 @@ class Painted {
     if (this.segmented === segmented) return;
     this.segmented = segmented;
     this.outline = outlinePath(segmented.runs);
-    this.suggestion = dashablePath(segmented.suggestion, scene.width, scene.height);
+    this.withheld = dashablePath(segmented.withheld, scene.width, scene.height);
   }
 
   put() {

@@ -3,12 +3,12 @@
 // `prediction` holds probability_u8, width, height, peak, presence, rules and confidence, the word of the
 // answer at the network's own threshold; at any other nothing is known of it.
 function answerOf(prediction, threshold, spacing = null) {
-  const { probability_u8, width, height, rules, peak, presence } = prediction;
-  const segmented = segmentMap(probability_u8, width, height, rules, threshold, peak, presence);
-  const own = segmented.level === levelOf(rules.threshold);
+  const { probability_u8, width, height, postprocessing, peak, presence } = prediction;
+  const segmented = segmentMap(probability_u8, width, height, postprocessing, threshold, peak, presence);
+  const own = segmented.level === levelOf(postprocessing.threshold);
   const measured = (runs) => measureRegions({ runs }, probability_u8, width, height, spacing);
   return { threshold, segmented, regions: measured(segmented.runs),
-    suggested: measured(segmented.suggestion), confidence: own ? prediction.confidence : null,
+    suggested: measured(segmented.withheld), confidence: own ? prediction.confidence : null,
     reason: reasonOf(segmented, peak) };
 }
 
@@ -19,7 +19,7 @@ function answerByHand(mask, prediction, threshold, spacing, own) {
   const runs = found.row.map((y, i) => (
     { y, x0: found.start[i], x1: found.end[i], label: found.label[i] }));
   const pixels = runs.reduce((sum, run) => sum + run.x1 - run.x0, 0);
-  const segmented = { runs, suggestion: [], pixels, dropped: 0, gated: false, absent: false,
+  const segmented = { runs, withheld: [], pixels, dropped: 0, gated: false, absent: false,
     level: own.segmented.level };
   let both = 0;
   for (const run of own.segmented.runs) {

@@ -4,7 +4,7 @@ function showAnswer(root, answer, scene) {
   const { regions, confidence } = answer;
   const { spacing } = scene;
   const find = (selector) => root.querySelector(selector);
-  const unsure = answer.segmented.suggestion.length > 0;
+  const unsure = answer.segmented.withheld.length > 0;
   root.dataset.state = answer.own ? "edited" : regions.length ? "found" : unsure ? "unsure" : "clear";
   find(".answer strong").textContent = unsure ? "Unsure: look at the dashed outline."
     : answer.own ? `Edited by hand: ${regions.length ? countOf(regions, spacing) : "nothing marked"}.`
@@ -26,19 +26,19 @@ function countOf(regions, spacing) {
 // Why the answer is not to be relied on, what kept it back, and how long it took.
 function notesOf(answer, scene) {
   const { regions, segmented, reason } = answer;
-  const { rules, presence, peak } = scene.prediction;
+  const { postprocessing, presence, peak } = scene.prediction;
   const notes = scene.said
     ? ["Guided by what you point at: it outlines a place that is pointed at, lesion or not."] : [];
   if (answer.own) {
-    const own = answer.own.regions, unsure = answer.own.segmented.suggestion.length > 0;
+    const own = answer.own.regions, unsure = answer.own.segmented.withheld.length > 0;
     const said = own.length ? countOf(own, scene.spacing) : unsure ? "unsure" : "no lesion";
     notes.push(`The network: ${said}; Dice of the two ${answer.dice.toFixed(3)}.`);
     return notes;
   }
-  if (!regions.length && !segmented.suggestion.length) {
+  if (!regions.length && !segmented.withheld.length) {
     notes.push("This does not rule a lesion out.");
   }
-  if (segmented.suggestion.length) {
+  if (segmented.withheld.length) {
     notes.push("No lesion is marked, but the map shows something there.");
   } else if (answer.confidence === "low" && !scene.warning) {
     notes.push(regions.length ? "The network answers differently for this image and for other "
@@ -49,16 +49,16 @@ function notesOf(answer, scene) {
   }
   if (reason === "presence") {
     notes.push(`The network's own estimate that there is a lesion at all, ${presence.toFixed(3)}, `
-      + `stays under ${rules.min_presence}, below which it marks nothing.`);
+      + `stays under ${postprocessing.min_presence}, below which it marks nothing.`);
   } else if (reason === "peak") {
     notes.push(`The highest probability, ${(peak / 255).toFixed(3)}, stays under `
-      + `${rules.min_peak}, below which this network marks nothing.`);
+      + `${postprocessing.min_peak}, below which this network marks nothing.`);
   } else if (reason === "threshold") {
     notes.push(`The highest probability is ${(peak / 255).toFixed(2)}: a lower threshold marks `
       + "something.");
   } else if (segmented.dropped) {
     const dropped = segmented.dropped === 1 ? "1 region" : `${segmented.dropped} regions`;
-    notes.push(`${dropped} below ${(rules.min_area * 100).toFixed(2)} % of the image left out.`);
+    notes.push(`${dropped} below ${(postprocessing.min_area * 100).toFixed(2)} % of the image left out.`);
   }
   if (scene.seconds) notes.push(`Network: ${Math.round(scene.seconds * 1000)} ms.`);
   return notes;
@@ -110,12 +110,12 @@ function showAgreement(root, scene, distance) {
 // Dice at 101 thresholds, a few at a time so that the page stays responsive; null where `wanted`
 // says that the picture has changed meanwhile.
 async function diceByThreshold(scene, wanted) {
-  const { probability_u8, width, height, rules, peak, presence } = scene.prediction;
+  const { probability_u8, width, height, postprocessing, peak, presence } = scene.prediction;
   const points = [];
   for (let i = 0; i <= 100; i++) {
     if (i % 5 === 0) await new Promise((done) => setTimeout(done));
     if (!wanted()) return null;
-    const segmented = segmentMap(probability_u8, width, height, rules, i / 100, peak, presence);
+    const segmented = segmentMap(probability_u8, width, height, postprocessing, i / 100, peak, presence);
     points.push(compareWithTruth(segmented, scene.truth, width).dice);
   }
   return points;

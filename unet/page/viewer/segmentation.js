@@ -46,18 +46,18 @@ function labelRuns(probability_u8, width, height, level) {
 }
 
 // The mask of a map at a threshold, as runs, with what the network's rules took away; where a gate
-// lets no mask through, `suggestion` has the runs that are still to be looked at.
-function segmentMap(probability_u8, width, height, rules, threshold, peak, presence = null) {
+// lets no mask through, `withheld` has the runs that are still to be looked at.
+function segmentMap(probability_u8, width, height, postprocessing, threshold, peak, presence = null) {
   const level = levelOf(threshold);
-  const absent = presence !== null && presence < rules.min_presence;
-  const gated = absent || peak < levelOf(rules.min_peak);
+  const absent = presence !== null && presence < postprocessing.min_presence;
+  const gated = absent || peak < levelOf(postprocessing.min_peak);
   const runs = labelRuns(probability_u8, width, height, level);
   const area = new Map();
   for (let i = 0; i < runs.row.length; i++) {
     const key = runs.label[i];
     area.set(key, (area.get(key) || 0) + runs.end[i] - runs.start[i]);
   }
-  const smallest = rules.min_area * (width * height); // the order of Python's floats
+  const smallest = postprocessing.min_area * (width * height); // the order of Python's floats
   const kept = [];
   let pixels = 0, dropped = 0;
   for (const size of area.values()) {
@@ -69,9 +69,9 @@ function segmentMap(probability_u8, width, height, rules, threshold, peak, prese
       kept.push({ y: runs.row[i], x0: runs.start[i], x1: runs.end[i], label: runs.label[i] });
     }
   }
-  if (!gated) return { runs: kept, suggestion: [], pixels, dropped, gated, absent, level };
-  const unsure = presence === null || presence >= (rules.unsure_presence || 0);
-  return { runs: [], suggestion: unsure ? kept : [], pixels: 0, dropped: 0, gated, absent, level };
+  if (!gated) return { runs: kept, withheld: [], pixels, dropped, gated, absent, level };
+  const unsure = presence === null || presence >= (postprocessing.unsure_presence || 0);
+  return { runs: [], withheld: unsure ? kept : [], pixels: 0, dropped: 0, gated, absent, level };
 }
 
 // uint8 of width × height, 1 where the runs are.

@@ -140,7 +140,7 @@ class Stage {
     context.stroke(painted.outline);
     context.setLineDash([8 * ratio / scale, 7 * ratio / scale]);
     context.lineWidth = 2 * ratio / scale;
-    context.stroke(painted.suggestion);
+    context.stroke(painted.withheld);
     context.setLineDash([]);
   }
 
