@@ -168,6 +168,8 @@ class TrainConfig:
             "strong" (the same as widely as scanners differ).
         patches: Whether patches with and without lesions are shown beside whole images.
         normal_oversampling: How often a normal image is shown for each time one with a lesion is.
+        dataset_oversampling: How often the images of a small data set are shown at most for each
+            time those of the largest are; see `unet.training.sampling`.
         presence_head: Whether a second output learns if there is a lesion at all.
         checkpoint: The epoch that is kept: the "best" by mean Dice on validation, or the "last".
         patience: Epochs without a better validation score after which training stops, where the
@@ -191,6 +193,7 @@ class TrainConfig:
     augmentation: str = "mild"
     patches: bool = False
     normal_oversampling: int = 1
+    dataset_oversampling: int = 1
     presence_head: bool = False
     checkpoint: str = "best"
     patience: int = 25
@@ -201,7 +204,13 @@ class TrainConfig:
     validation_fraction: float = 0.2
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "patience", "normal_oversampling"):
+        for name in (
+            "epochs",
+            "batch_size",
+            "patience",
+            "normal_oversampling",
+            "dataset_oversampling",
+        ):
             if getattr(self, name) < 1:
                 raise ValueError(
                     f"TrainConfig: {name} must be at least 1. Received: {getattr(self, name)}"

@@ -8,6 +8,7 @@ from PIL import Image
 
 from unet.data.cases import read_mask
 from unet.data.folder import find_cases
+from unet.data.loading import sources_of
 
 
 @pytest.fixture
@@ -56,3 +57,15 @@ def test_a_mask_of_0_and_1_is_one_and_one_of_many_small_values_is_refused(folder
     write(folder, 2, 3, rest=1)
     (problem,) = find_cases(folder)[1]
     assert "2.png: expected a mask of 0 and 255, got values up to 3" in problem
+
+
+def test_published_sets_in_this_layout_are_cited_by_their_name(tmp_path):
+    for name in ("BUS-UCLM", "mine"):
+        for part in ("images", "masks"):
+            (tmp_path / name / part).mkdir(parents=True)
+        write(tmp_path / name, 1, 255)
+    cases = [case for name in ("BUS-UCLM", "mine") for case in find_cases(tmp_path / name)[0]]
+    published, own = sources_of(cases)
+    assert "7fvgj4jsp7, version 3" in published["citation"]
+    assert (published["licence"], published["shared"]) == ("CC BY 4.0", True)
+    assert "shared" not in own

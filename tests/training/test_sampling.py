@@ -1,10 +1,13 @@
 from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.conftest import QUICK
+from unet.data.cases import Case
 from unet.data.loading import load_datasets
-from unet.training.sampling import make_training_set
+from unet.training.sampling import dataset_repeats, make_training_set
 
 pytestmark = pytest.mark.slow
 
@@ -24,3 +27,18 @@ def test_whole_images_come_twice_as_often_as_pieces_and_normals_as_often_as_said
     with_lesion = more.masks[pieces].any(axis=(1, 2, 3))
     # One with and one without for each lesion, one without for each normal.
     assert with_lesion.sum() == (~with_lesion).sum() - (~lesion).sum()
+
+
+def test_a_small_set_of_many_patients_is_shown_more_often_and_alike_frames_are_not():
+    def cases(name: str, images: int, groups: int) -> list[Case]:
+        return [
+            Case(f"{name}/{i}", "benign", Path(), (), dataset=name, group=hash((name, i % groups)))
+            for i in range(images)
+        ]
+
+    large, small = cases("large", 800, 450), cases("small", 90, 90)
+    frames, tiny = cases("frames", 260, 13), cases("tiny", 10, 10)
+    repeats = dataset_repeats(large + small + frames + tiny, most=3)
+    by_set = np.split(repeats, np.cumsum([800, 90, 260]))
+    assert [set(own.tolist()) for own in by_set] == [{1}, {2}, {1}, {3}]
+    assert (dataset_repeats(large + small, most=1) == 1).all()

@@ -11,6 +11,18 @@ from unet.io.images import ImageError
 NAME = "folder"
 CITATION = "Images of the person who trained it."
 LICENCE = "that of its images"
+PUBLISHED = {
+    "BUS-UCLM": (
+        "Vallez N, Bueno G, Deniz O, Rienda MA, Pastor C. BUS-UCLM: Breast ultrasound lesion "
+        "segmentation dataset. Scientific Data 12 (2025); Mendeley Data 7fvgj4jsp7, version 3."
+    ),
+    "BrEaST": (
+        "Pawłowska A, Ćwierz-Pieńkowska A, Domalik A, et al. Curated benchmark dataset for "
+        "ultrasound based breast lesion analysis. Scientific Data 11 (2024); The Cancer Imaging "
+        "Archive."
+    ),
+}
+"""Citations of published data sets that come in this layout, by the folder's name; CC BY 4.0."""
 KINDS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 
 

@@ -79,7 +79,9 @@ def sources_of(cases: Sequence[Case]) -> list[dict[str, Any]]:
     for name in dict.fromkeys(case.dataset for case in cases):
         reader = named.get(name, folder)
         source = {"name": name, "citation": reader.CITATION, "licence": reader.LICENCE}
-        if getattr(reader, "SHARED", False):
+        if name in folder.PUBLISHED:
+            source |= {"citation": folder.PUBLISHED[name], "licence": "CC BY 4.0"}
+        if getattr(reader, "SHARED", False) or name in folder.PUBLISHED:
             source["shared"] = True
         sources.append(source)
     return sources

@@ -97,7 +97,10 @@ class Experiment:
         found: dict[str, Recipe] = {}
         for name, recipe in self.recipes.items():
             train = recipe.train
-            kind = (train.patches, train.normal_oversampling, train.batch_size)
+            kind = (
+                train.patches, train.normal_oversampling, train.dataset_oversampling,
+                train.batch_size,
+            )  # fmt: skip
             if kind not in steps:
                 shown = len(make_training_set(dataset, indices, train))
                 steps[kind] = math.ceil(shown / train.batch_size)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from unet.config import Recipe, to_dict
+from unet.config import Recipe, TrainConfig, from_dict, to_dict
 from unet.data.cases import Case, Dataset
 from unet.data.loading import arrays, fingerprint, fingerprint_of
 from unet.evaluation.case_scores import CaseScore, predict_cases
@@ -68,7 +68,7 @@ class Job:
         data = fingerprint(dataset, indices_of(dataset, self.split))
         return (
             (info.model, info.inference) == (self.recipe.model, self.recipe.inference)
-            and info.training["config"] == to_dict(self.recipe.train)
+            and from_dict(TrainConfig, info.training["config"]) == self.recipe.train
             and info.training["fingerprint"] == data
             and info.training.get("start", {}).get("sha256") == start
         )

@@ -10,7 +10,7 @@ from unet.inference.bundle import BundleInfo
 from unet.networks import architecture, sentence
 
 PHANTOM = "phantom"
-PUBLISHED = {"BUS-BRA": 1875}
+PUBLISHED = {"BUS-BRA": 1875, "BUS-UCLM": 683, "BrEaST": 256}
 """Images of a published data set of which a folder may hold a part."""
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from unet.config import TrainConfig
 from unet.core.image import mask_to_input, to_input
-from unet.data.cases import Dataset, read_grey, read_mask
+from unet.data.cases import Case, Dataset, read_grey, read_mask
 from unet.data.patches import painted_pair, piece_of_normal, piece_pair
 from unet.training.trainer import TrainingSet
 
@@ -26,7 +26,34 @@ def make_training_set(dataset: Dataset, indices: list[int], config: TrainConfig)
     repeats[whole] = np.where(lesion[whole], 1, config.normal_oversampling) * (
         WHOLE if config.patches else 1
     )
+    repeats[whole] *= dataset_repeats(
+        [dataset.cases[i] for i in indices], config.dataset_oversampling
+    )
     return TrainingSet(images, masks, repeats)
+
+
+def dataset_repeats(cases: list[Case], most: int) -> np.ndarray:
+    """How often each case is shown, so that a small data set is seen beside a large one.
+
+    The root of the number of groups (patients) of the set that has most, over the number of images
+    of the case's own: many frames of few patients are much alike, and are not shown more often.
+
+    Args:
+        cases: Of all data sets, with groups.
+        most: The highest number.
+
+    Returns:
+        int `(N,)`, from 1 to `most`.
+    """
+    by_set: dict[str, list[Case]] = {}
+    for case in cases:
+        by_set.setdefault(case.dataset, []).append(case)
+    groups = max(len({case.group for case in own}) for own in by_set.values())
+    times = {
+        name: int(np.clip(round((groups / len(own)) ** 0.5), 1, most))
+        for name, own in by_set.items()
+    }
+    return np.array([times[case.dataset] for case in cases])
 
 
 def _pieces(dataset: Dataset, indices: list[int], seed: int) -> tuple[np.ndarray, np.ndarray]:
