@@ -4,6 +4,7 @@
     python train.py fit --data DIR --folds 5 | --leave-out-domain NAME [--resume] [--ray ADDRESS]
     python train.py fit --data DIR --backend jax --processes 2 [--coordinator HOST:PORT --rank K]
     python train.py evaluate --weights weights/NAME --data DIR [--split test|validation|all]
+    python train.py mine --weights RUN/calibrated ... --data DIR --out FILE
     python train.py calibrate --weights weights/NAME --data DIR
     python train.py evaluate-interactive --data DIR [--split validation] [--simulations N]
     python train.py ablate --weights weights/NAME --data DIR [--ray ADDRESS]
@@ -112,6 +113,7 @@ def _fit(arguments: argparse.Namespace) -> None:
     run_dir = arguments.run_dir or Path("runs") / _run_name(name, arguments)
     words = (arguments.data, arguments.model, recipe)
     options = {"out": out, "run_dir": run_dir, "resume": arguments.resume}
+    options["candidates"] = arguments.candidates
     options["executor"] = (
         RayExecutor(arguments.ray)
         if arguments.ray
@@ -168,6 +170,12 @@ def _evaluate(arguments: argparse.Namespace) -> None:
     folder = arguments.out or arguments.weights
     _write_card(folder)
     print(f"results: {folder}/metrics.json, cases.csv and plots/; pictures of cases: {figures}")
+
+
+def _mine(arguments: argparse.Namespace) -> None:
+    from unet.experiments.mining import mine_candidates
+
+    mine_candidates(arguments.weights, arguments.data, arguments.out)
 
 
 def _calibrate(arguments: argparse.Namespace) -> None:
@@ -322,6 +330,7 @@ def _report(arguments: argparse.Namespace) -> None:
 COMMANDS = {
     "fit": _fit,
     "evaluate": _evaluate,
+    "mine": _mine,
     "calibrate": _calibrate,
     "export": _export,
     "push": _push,

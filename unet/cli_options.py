@@ -15,6 +15,7 @@ def add_verbs(main: argparse.ArgumentParser) -> None:
     for add in (
         _fit,
         _evaluate,
+        _mine,
         _calibrate,
         _export,
         _push,
@@ -55,6 +56,10 @@ def _fit(commands) -> None:
     fit.add_argument("--run-dir", type=Path, help="checkpoints and logs (default: runs/NAME)")
     fit.add_argument("--resume", action="store_true", help="continue the run in the run folder")
     fit.add_argument("--init-from", type=Path, metavar="DIR", help="bundle to start from")
+    fit.add_argument(
+        "--candidates", type=Path, metavar="FILE",
+        help="false candidates that train.py mine found, shown as hard negatives (with --windows)",
+    )  # fmt: skip
     fit.add_argument("--push-to", metavar="USER/NAME", help="push the bundle to the Hub when done")
     fit.add_argument("--tensorboard", action="store_true", help="write TensorBoard logs")
     fit.add_argument("--folds", type=int, help="cross-validate in so many folds, --checkpoint last")
@@ -95,6 +100,22 @@ def _evaluate(commands) -> None:
     evaluate.add_argument(
         "--figures", type=Path, help="folder for pictures of cases (default: runs/NAME/figures)"
     )
+
+
+def _mine(commands) -> None:
+    mine = commands.add_parser(
+        "mine", help="find false candidates in images that a network has not seen"
+    )
+    mine.add_argument(
+        "--weights", type=Path, required=True, action="append", metavar="DIR",
+        help="a network that fit --folds or --leave-out-domain left in its run folder, asked about "
+        "the cases it was scored on; may be given several times",
+    )  # fmt: skip
+    mine.add_argument(
+        "--data", required=True, action="append", metavar="DIR",
+        help="a data set's folder, or 'phantom'; may be given several times",
+    )  # fmt: skip
+    mine.add_argument("--out", type=Path, required=True, metavar="FILE", help="JSON by case id")
 
 
 def _calibrate(commands) -> None:

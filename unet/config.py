@@ -167,6 +167,8 @@ class TrainConfig:
         augmentation: One of `AUGMENTATIONS`: "none", "mild" (flips, affine maps, grey values), or
             "strong" (the same as widely as scanners differ).
         patches: Whether patches with and without lesions are shown beside whole images.
+        windows: Whether windows about lesions, and about the false candidates that a network finds
+            where these are given, are shown beside whole images.
         normal_oversampling: How often a normal image is shown for each time one with a lesion is.
         dataset_oversampling: How often the images of a small data set are shown at most for each
             time those of the largest are; see `unet.training.sampling`.
@@ -192,6 +194,7 @@ class TrainConfig:
     trainable: str = "all"
     augmentation: str = "mild"
     patches: bool = False
+    windows: bool = False
     normal_oversampling: int = 1
     dataset_oversampling: int = 1
     presence_head: bool = False

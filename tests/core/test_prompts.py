@@ -6,13 +6,13 @@ import pytest
 from unet.core.prompts import (
     MAX_PROMPTS,
     Prompts,
-    blend_window,
     crop_prompts,
     draw_prompts,
     keep_prompted_regions,
     parse_prompts,
     zoom_window,
 )
+from unet.core.windows import blend_window
 
 
 def test_a_click_is_a_disc_where_it_was_made():

@@ -11,6 +11,7 @@ import numpy as np
 from scipy import ndimage
 
 from unet.core.mask import EIGHT_NEIGHBOURS
+from unet.core.windows import Window, window_around
 
 Point = tuple[float, float]
 """x and y in pixels of the image; the middle of its first pixel is (0.5, 0.5)."""
@@ -25,8 +26,6 @@ CLOSER = 0.5
 """Share of the picture's sides that a closer look at what is pointed at takes in, at least."""
 AROUND = 1.5
 """Smallest size of the window relative to the prompts' bounding box."""
-RAMP = 0.15
-"""Share of its sides over which a closer look fades into the whole picture's answer."""
 MAX_PROMPTS = 100
 MAX_POINTS = 10_000
 MAX_PLACE = 1e9
@@ -158,10 +157,6 @@ def draw_prompts(prompts: Prompts, height: int, width: int, size: int) -> np.nda
     return maps
 
 
-Window = tuple[int, int, int, int]
-"""Left, top, right and bottom in whole pixels of the image."""
-
-
 def zoom_window(prompts: Prompts, height: int, width: int, share: float = CLOSER) -> Window | None:
     """The part of an image, in its proportions, that is worth a look of its own.
 
@@ -179,15 +174,8 @@ def zoom_window(prompts: Prompts, height: int, width: int, share: float = CLOSER
     points += [corner for box in prompts.boxes for corner in (box[:2], box[2:])]
     if not points:
         return None
-    sides = np.array([width, height])
-    low, high = np.min(points, axis=0), np.max(points, axis=0)
-    share = max(share, AROUND * float(((high - low) / sides).max()))
-    if share > (1 + CLOSER) / 2:
-        return None
-    size = np.maximum(1, np.floor(share * sides + 0.5)).astype(int)
-    start = np.clip(np.floor((low + high - size) / 2 + 0.5).astype(int), 0, sides - size)
-    (left, top), (right, bottom) = start, start + size
-    return int(left), int(top), int(right), int(bottom)
+    (left, top), (right, bottom) = np.min(points, axis=0), np.max(points, axis=0)
+    return window_around((left, top, right, bottom), height, width, AROUND, share)
 
 
 def crop_prompts(prompts: Prompts, window: Window) -> Prompts:
@@ -210,25 +198,6 @@ def crop_prompts(prompts: Prompts, window: Window) -> Prompts:
 
     boxes = tuple((a - left, b - top, c - left, d - top) for a, b, c, d in prompts.boxes)
     return Prompts(moved(prompts.positive), moved(prompts.negative), boxes)
-
-
-def blend_window(whole: np.ndarray, closer: np.ndarray, window: Window) -> np.ndarray:
-    """The answer for an image and that of a closer look, averaged where both see.
-
-    Args:
-        whole: float32 `(H, W)`.
-        closer: float32 `(h, w)`, in the window.
-        window: Where; towards its edge the whole image's answer is all that counts.
-    """
-    left, top, right, bottom = window
-    down, across = (
-        np.minimum(1, np.minimum(at, at[::-1]) / (RAMP * len(at)))
-        for at in (np.arange(n, dtype=np.float32) + 0.5 for n in closer.shape)
-    )
-    weight = 0.5 * np.minimum(down[:, None], across)  # (h, w)
-    result = whole.copy()
-    result[top:bottom, left:right] += weight * (closer - whole[top:bottom, left:right])
-    return result
 
 
 def keep_prompted_regions(probability_u8: np.ndarray, prompts: Prompts, least: int) -> np.ndarray:

@@ -12,6 +12,7 @@ from unet.evaluation.report import results_text
 from unet.evaluation.summary import summarise
 from unet.experiments.artifacts import check_results_fit
 from unet.experiments.experiment import Executor, Experiment, SerialExecutor, results_of, run
+from unet.experiments.mining import read_candidates
 from unet.experiments.recipes import command_of
 from unet.experiments.run_store import RunStore
 from unet.experiments.splitters import OUT_OF_FOLD, k_fold
@@ -27,6 +28,7 @@ def cross_validate(
     out: Path,
     run_dir: Path,
     resume: bool = False,
+    candidates: Path | None = None,
     executor: Executor = SerialExecutor(),
 ) -> None:
     """Cross-validate a recipe; writes cross_validation.json and .csv, and no bundle.
@@ -42,6 +44,7 @@ def cross_validate(
             folder without a bundle.
         run_dir: Gets a run folder for each fold.
         resume: Continue the runs in `run_dir`.
+        candidates: As in `unet.experiments.fit.fit`.
         executor: Runs the trainings.
 
     Raises:
@@ -50,7 +53,8 @@ def cross_validate(
     with data_folders(data) as folders:
         dataset = load_datasets(folders, recipe.model.input_size)
         names = [source["name"] for source in sources_of(dataset.cases)]
-        command = f"{command_of(names, name, recipe)} --folds {folds}"
+        mined = " --candidates FILE" * bool(candidates)
+        command = f"{command_of(names, name, recipe)}{mined} --folds {folds}"
         check_results_fit(out, names, recipe)
         experiment = Experiment(
             "cross-validation",
@@ -58,6 +62,7 @@ def cross_validate(
             k_fold(folds, recipe.train),
             scored=(OUT_OF_FOLD,),
             facts={"command": command},
+            candidates=read_candidates(candidates),
         )
         scored = run(experiment, dataset, RunStore(run_dir, resume=resume), executor)
     scores = [

@@ -24,7 +24,7 @@ from unet.inference.bundle import BundleInfo, read_info
 from unet.inference.segmenter import Segmenter
 from unet.results import Results, Run
 from unet.training.jax_processes import Processes
-from unet.training.sampling import make_training_set
+from unet.training.sampling import Candidates, make_training_set
 
 Scorer = Callable[[Segmenter, list[Case]], list[CaseScore]]
 
@@ -53,6 +53,7 @@ class Experiment:
             validation is then scored after each epoch, for its curves.
         init_from: A bundle whose weights the trainings start from; None for none.
         facts: What each bundle says of its training besides: JSON values by name.
+        candidates: False candidates of other networks by case id, shown where a recipe has windows.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Experiment:
     alone: bool = False
     init_from: Path | None = None
     facts: dict[str, Any] | None = None
+    candidates: Candidates | None = None
 
     def jobs(self, dataset: Dataset) -> list[Job]:
         """All trainings, seed by seed: wherever it is stopped, all have been trained as often."""
@@ -85,6 +87,7 @@ class Experiment:
                             name, recipe, split_name, split, folder, self.init_from, watched,
                             {"sources": sources_of(dataset.cases), "split_name": split_name}
                             | (self.facts or {}),
+                            self.candidates,
                         )
                     )  # fmt: skip
         return jobs
@@ -99,10 +102,10 @@ class Experiment:
             train = recipe.train
             kind = (
                 train.patches, train.normal_oversampling, train.dataset_oversampling,
-                train.batch_size,
+                train.windows, train.batch_size,
             )  # fmt: skip
             if kind not in steps:
-                shown = len(make_training_set(dataset, indices, train))
+                shown = len(make_training_set(dataset, indices, train, self.candidates))
                 steps[kind] = math.ceil(shown / train.batch_size)
             share = next(iter(steps.values())) / steps[kind]
             found[name] = replace(recipe, train=_longer(train, share))

@@ -20,6 +20,7 @@ from unet.experiments.artifacts import (
     refuse_other_network,
 )
 from unet.experiments.experiment import Experiment, SerialExecutor, run
+from unet.experiments.mining import read_candidates
 from unet.experiments.recipes import command_of
 from unet.experiments.run_store import RunStore, data_prints
 from unet.experiments.splitters import holdout
@@ -39,6 +40,7 @@ def fit(
     init_from: Path | None = None,
     resume: bool = False,
     executor: SerialExecutor = SerialExecutor(),
+    candidates: Path | None = None,
     replace: bool = False,
     allow_dirty: bool = True,
 ) -> None:
@@ -54,6 +56,7 @@ def fit(
         resume: Continue the run in `run_dir`.
         executor: Runs the training. Of several JAX processes, 0 has its machine write the bundle;
             the others' leave it at the training.
+        candidates: What `unet.experiments.mining.mine_candidates` wrote; for a recipe with windows.
         replace: Whether another network's bundle at `out` may be replaced.
         allow_dirty: Whether code that no commit of the current branch holds may train; the command
             line asks for it to be said.
@@ -71,6 +74,7 @@ def fit(
         dataset = load_datasets(folders, recipe.model.input_size)
         names = [source["name"] for source in sources_of(dataset.cases)]
         command = command_of(names, name, recipe)
+        command += " --candidates FILE" * bool(candidates)
         command += f" --init-from weights/{read_info(init_from).model.name}" if init_from else ""
         experiment = Experiment(
             "fit",
@@ -79,6 +83,7 @@ def fit(
             alone=True,
             init_from=init_from,
             facts={"command": command + " --backend jax" * bool(executor.among)},
+            candidates=read_candidates(candidates),
         )
         (job,) = experiment.jobs(dataset)
         print(", ".join(f"{part}: {len(ids)} cases" for part, ids in job.split.items()))

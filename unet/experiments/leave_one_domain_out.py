@@ -10,6 +10,7 @@ from unet.data.loading import data_folders, load_datasets, sources_of
 from unet.evaluation.report import results_text
 from unet.experiments.artifacts import check_results_fit
 from unet.experiments.experiment import Executor, Experiment, SerialExecutor, results_of, run
+from unet.experiments.mining import read_candidates
 from unet.experiments.recipes import command_of
 from unet.experiments.run_store import CALIBRATED, RunStore
 from unet.experiments.splitters import EXTERNAL, leave_one_domain_out
@@ -26,6 +27,7 @@ def leave_out(
     run_dir: Path,
     init_from: Path | None = None,
     resume: bool = False,
+    candidates: Path | None = None,
     executor: Executor = SerialExecutor(),
 ) -> None:
     """Train without each of some data sets or scanners and score it; adds to leave_out.json.
@@ -38,7 +40,7 @@ def leave_out(
         out: As in `unet.experiments.cross_validation.cross_validate`.
         init_from: A bundle to start from, which has not seen what is left out either.
         executor: Runs the trainings.
-        data, name, recipe, run_dir, resume: As in `cross_validate`.
+        data, name, recipe, run_dir, resume, candidates: As in `cross_validate`.
 
     Raises:
         DatasetError: There is no such data set or scanner, nothing would be left to train on, or
@@ -50,7 +52,7 @@ def leave_out(
         dataset = load_datasets(folders, recipe.model.input_size)
         names = [source["name"] for source in sources_of(dataset.cases)]
         command = command_of(names, name, recipe) + " --init-from DIR" * bool(init_from)
-        command += " --leave-out-domain NAME"
+        command += " --candidates FILE" * bool(candidates) + " --leave-out-domain NAME"
         check_results_fit(out, names, recipe)
         experiment = Experiment(
             "leave-one-domain-out",
@@ -59,6 +61,7 @@ def leave_out(
             scored=(EXTERNAL,),
             init_from=init_from,
             facts={"command": command},
+            candidates=read_candidates(candidates),
         )
         before = _earlier(path, command)
         store = RunStore(run_dir, resume=resume)

@@ -28,7 +28,7 @@ from unet.training.calibration import (
 from unet.training.checkpoint import Checkpoint, kept_epoch, refuse_run
 from unet.training.initial_weights import describe_start, seen_outside_split
 from unet.training.jax_processes import Processes
-from unet.training.sampling import make_training_set
+from unet.training.sampling import Candidates, make_training_set
 from unet.training.trainer import TrainingSet, TrainResult, train
 
 CALIBRATED = "calibrated"
@@ -46,6 +46,7 @@ class Job:
         init_from: A bundle whose weights it starts from; None for none.
         watched: Whether validation is scored after each epoch.
         facts: What its bundle says of the training besides.
+        candidates: False candidates of other networks; None for none.
     """
 
     recipe_name: str
@@ -56,16 +57,25 @@ class Job:
     init_from: Path | None
     watched: bool
     facts: dict[str, Any]
+    candidates: Candidates | None = None
 
     @property
     def name(self) -> str:
         """Its name among the others, for people."""
         return f"{self.recipe_name}, {self.split_name}, seed {self.recipe.train.seed}"
 
+    def fingerprint(self, dataset: Dataset) -> str:
+        """Names the data that it trains on."""
+        found = fingerprint(dataset, indices_of(dataset, self.split))
+        if self.candidates is None:
+            return found
+        mined = hashlib.sha256(json.dumps(self.candidates, sort_keys=True).encode())
+        return f"{found} with candidates {mined.hexdigest()}"
+
     def made(self, info: BundleInfo, dataset: Dataset) -> bool:
         """Return True for a bundle that this training gives, on these data."""
         start = self.init_from and verify(self.init_from).sha256[WEIGHTS]
-        data = fingerprint(dataset, indices_of(dataset, self.split))
+        data = self.fingerprint(dataset)
         return (
             (info.model, info.inference) == (self.recipe.model, self.recipe.inference)
             and from_dict(TrainConfig, info.training["config"]) == self.recipe.train
@@ -146,7 +156,7 @@ class RunStore:
         training = job.facts | {
             "rules_chosen_on": [source["name"] for source in job.facts["sources"]],
             "config": to_dict(recipe.train),
-            "fingerprint": fingerprint(dataset, indices),
+            "fingerprint": job.fingerprint(dataset),
             "epochs_run": len(history),
             "best_epoch": kept_epoch(history, recipe.train.checkpoint),
             "seconds": round(sum(row["seconds"] for row in history)),
@@ -197,7 +207,7 @@ def train_job(
 ) -> tuple[TrainingSet, TrainResult | None]:
     """Finish a job's training in its run folder; what it was shown, and what it gave."""
     indices = indices_of(dataset, job.split)
-    examples = make_training_set(dataset, indices["train"], job.recipe.train)
+    examples = make_training_set(dataset, indices["train"], job.recipe.train, job.candidates)
     validation = TrainingSet(*arrays(dataset, indices["validation"])) if job.watched else None
     trained = train(
         job.recipe.model,
@@ -205,7 +215,7 @@ def train_job(
         examples,
         validation,
         store.folder(job),
-        data_fingerprint=fingerprint(dataset, indices),
+        data_fingerprint=job.fingerprint(dataset),
         start=job.init_from and job.init_from / WEIGHTS,
         resume=resume or store.resume,
         tensorboard=tensorboard,

@@ -22,13 +22,12 @@ from unet.core.image import (
 from unet.core.mask import PostProcessing, quantise, to_level
 from unet.core.prompts import (
     Prompts,
-    Window,
-    blend_window,
     crop_prompts,
     draw_prompts,
     keep_prompted_regions,
     zoom_window,
 )
+from unet.core.windows import Window, blend_window
 from unet.inference.bundle import SERVED_FILES, WEIGHTS, BundleError, BundleInfo, verify
 from unet.inference.confidence import Confidence, agreement, disagreement
 from unet.inference.lesion_classifier import LesionClassifier
