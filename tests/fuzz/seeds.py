@@ -181,11 +181,11 @@ def _compressed(kind: str) -> list[bytes]:
 def session() -> list[bytes]:
     """A session of the picture of 12 × 20 pixels that `session.js` shows."""
     values = {
-        "schema": 1, "image_sha256": "ab" * 32, "image_size_px": [20, 12], "threshold": 0.4,
+        "schema": 2, "image_sha256": "ab" * 32, "image_size_px": [20, 12], "threshold": 0.4,
         "edited_runs": [100, 40, 100], "calibrated_mm": [0.1, 0.2],
         "network": {"name": "net", "sha256": "cd" * 32, "revision": None},
     }  # fmt: skip
-    prompts = {"inside": [[[3.5, 4], [5, 6]]], "outside": [[[1, 1]]], "boxes": [[1, 2, 9, 8]]}
+    prompts = {"positive": [[[3.5, 4], [5, 6]]], "negative": [[[1, 1]]], "boxes": [[1, 2, 9, 8]]}
     changes = ({"prompts": None}, {"edited_runs": None, "prompts": prompts})
     return [json.dumps(values | change).encode() for change in changes]
 

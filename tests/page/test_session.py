@@ -15,7 +15,7 @@ from unet.page import viewer
 
 pytestmark = pytest.mark.skipif(shutil.which("node") is None, reason="needs Node")
 GOOD = {
-    "schema": 1, "image_sha256": "ab" * 32, "threshold": 0.4, "calibrated_mm": [0.1, 0.2],
+    "schema": 2, "image_sha256": "ab" * 32, "threshold": 0.4, "calibrated_mm": [0.1, 0.2],
     "edited_runs": [100, 40, 100], "network": {"name": "net", "sha256": "cd" * 32},
 }  # fmt: skip
 NO_TEXT = {"toString": None, "valueOf": None}  # JavaScript can make no number or text of it

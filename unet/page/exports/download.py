@@ -16,7 +16,7 @@ from unet.inference.prediction import Segmentation
 from unet.page.analysis import Analysis, Drawn
 from unet.page.exports import coco, dicom, report
 
-SCHEMA = 1
+SCHEMA = 2
 """Version of session.json."""
 
 

@@ -318,7 +318,7 @@ function filesOf(picture, prediction, answer, by) {
       threshold: answer.threshold, network: identity })],
     json: () => ["findings.json", "application/json", JSON.stringify(
       { ...findings({ ...prediction, width, height }, answer, identity, config.notice), prompts }, null, 1)],
-    session: () => ["session.json", "application/json", JSON.stringify({ schema: 1,
+    session: () => ["session.json", "application/json", JSON.stringify({ schema: 2,
       image_sha256: picture.sha256, image_size_px: [width, height],
       edited_runs: answer.own ? viewer.runsOf(mask) : null,
       calibrated_mm: answer.calibrated ? answer.spacing : null, prompts,

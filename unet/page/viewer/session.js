@@ -15,7 +15,7 @@ async function openSession(file, withPicture) {
   } catch (error) {
     session = null;
   }
-  if (!session || session.schema !== 1 || typeof session.image_sha256 !== "string") {
+  if (!session || session.schema !== 2 || typeof session.image_sha256 !== "string") {
     session = null;
     return tell(`${file.name} is no session: expected what "Session" below a picture saves.`);
   }
