@@ -115,23 +115,31 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class InferenceConfig:
-    """Test-time augmentation: the views of an image whose probabilities are averaged.
+    """How a network answers: the views of an image that are averaged, and a second look.
 
     Attributes:
         flip: Whether its mirror image is one of them.
         scales: Sizes at which the image is shown, as shares of the input's side, in the middle of
             black; the first is 1. Lesions of another hospital stand larger or smaller on the
             picture than those trained on.
+        second_look: Weight, in [0, 1), of a second answer for the window about the largest
+            candidate, which is shown to the network at its full input size; 0 for none.
     """
 
     flip: bool = False
     scales: tuple[float, ...] = (1.0,)
+    second_look: float = 0.0
 
     def __post_init__(self) -> None:
         if self.scales[:1] != (1.0,) or not all(0.5 <= scale < 1 for scale in self.scales[1:]):
             raise ValueError(
                 "InferenceConfig: scales must be 1 and others of at least 0.5 and below 1. "
                 f"Received: {self.scales}"
+            )
+        if not 0 <= self.second_look < 1:
+            raise ValueError(
+                "InferenceConfig: second_look must be at least 0 and below 1. "
+                f"Received: {self.second_look}"
             )
 
     @property

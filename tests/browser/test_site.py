@@ -6,7 +6,9 @@ import csv
 import io
 import json
 import os
+import shutil
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +17,12 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 import app
-from tests.browser.site import needs_npm, ready
+from tests.browser.conftest import windows
+from tests.browser.site import needs_npm, ready, served
 from tests.browser.steps import VIEWER, painted_mask
+from unet import Segmenter
 from unet.data.phantom import make_phantom
-from unet.inference.bundle import list_bundles
+from unet.inference.bundle import list_bundles, read_info, write_info
 from unet.io.images import read_picture
 from unet.page.analysis import analyse
 from unet.page.exports import download as exports_download
@@ -51,7 +55,6 @@ def pictures(folder: Path) -> list[Path]:
         Image.fromarray(make_phantom(seed + 20, kind, height, width).image).save(paths[-1])
     if os.environ.get("BUSI_DIR"):
         from unet.data.loading import find_cases
-        from unet.inference.bundle import read_info
 
         cases = {case.id: case for case in find_cases(Path(os.environ["BUSI_DIR"]))[0]}
         test = read_info(app.ROOT / "weights" / "unet").split["test"]
@@ -90,6 +93,29 @@ def test_the_browser_says_what_python_says_of_every_picture(open_site, segmenter
         assert found["presence"] == pytest.approx(expected.presence, abs=1e-4)
         assert found["familiar"] == expected.familiar
         assert found["confidence"] == expected.segment().confidence
+
+
+def test_a_second_look_says_the_same_in_the_browser(browser, segmenter, tmp_path):
+    bundle = shutil.copytree(app.ROOT / "weights" / segmenter.name, tmp_path / segmenter.name)
+    info = read_info(bundle)
+    write_info(bundle, replace(info, inference=replace(info.inference, second_look=0.7)))
+    build_site([bundle], tmp_path / "site")
+    looking = Segmenter.load(bundle)
+    changed = 0
+    with served(tmp_path / "site") as address, windows(browser, address) as open_it:
+        page = open_it()
+        ready(page)
+        for path in pictures(tmp_path):
+            give(page, path)
+            picture = read_picture(path).pixels
+            expected = looking.analyze(picture)
+            found = np.array(said(page)["probability_u8"]).reshape(expected.probability_u8.shape)
+            apart = np.abs(found - expected.probability_u8)
+            assert apart.max() <= 1, path.name
+            assert (apart > 0).mean() < 1e-3, path.name
+            before = segmenter.analyze(picture).probability_u8
+            changed += bool((expected.probability_u8 != before).any())
+    assert changed > 2
 
 
 def test_what_is_taken_home_is_what_python_writes(open_site, scan, segmenter):

@@ -193,3 +193,45 @@ def test_a_picture_of_one_grey_shows_nothing(tiny_segmenter, grey):
     assert not prediction.segment(threshold=0.01).mask.any()
     image[3, 5] ^= 1
     assert tiny_segmenter.predict(image).any()
+
+
+def test_a_second_look_is_at_the_largest_candidate_and_blended_in():
+    """The network takes what is bright for a lesion: half as surely where it fills little."""
+
+    def run(batch):
+        seen.append(batch)
+        bright = batch[..., :1] > 0.5
+        sure = np.where(bright.mean(axis=(1, 2, 3), keepdims=True) > 0.05, 1.0, 0.5)
+        return {"probability": (bright * sure).astype(np.float32)}
+
+    seen = []
+    image = np.full((40, 40), 20, np.uint8)
+    image[18:22, 18:22] = 255  # 0.1 of each side, 1 % of the picture
+    inference = InferenceConfig(flip=True, second_look=0.8)
+    segmenter = Segmenter(run, 40, ModelId("n"), PostProcessing(), inference=inference)
+    plain = Segmenter(run, 40, ModelId("n"), PostProcessing(), inference=InferenceConfig(flip=True))
+    seen.clear()
+    found, alone = segmenter.analyze(image), plain.analyze(image)
+    assert [len(batch) for batch in seen] == [2, 2, 2]  # two looks, each with its mirror image
+    window = seen[1][0, :, :, 0] > 0.5
+    assert 0.09 < window.mean() < 0.16  # 4 of 12 pixels a side: 0.3 of the picture is shown
+    assert alone.probability_u8[20, 20] == 128
+    assert found.probability_u8[20, 20] == pytest.approx(255 * (0.2 * 0.5 + 0.8), abs=1)
+    assert found.agreement == alone.agreement  # of the whole picture
+    outside = np.ones((40, 40), bool)
+    outside[14:26, 14:26] = False
+    np.testing.assert_array_equal(found.probability_u8[outside], alone.probability_u8[outside])
+    np.testing.assert_allclose(segmenter.predict(image) * 255, found.probability_u8, atol=0.51)
+    empty = np.full((40, 40), 20, np.uint8)
+    empty[0, 0] = 21
+    seen.clear()
+    segmenter.analyze(empty)
+    assert len(seen) == 1  # nothing to look at again
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"second_look": 1.0}, {"scales": (0.9,)}, {"scales": (1.0, 0.4)}]
+)
+def test_how_a_network_answers_is_checked(wrong):
+    with pytest.raises(ValueError, match="InferenceConfig: "):
+        InferenceConfig(**wrong)

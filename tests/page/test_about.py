@@ -127,7 +127,8 @@ def test_the_summary_is_certain_only_where_the_interval_is(tmp_path):
         value = {"value": (low + high) / 2, "low": low, "high": high}
         part = {"pooled": {"iou": value, "accuracy": value}, "all_images": {"iou": value}}
         protocol = {**part, "cross_entropy": value}
-        split = {"cases": 9, "datasets": ["BUSI"], "network_resolution": protocol, "postprocessed": {}}
+        split = {"cases": 9, "datasets": ["BUSI"], "postprocessed": {}}
+        split["network_resolution"] = protocol
         paper = {"loss": 0.5, "accuracy": 0.5, "iou": 0.5}
         content = {"paper_table_1": paper, "splits": {"test": split}}
         (tmp_path / "metrics.json").write_text(json.dumps(content))

@@ -16,6 +16,7 @@ from pydicom import Dataset
 from tests.browser.site import needs_npm
 from tests.io.test_dicom import region
 from tests.io.test_dicom import write as write_dicom
+from unet.core.windows import second_window
 from unet.errors import UserError
 from unet.io.images import read_picture
 from unet.page import site
@@ -195,3 +196,32 @@ def test_only_examples_that_may_be_shared_are_on_a_page_for_everybody(tmp_path):
     (tmp_path / "examples.csv").write_text("file,caption\na.png,mine\n")
     with pytest.raises(UserError, match="may be shared"):
         site._examples(tmp_path)
+
+
+LOOK = """
+import { readFileSync } from "node:fs";
+import { secondWindow } from "MODULE";
+const { width, height, maps } = JSON.parse(readFileSync(0, "utf8"));
+console.log(JSON.stringify(maps.map((map) => secondWindow(Uint8Array.from(map), width, height))));
+"""
+
+
+def test_the_second_look_is_at_the_same_window_on_both_pages():
+    from scipy import ndimage
+
+    random, maps = np.random.default_rng(0), []
+    for smooth in (1, 2, 3, 4, 6):
+        for _ in range(8):
+            field = ndimage.gaussian_filter(random.normal(size=(48, 71)), smooth)
+            maps.append(np.clip(10 + 40 * field / field.std(), 0, 255).astype(np.uint8))
+    maps += [np.zeros((48, 71), np.uint8), np.full((48, 71), 255, np.uint8)]
+    maps.append((np.indices((48, 71)).sum(axis=0) % 9 == 0).astype(np.uint8) * 200)  # all equal
+    said = {"width": 71, "height": 48, "maps": [one.ravel().tolist() for one in maps]}
+    done = subprocess.run(
+        ["node", "--input-type=module", "-e",
+         LOOK.replace("MODULE", (site.HERE / "windows.js").as_uri())],
+        input=json.dumps(said), capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    found = [window and tuple(window) for window in json.loads(done.stdout)]
+    assert found == [second_window(one) for one in maps]
+    assert len({window for window in found if window}) > 5

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
-from unet.core.mask import EIGHT_NEIGHBOURS
+from unet.core.mask import EIGHT_NEIGHBOURS, to_level
 
 Window = tuple[int, int, int, int]
 """Left, top, right and bottom in whole pixels of the image."""
@@ -16,6 +16,12 @@ LARGEST = 0.75
 """Share of the picture's sides above which the whole picture shows it as well."""
 RAMP = 0.15
 """Share of its sides over which a window's answer fades into the whole picture's."""
+CANDIDATE = 0.25
+"""Probability from which a pixel is in a candidate for a second look."""
+AROUND = 2.5
+"""Sides of a second look's window relative to the candidate's."""
+SMALLEST = 0.3
+"""Sides of a second look's window as a share of the picture's, at least."""
 
 
 def window_around(
@@ -43,14 +49,30 @@ def window_around(
     return int(left), int(top), int(right), int(bottom)
 
 
+def second_window(probability_u8: np.ndarray) -> Window | None:
+    """The window about the largest candidate of a map, for a second look.
+
+    Args:
+        probability_u8: uint8 `(H, W)`, probability times 255.
+
+    Returns:
+        None where there is no candidate, or one that the whole picture shows as well.
+    """
+    found = find_candidates(probability_u8, to_level(CANDIDATE), most=1)
+    if not found:
+        return None
+    [(bounds, _)] = found
+    return window_around(bounds, *probability_u8.shape, AROUND, SMALLEST)
+
+
 def find_candidates(
     probability: np.ndarray, threshold: float, most: int
 ) -> list[tuple[Window, np.ndarray]]:
     """The regions of a map that a lesion may be in, those with most probability first.
 
     Args:
-        probability: float32 `(H, W)` in [0, 1].
-        threshold: From which probability on a pixel is in a region.
+        probability: `(H, W)`, float32 in [0, 1] or uint8.
+        threshold: From which value on a pixel is in a region.
         most: How many regions at most.
 
     Returns:
@@ -67,20 +89,23 @@ def find_candidates(
     return found
 
 
-def blend_window(whole: np.ndarray, closer: np.ndarray, window: Window) -> np.ndarray:
+def blend_window(
+    whole: np.ndarray, closer: np.ndarray, window: Window, weight: float = 0.5
+) -> np.ndarray:
     """The answer for an image and that of a closer look, averaged where both see.
 
     Args:
         whole: float32 `(H, W)`.
         closer: float32 `(h, w)`, in the window.
         window: Where; towards its edge the whole image's answer is all that counts.
+        weight: Of the closer look, in the window's middle.
     """
     left, top, right, bottom = window
     down, across = (
         np.minimum(1, np.minimum(at, at[::-1]) / (RAMP * len(at)))
         for at in (np.arange(n, dtype=np.float32) + 0.5 for n in closer.shape)
     )
-    weight = 0.5 * np.minimum(down[:, None], across)  # (h, w)
+    share = np.float32(weight) * np.minimum(down[:, None], across)  # (h, w)
     result = whole.copy()
-    result[top:bottom, left:right] += weight * (closer - whole[top:bottom, left:right])
+    result[top:bottom, left:right] += share * (closer - whole[top:bottom, left:right])
     return result

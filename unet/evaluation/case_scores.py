@@ -121,7 +121,7 @@ def predict_case(segmenter: Segmenter, case: Case) -> CasePrediction:
     grey, truth = read_grey(case), read_mask(case)
     started = time.perf_counter()
     views = segmenter.predict_views(grey)
-    prediction = segmenter.prediction_of(views, *grey.shape)
+    prediction = segmenter.predict_from(grey, views)
     seconds = time.perf_counter() - started
     return CasePrediction(case, views.probability.mean(axis=0), prediction, truth, seconds)
 

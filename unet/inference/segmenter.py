@@ -27,7 +27,7 @@ from unet.core.prompts import (
     keep_prompted_regions,
     zoom_window,
 )
-from unet.core.windows import Window, blend_window
+from unet.core.windows import Window, blend_window, second_window
 from unet.inference.bundle import SERVED_FILES, WEIGHTS, BundleError, BundleInfo, verify
 from unet.inference.confidence import Confidence, agreement, disagreement
 from unet.inference.lesion_classifier import LesionClassifier
@@ -244,13 +244,16 @@ class Segmenter:
         """
         grey = to_grey(image)
         views = self.predict_views(grey, prompts)
+        if not prompts:
+            return self.predict_from(grey, views)
         prediction = self.prediction_of(views, *grey.shape)
-        if not prompts or not prompts.has_positive:
+        if not prompts.has_positive:
             return prediction
         window = zoom_window(prompts, *grey.shape)
         if window is not None:
-            maps = self._with_closer_look(grey, prompts, window, views)
-            prediction = replace(prediction, **maps, agreement=None)
+            seen = self.predict_views(_cut(grey, window), crop_prompts(prompts, window))
+            maps = _blended(grey.shape, views, seen, window, weight=0.5)
+            prediction = replace(prediction, **_quantised(maps), agreement=None)
         least = max(1, to_level(self.postprocessing.threshold))
         prediction = replace(
             prediction,
@@ -258,27 +261,24 @@ class Segmenter:
         )
         return prediction.without_gates()
 
-    def _with_closer_look(
-        self, grey: np.ndarray, prompts: Prompts, window: Window, views: TTAOutput
-    ) -> dict[str, np.ndarray | None]:
-        """`probability_u8` and `disagreement_u8`, blended with those of a window of the image."""
-        left, top, right, bottom = window
-        part = grey[top:bottom, left:right]
-        seen = self.predict_views(part, crop_prompts(prompts, window)).probability  # (V, S, S)
+    def predict_from(self, grey: np.ndarray, views: TTAOutput) -> Prediction:
+        """Build the prediction for a grey image uint8 `(H, W)` from the network's outputs for it.
 
-        def both(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-            whole, closer = (
-                resize_probability(first, *grey.shape),
-                resize_probability(second, *part.shape),
-            )
-            return quantise(blend_window(whole, closer, window))
+        With a second look, where the network takes one.
+        """
+        prediction = self.prediction_of(views, *grey.shape)
+        maps = self._second_look(grey, views, prediction.probability_u8)
+        return prediction if maps is None else replace(prediction, **_quantised(maps))
 
-        whole = views.probability
-        apart = both(disagreement(whole), disagreement(seen)) if len(whole) > 1 else None
-        return {
-            "probability_u8": both(whole.mean(axis=0), seen.mean(axis=0)),
-            "disagreement_u8": apart,
-        }
+    def _second_look(
+        self, grey: np.ndarray, views: TTAOutput, probability_u8: np.ndarray
+    ) -> Maps | None:
+        """The maps with those of the window about the largest candidate; None where it has none."""
+        weight = self.inference.second_look
+        window = second_window(probability_u8) if weight else None
+        if window is None:
+            return None
+        return _blended(grey.shape, views, self.predict_views(_cut(grey, window)), window, weight)
 
     def prediction_of(self, views: TTAOutput, height: int, width: int) -> Prediction:
         """Build the prediction for an image of that size in pixels from the network's outputs."""
@@ -308,7 +308,10 @@ class Segmenter:
             TypeError, ValueError: Something else was given; see `unet.core.image.to_grey`.
         """
         grey = to_grey(image)
-        return resize_probability(self.network_output(grey), *grey.shape)
+        views = self.predict_views(grey)
+        probability = resize_probability(views.probability.mean(axis=0), *grey.shape)
+        maps = self._second_look(grey, views, quantise(probability))
+        return probability if maps is None else maps[0]
 
     def segment(
         self, image: Image.Image | np.ndarray, threshold: float | None = None
@@ -320,6 +323,38 @@ class Segmenter:
             threshold: In place of the network's own, in [0, 1].
         """
         return self.analyze(image).segment(threshold).mask
+
+
+Maps = tuple[np.ndarray, np.ndarray | None]
+"""Probability and disagreement of views, float32 `(H, W)` each; no disagreement of one view."""
+
+
+def _cut(grey: np.ndarray, window: Window) -> np.ndarray:
+    left, top, right, bottom = window
+    return grey[top:bottom, left:right]
+
+
+def _blended(
+    shape: tuple[int, int], whole: TTAOutput, seen: TTAOutput, window: Window, weight: float
+) -> Maps:
+    """The maps of an image of that shape, blended with those of a window of it."""
+    left, top, right, bottom = window
+
+    def both(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        closer = resize_probability(second, bottom - top, right - left)
+        return blend_window(resize_probability(first, *shape), closer, window, weight)
+
+    first, second = whole.probability, seen.probability  # (V, S, S)
+    apart = both(disagreement(first), disagreement(second)) if len(first) > 1 else None
+    return both(first.mean(axis=0), second.mean(axis=0)), apart
+
+
+def _quantised(maps: Maps) -> dict[str, np.ndarray | None]:
+    probability, apart = maps
+    return {
+        "probability_u8": quantise(probability),
+        "disagreement_u8": None if apart is None else quantise(apart),
+    }
 
 
 def load_onnx(folder: str | Path, info: BundleInfo) -> OnnxModel:

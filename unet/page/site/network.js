@@ -2,6 +2,7 @@
 
 import { blended, closerLook, drawPrompts, onlyPointedAt, seenIn } from "./prompts.js";
 import { resize } from "./resize.js";
+import { secondWindow } from "./windows.js";
 
 // Grey Uint8Array → the network's input, float32 of size × size. `levels` has the input for each of
 // the 256 grey values, as Python rounds them.
@@ -128,12 +129,21 @@ async function viewsOf(ort, session, about, { grey, width, height }, maps) {
 // The word of the answer at the network's own threshold needs the mask, so the page adds it.
 export async function predict(ort, session, about, grey, width, height) {
   const started = performance.now();
-  const { size } = about;
-  const { outputs, mean, apart, agreement, empty } = await viewsOf(ort, session, about,
-    { grey, width, height }, []);
+  const { size } = about, weight = about.inference.second_look, picture = { grey, width, height };
+  const { outputs, agreement, empty, ...whole } = await viewsOf(ort, session, about, picture, []);
+  let map = fromOutput(whole.mean, size, width, height);
+  let apart = whole.apart && fromOutput(whole.apart, size, width, height);
+  const window = weight ? secondWindow(quantise(map), width, height) : null;
+  if (window) {
+    const part = cut(picture, window), closer = await viewsOf(ort, session, about, part, []);
+    const both = (first, second) => blended(first, width,
+      fromOutput(second, size, part.width, part.height), window, weight);
+    map = both(map, closer.mean);
+    apart = apart && both(apart, closer.apart);
+  }
   const found = {
-    probability_u8: quantise(fromOutput(mean, size, width, height)),
-    disagreement_u8: apart && quantise(fromOutput(apart, size, width, height)),
+    probability_u8: quantise(map),
+    disagreement_u8: apart && quantise(apart),
     agreement,
     presence: presenceOf(outputs, about.presence, about.inference.flip ? 2 : 1),
     familiar: !empty && isFamiliar(outputs, about.familiarity, about.slack),

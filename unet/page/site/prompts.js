@@ -1,6 +1,6 @@
 // What a person points at, as a network is shown it: the same as unet/core/prompts.py.
 
-const RADIUS = 3 / 160, CLOSER = 0.5, AROUND = 1.5, RAMP = 0.15;
+const RADIUS = 3 / 160, CLOSER = 0.5, AROUND = 1.5, LARGEST = 0.75, RAMP = 0.15;
 
 // Prompts within the picture, boxes from their left top to their right bottom corner, however drawn.
 export function within({ positive, negative, boxes }, width, height) {
@@ -59,11 +59,17 @@ function drawLine(map, size, [ax, ay], [bx, by]) {
 export function closerLook({ positive, boxes }, height, width) {
   const points = [...positive.flat(), ...boxes.flatMap(([a, b, c, d]) => [[a, b], [c, d]])];
   if (!points.length) return null;
-  const sides = [width, height];
   const low = [0, 1].map((axis) => Math.min(...points.map((point) => point[axis])));
   const high = [0, 1].map((axis) => Math.max(...points.map((point) => point[axis])));
-  const share = Math.max(CLOSER, AROUND * Math.max(...sides.map((n, i) => (high[i] - low[i]) / n)));
-  if (share > (1 + CLOSER) / 2) return null;
+  return windowAround(low, high, height, width, AROUND, CLOSER);
+}
+
+// The window about a region, in the picture's proportions and inside it; null for a region so large
+// that the whole picture shows it as well. As unet/core/windows.py.
+export function windowAround(low, high, height, width, around, smallest) {
+  const sides = [width, height];
+  const share = Math.max(smallest, around * Math.max(...sides.map((n, i) => (high[i] - low[i]) / n)));
+  if (share > LARGEST) return null;
   const size = sides.map((n) => Math.max(1, Math.floor(share * n + 0.5)));
   const start = sides.map((n, i) => Math.min(Math.max(
     Math.floor((low[i] + high[i] - size[i]) / 2 + 0.5), 0), n - size[i]));
@@ -84,13 +90,13 @@ export function seenIn({ positive, negative, boxes }, [left, top, right, bottom]
 }
 
 // The answer for a picture and that of a closer look, averaged where both see.
-export function blended(whole, width, closer, [left, top, right, bottom]) {
+export function blended(whole, width, closer, [left, top, right, bottom], weight = 0.5) {
   const result = whole.slice(), w = right - left, h = bottom - top;
   const fade = (i, n) => Math.min(1, Math.min(i + 0.5, n - i - 0.5) / (RAMP * n));
   for (let y = 0; y < h; y++) {
     for (let x = 0; x < w; x++) {
       const at = (top + y) * width + left + x;
-      result[at] += 0.5 * Math.min(fade(y, h), fade(x, w)) * (closer[y * w + x] - whole[at]);
+      result[at] += weight * Math.min(fade(y, h), fade(x, w)) * (closer[y * w + x] - whole[at]);
     }
   }
   return result;
