@@ -4,7 +4,7 @@
     python train.py fit --data DIR --folds 5 | --leave-out-domain NAME [--resume] [--ray ADDRESS]
     python train.py fit --data DIR --backend jax --processes 2 [--coordinator HOST:PORT --rank K]
     python train.py evaluate --weights weights/NAME --data DIR [--split test|validation|all]
-    python train.py mine --weights RUN/calibrated ... --data DIR --out FILE
+    python train.py mine --weights DIR [--weights DIR] --data DIR --out FILE
     python train.py calibrate --weights weights/NAME --data DIR
     python train.py evaluate-interactive --data DIR [--split validation] [--simulations N]
     python train.py ablate --weights weights/NAME --data DIR [--ray ADDRESS]
@@ -84,6 +84,8 @@ def _fit(arguments: argparse.Namespace) -> None:
         )
     except ValueError as error:
         raise UserError(error) from None
+    if arguments.candidates and not recipe.train.windows:
+        raise UserError("--candidates are shown as windows: add --windows, or leave them out")
     if len(scored) > 1:
         raise UserError(
             "--folds and --leave-out-domain are two ways of scoring: run fit once with each"
@@ -351,7 +353,7 @@ GOING_ON = {
 """Advice after an interrupted command."""
 
 
-KERAS_VERBS = ("fit", "calibrate", "export", "ablate", "compare")
+KERAS_VERBS = ("fit", "mine", "calibrate", "export", "ablate", "compare")
 
 
 def import_keras() -> None:

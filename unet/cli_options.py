@@ -62,7 +62,7 @@ def _fit(commands) -> None:
     )  # fmt: skip
     fit.add_argument("--push-to", metavar="USER/NAME", help="push the bundle to the Hub when done")
     fit.add_argument("--tensorboard", action="store_true", help="write TensorBoard logs")
-    fit.add_argument("--folds", type=int, help="cross-validate in so many folds, --checkpoint last")
+    fit.add_argument("--folds", type=int, help="cross-validate in so many folds")
     _add_ray(fit)
     _add_processes(fit)
     fit.add_argument(

@@ -115,7 +115,7 @@ def test_a_second_look_says_the_same_in_the_browser(browser, segmenter, tmp_path
             assert (apart > 0).mean() < 1e-3, path.name
             before = segmenter.analyze(picture).probability_u8
             changed += bool((expected.probability_u8 != before).any())
-    assert changed > 2
+    assert changed >= 2  # of the others the candidate fills the picture, or there is none
 
 
 def test_what_is_taken_home_is_what_python_writes(open_site, scan, segmenter):

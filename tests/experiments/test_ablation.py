@@ -126,7 +126,7 @@ def test_parts_are_scored_on_a_set_that_no_training_saw(phantoms, other, tmp_pat
         assert 0 <= run.parts["external"]["auc"]["presence"] <= 1
         assert run.parts["external"]["gates"]["missed"] <= 1
     text = card.card_of(tmp_path / "tiny")
-    assert "| elsewhere, never seen | Dice, lesion images |" in text
+    assert "| trained without elsewhere, scored on it | Dice, lesion images |" in text
     assert "--leave-out-domain elsewhere` made `ablation.json`" in text
 
 

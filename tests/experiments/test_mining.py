@@ -15,6 +15,7 @@ from unet.errors import UserError
 from unet.experiments.cross_validation import cross_validate
 from unet.experiments.fit import fit
 from unet.experiments.mining import mine_candidates, read_candidates
+from unet.experiments.splitters import holdout
 from unet.inference.bundle import read_info
 
 pytestmark = pytest.mark.slow
@@ -28,7 +29,12 @@ def test_mined_candidates_are_trained_on(phantoms, tmp_path):
     path = tmp_path / "candidates.json"
     words = [word for bundle in bundles for word in ("--weights", str(bundle))]
     assert cli.main(["mine", *words, "--data", str(phantoms), "--out", str(path)]) == 0
-    found = read_candidates(path)
+    mined = read_candidates(path)
+    found = {case_id: own for _, own in mined.networks for case_id, own in own.items()}
+    for bundle, (seen, own) in zip(bundles, mined.networks, strict=True):
+        split = read_info(bundle).split
+        assert seen == {*split["train"], *split["validation"]}
+        assert set(own) == set(split["out_of_fold"])
     cases = load_datasets([phantoms], 32).cases
     assert set(found) == {case.id for case in cases}
     assert any(found.values())
@@ -39,16 +45,34 @@ def test_mined_candidates_are_trained_on(phantoms, tmp_path):
             assert 0 <= left < right <= truth.shape[1]
             assert 0 <= top < bottom <= truth.shape[0]
 
-    # A training is another one with them, and says so.
-    windows = replace(recipe, train=replace(recipe.train, windows=True))
+    # Both networks have seen test cases of a training on all of the data: it is shown none.
+    [split] = holdout(recipe.train)(load_datasets([phantoms], 32)).values()
+    assert mined.unseen_by(split) == {}
+    learnt = {name: split[name] for name in ("train", "validation")}
+    assert set(mined.unseen_by(learnt)) == {case.id for case in cases}
+    first = read_info(bundles[0]).split  # nor is a fold shown what another fold's network found
+    assert set(mined.unseen_by(first)) == set(first["out_of_fold"])
+
+
+def test_a_training_with_candidates_is_another_one_and_says_so(phantoms, tmp_path):
+    recipe = Recipe(TINY, replace(QUICK, checkpoint="last", epochs=1, windows=True))
+    normal = next(c.id for c in load_datasets([phantoms], 32).cases if c.label == "normal")
+    path = tmp_path / "candidates.json"
+    one = {"sha256": "", "seen": [], "candidates": {normal: [[10, 10, 30, 40]]}}
+    path.write_text(json.dumps({"networks": [one]}))
     places = {"out": tmp_path / "a", "run_dir": tmp_path / "run a"}
-    fit([str(phantoms)], "unet", windows, candidates=path, **places)
+    fit([str(phantoms)], "unet", recipe, candidates=path, **places)
     training = read_info(tmp_path / "a").training
     assert " --windows " in training["command"]
     assert training["command"].endswith(" --candidates FILE")
     assert " with candidates " in training["fingerprint"]
     with pytest.raises(UserError, match="other data"):
-        fit([str(phantoms)], "unet", windows, resume=True, **places | {"out": tmp_path / "b"})
+        fit([str(phantoms)], "unet", recipe, resume=True, **places | {"out": tmp_path / "b"})
+
+
+def test_candidates_without_windows_are_refused(capsys):
+    assert cli.main(["fit", "--data", "phantom", "--candidates", "x.json"]) == 1
+    assert "add --windows" in capsys.readouterr().err
 
 
 def test_a_network_that_was_scored_on_none_is_refused(tiny_bundle, phantoms, tmp_path):
@@ -56,7 +80,10 @@ def test_a_network_that_was_scored_on_none_is_refused(tiny_bundle, phantoms, tmp
         mine_candidates([tiny_bundle], [str(phantoms)], tmp_path / "x.json")
 
 
-@pytest.mark.parametrize("content", ["no json", "[1]", json.dumps({"a": [[1, 2, 3]]})])
+@pytest.mark.parametrize(
+    "content",
+    ["no json", "[1]", json.dumps({"networks": [{"seen": [], "candidates": {"a": [[1, 2, 3]]}}]})],
+)
 def test_a_file_of_something_else_is_refused(tmp_path, content):
     (tmp_path / "x.json").write_text(content)
     with pytest.raises(UserError, match=r"expected what train\.py mine writes"):

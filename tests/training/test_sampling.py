@@ -37,9 +37,9 @@ def test_a_small_set_of_many_patients_is_shown_more_often_and_alike_frames_are_n
         ]
 
     large, small = cases("large", 800, 450), cases("small", 90, 90)
-    frames, tiny = cases("frames", 260, 13), cases("tiny", 10, 10)
+    frames, tiny = cases("frames", 50, 4), cases("tiny", 10, 10)
     repeats = dataset_repeats(large + small + frames + tiny, most=3)
-    by_set = np.split(repeats, np.cumsum([800, 90, 260]))
+    by_set = np.split(repeats, np.cumsum([800, 90, 50]))
     assert [set(own.tolist()) for own in by_set] == [{1}, {2}, {1}, {3}]
     assert (dataset_repeats(large + small, most=1) == 1).all()
 

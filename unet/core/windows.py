@@ -11,6 +11,8 @@ Window = tuple[int, int, int, int]
 """Left, top, right and bottom in whole pixels of the image."""
 Bounds = tuple[float, float, float, float]
 """The same of a region, also between pixels."""
+Candidates = dict[str, list[list[float]]]
+"""Bounds of regions that a network took for a lesion, in pixels of the image, by case id."""
 
 LARGEST = 0.75
 """Share of the picture's sides above which the whole picture shows it as well."""

@@ -14,11 +14,13 @@ LICENCE = "that of its images"
 PUBLISHED = {
     "BUS-UCLM": (
         "Vallez N, Bueno G, Deniz O, Rienda MA, Pastor C. BUS-UCLM: Breast ultrasound lesion "
-        "segmentation dataset. Scientific Data 12 (2025); Mendeley Data 7fvgj4jsp7, version 3."
+        "segmentation dataset. Scientific Data 12 (2025), doi:10.1038/s41597-025-04562-3; Mendeley "
+        "Data 7fvgj4jsp7, version 3."
     ),
     "BrEaST": (
         "Pawłowska A, Ćwierz-Pieńkowska A, Domalik A, et al. Curated benchmark dataset for "
-        "ultrasound based breast lesion analysis. Scientific Data 11 (2024); The Cancer Imaging "
+        "ultrasound based breast lesion analysis. Scientific Data 11 (2024), "
+        "doi:10.1038/s41597-024-02984-z; The Cancer Imaging "
         "Archive."
     ),
 }

@@ -117,7 +117,7 @@ def ablate(
         name: {part: summarise_paired(own, _base(scores, name), (protocol,))}
         for name, own in scores.items()
     }
-    results = results_of(experiment, command, scored, paired=paired, inference=inference)
+    results = results_of(experiment, dataset, command, scored, paired=paired, inference=inference)
     results.write(weights / "ablation.json")
     print(f"wrote {weights}/ablation.json")
 

@@ -142,7 +142,8 @@ def compare(
         dataset = load_datasets(folders, size)
         names_of_data = [source["name"] for source in sources_of(dataset.cases)]
         command = "python train.py compare" + "".join(f" --data {name}" for name in names_of_data)
-        command += f" --input-size {size} --epochs {epochs} --seeds {seeds} --models "
+        command += f" --input-size {size} --epochs {epochs} --seeds {seeds}"
+        command += f" --precision {precision}" * (precision != RECIPE.precision) + " --models "
         command += " ".join([*order, *([WATERSHED] if WATERSHED in names else [])])
         experiment = Experiment(
             "comparison",
@@ -171,7 +172,9 @@ def compare(
         for name, parts in scores.items()
     }
     facts = {"cores": usable_cores(), "versions": library_versions()}
-    results = results_of(experiment, command, scored, paired=paired, costs=costs, facts=facts)
+    results = results_of(
+        experiment, dataset, command, scored, paired=paired, costs=costs, facts=facts
+    )
     results.write(out)
     plots.side_by_side(results, out.with_suffix(".png"))
     print(f"wrote {out} and {out.with_suffix('.png')}")

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from unet.config import Recipe, to_dict
 from unet.data.cases import Dataset, DatasetError
 from unet.errors import UserError
 from unet.experiments.recipes import same_recipe
-from unet.experiments.run_store import Job
 from unet.inference.bundle import WEIGHTS, BundleInfo, read_info
 from unet.results import Results
+
+if TYPE_CHECKING:
+    from unet.experiments.run_store import Job
 
 VERBS = {"ablation": "ablate", "clicks": "evaluate-interactive"}
 """The verb that makes each file of results."""

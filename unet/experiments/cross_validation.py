@@ -53,7 +53,7 @@ def cross_validate(
     with data_folders(data) as folders:
         dataset = load_datasets(folders, recipe.model.input_size)
         names = [source["name"] for source in sources_of(dataset.cases)]
-        mined = " --candidates FILE" * bool(candidates)
+        mined = " --candidates FILE" * bool(candidates) + executor.options
         command = f"{command_of(names, name, recipe)}{mined} --folds {folds}"
         check_results_fit(out, names, recipe)
         experiment = Experiment(
@@ -71,7 +71,9 @@ def cross_validate(
         for score in one.scores[OUT_OF_FOLD]
     ]
     pooled = {OUT_OF_FOLD: summarise(scores)}
-    results_of(experiment, command, scored, pooled=pooled).write(out / "cross_validation.json")
+    results_of(experiment, dataset, command, scored, pooled=pooled).write(
+        out / "cross_validation.json"
+    )
     rows = sorted(map(case_row, scores), key=lambda row: row["id"])
     atomic_write(out / "cross_validation.csv", rows_to_csv(rows))
     print(results_text({"out of fold": pooled[OUT_OF_FOLD]}))

@@ -18,13 +18,14 @@ from unet.evaluation.case_scores import CaseScore, predict_cases, score_case
 from unet.evaluation.summary import summarise
 from unet.evaluation.threshold_selection import gate_at_few_missed, roc_areas
 from unet.experiments import ray_executor
+from unet.experiments.mining import MinedCandidates
 from unet.experiments.run_store import Job, RunStore, train_job
 from unet.experiments.splitters import Split, Splitter, indices_of
 from unet.inference.bundle import BundleInfo, read_info
 from unet.inference.segmenter import Segmenter
 from unet.results import Results, Run
 from unet.training.jax_processes import Processes
-from unet.training.sampling import Candidates, make_training_set
+from unet.training.sampling import make_training_set
 
 Scorer = Callable[[Segmenter, list[Case]], list[CaseScore]]
 
@@ -44,7 +45,7 @@ class Experiment:
         recipes: By name; with the first one the others are compared.
         splitter: Gives the splits by name.
         scored: Parts of each split that are scored.
-        seeds: Trainings of each recipe on each split.
+        seeds: Trainings of each recipe on each split; one with the recipe's own seed if None.
         scorer: Scores cases with a trained, calibrated network.
         equal_steps: Whether all recipes train as many steps as the first: one that shows more
             images an epoch has fewer epochs.
@@ -53,41 +54,43 @@ class Experiment:
             validation is then scored after each epoch, for its curves.
         init_from: A bundle whose weights the trainings start from; None for none.
         facts: What each bundle says of its training besides: JSON values by name.
-        candidates: False candidates of other networks by case id, shown where a recipe has windows.
+        candidates: False candidates that networks found, shown where a recipe has windows: those
+            of networks that have not seen what a training is scored on.
     """
 
     name: str
     recipes: dict[str, Recipe]
     splitter: Splitter
     scored: tuple[str, ...] = ()
-    seeds: tuple[int, ...] = (0,)
+    seeds: tuple[int, ...] | None = None
     scorer: Scorer = score_masks
     equal_steps: bool = False
     score_last: bool = False
     alone: bool = False
     init_from: Path | None = None
     facts: dict[str, Any] | None = None
-    candidates: Candidates | None = None
+    candidates: MinedCandidates | None = None
 
     def jobs(self, dataset: Dataset) -> list[Job]:
         """All trainings, seed by seed: wherever it is stopped, all have been trained as often."""
         splits = self.splitter(dataset)
         recipes = self._with_equal_steps(dataset, splits)
         jobs = []
-        for seed in self.seeds:
+        for seed in self.seeds or (None,):
             for split_name, split in splits.items():
                 for name, recipe in recipes.items():
-                    parts = () if self.alone else (name, split_name, f"seed-{seed}")
-                    folder = Path(*(part.replace(" ", "-") for part in parts))
-                    if not self.alone:
+                    if seed is not None:
                         recipe = replace(recipe, train=replace(recipe.train, seed=seed))
+                    parts = (name, split_name, f"seed-{recipe.train.seed}")
+                    parts = () if self.alone else parts
+                    folder = Path(*(part.replace(" ", "-") for part in parts))
                     watched = self.alone or recipe.train.checkpoint == "best"
                     jobs.append(
                         Job(
                             name, recipe, split_name, split, folder, self.init_from, watched,
-                            {"sources": sources_of(dataset.cases), "split_name": split_name}
+                            {"sources": learnt_sources(dataset, split), "split_name": split_name}
                             | (self.facts or {}),
-                            self.candidates,
+                            self.candidates and self.candidates.unseen_by(split),
                         )
                     )  # fmt: skip
         return jobs
@@ -95,7 +98,9 @@ class Experiment:
     def _with_equal_steps(self, dataset: Dataset, splits: dict[str, Split]) -> dict[str, Recipe]:
         if not self.equal_steps:
             return self.recipes
-        indices = indices_of(dataset, next(iter(splits.values())))["train"]
+        split = next(iter(splits.values()))
+        indices = indices_of(dataset, split)["train"]
+        mined = self.candidates and self.candidates.unseen_by(split)
         steps: dict[tuple[Any, ...], int] = {}
         found: dict[str, Recipe] = {}
         for name, recipe in self.recipes.items():
@@ -105,11 +110,17 @@ class Experiment:
                 train.windows, train.batch_size,
             )  # fmt: skip
             if kind not in steps:
-                shown = len(make_training_set(dataset, indices, train, self.candidates))
+                shown = len(make_training_set(dataset, indices, train, mined))
                 steps[kind] = math.ceil(shown / train.batch_size)
             share = next(iter(steps.values())) / steps[kind]
             found[name] = replace(recipe, train=_longer(train, share))
         return found
+
+
+def learnt_sources(dataset: Dataset, split: Split) -> list[dict[str, Any]]:
+    """The data sets that a split's training and validation cases come from."""
+    learnt = {*split["train"], *split["validation"]}
+    return sources_of([case for case in dataset.cases if case.id in learnt])
 
 
 def _longer(train: TrainConfig, share: float) -> TrainConfig:
@@ -119,6 +130,10 @@ def _longer(train: TrainConfig, share: float) -> TrainConfig:
 
 class Executor(Protocol):
     """Runs trainings whose state lies in their run folders."""
+
+    @property
+    def options(self) -> str:
+        """What its command line says more, where that changes what is trained."""
 
     def prepare(self, jobs: list[Job], dataset: Dataset, store: RunStore) -> None:
         """Train before the jobs are taken one after the other, or leave it to `train`."""
@@ -139,6 +154,11 @@ class SerialExecutor:
     among: Processes | None = None
     tensorboard: bool = False
 
+    @property
+    def options(self) -> str:
+        """As `Executor` says."""
+        return " --backend jax" if self.among else ""
+
     def prepare(self, jobs: list[Job], dataset: Dataset, store: RunStore) -> None:
         """Nothing: each is trained when its turn comes."""
 
@@ -152,6 +172,7 @@ class RayExecutor:
     """All trainings side by side on a cluster; the rest one after the other, here."""
 
     address: str
+    options: str = ""
 
     def prepare(self, jobs: list[Job], dataset: Dataset, store: RunStore) -> None:
         """Train what is not finished, each in a process of its own."""
@@ -223,13 +244,13 @@ def _scores(
 
 
 def results_of(
-    experiment: Experiment, command: str, scored: list[ScoredRun], **more: Any
+    experiment: Experiment, dataset: Dataset, command: str, scored: list[ScoredRun], **more: Any
 ) -> Results:
     """The results of an experiment's runs, each part summarised."""
     return Results(
         experiment=experiment.name,
         command=command,
-        datasets=[source["name"] for source in scored[0].job.facts["sources"]],
+        datasets=[source["name"] for source in sources_of(dataset.cases)],
         recipes={name: to_dict(recipe) for name, recipe in experiment.recipes.items()},
         runs=[_run_of(one) for one in scored],
         **more,

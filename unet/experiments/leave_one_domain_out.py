@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from unet.config import Recipe
+from unet.config import Recipe, to_dict
 from unet.data.cases import DatasetError
 from unet.data.loading import data_folders, load_datasets, sources_of
 from unet.evaluation.report import results_text
@@ -14,7 +14,8 @@ from unet.experiments.mining import read_candidates
 from unet.experiments.recipes import command_of
 from unet.experiments.run_store import CALIBRATED, RunStore
 from unet.experiments.splitters import EXTERNAL, leave_one_domain_out
-from unet.results import Results
+from unet.inference.bundle import WEIGHTS, read_info
+from unet.results import Results, Run
 
 
 def leave_out(
@@ -52,7 +53,13 @@ def leave_out(
         dataset = load_datasets(folders, recipe.model.input_size)
         names = [source["name"] for source in sources_of(dataset.cases)]
         command = command_of(names, name, recipe) + " --init-from DIR" * bool(init_from)
-        command += " --candidates FILE" * bool(candidates) + " --leave-out-domain NAME"
+        command += " --candidates FILE" * bool(candidates) + executor.options
+        command += " --leave-out-domain NAME"
+        mined = read_candidates(candidates)
+        facts = {
+            "candidates": mined and mined.sha256,
+            "init_from": init_from and read_info(init_from).sha256[WEIGHTS],
+        }
         check_results_fit(out, names, recipe)
         experiment = Experiment(
             "leave-one-domain-out",
@@ -61,12 +68,14 @@ def leave_out(
             scored=(EXTERNAL,),
             init_from=init_from,
             facts={"command": command},
-            candidates=read_candidates(candidates),
+            candidates=mined,
         )
-        before = _earlier(path, command)
+        before = _earlier(
+            path, Results("", command, names, {name: to_dict(recipe)}, [], facts=facts)
+        )
         store = RunStore(run_dir, resume=resume)
         scored = run(experiment, dataset, store, executor)
-    results = results_of(experiment, command, scored)
+    results = results_of(experiment, dataset, command, scored, facts=facts)
     now = {one.split for one in results.runs}
     results.runs[:0] = [one for one in before if one.split not in now]
     results.write(path)
@@ -74,12 +83,13 @@ def leave_out(
     print(f"wrote {path}; the networks: {run_dir}/*/{CALIBRATED}")
 
 
-def _earlier(path: Path, command: str) -> list:
-    """The runs already in leave_out.json; DatasetError if they are of other settings."""
+def _earlier(path: Path, now: Results) -> list[Run]:
+    """The runs already in leave_out.json; DatasetError if they are of other settings than `now`."""
     before = Results.read(path)
     if before is None:
         return []
-    if before.command != command:
+    settings = [(one.command, one.datasets, one.recipes, one.facts) for one in (before, now)]
+    if settings[0] != settings[1]:
         raise DatasetError(
             f"{path} holds results of other settings ({before.command}), which are not mixed. Give "
             "--out another folder."

@@ -6,7 +6,7 @@ import dataclasses
 import shlex
 from collections.abc import Sequence
 
-from unet.config import RECIPES, Recipe, TrainConfig, from_dict, to_dict
+from unet.config import RECIPES, InferenceConfig, ModelConfig, Recipe, TrainConfig, from_dict
 from unet.inference.bundle import BundleInfo
 from unet.results import Results
 
@@ -49,10 +49,11 @@ def same_recipe(found: Results, info: BundleInfo) -> bool:
         return False
     theirs, recipe = from_dict(TrainConfig, info.training["config"]), found.recipe
     mine = from_dict(TrainConfig, recipe["train"])
-    shape = {"name": info.model.name, "input_size": info.model.input_size}
+    model = from_dict(ModelConfig, recipe["model"])
+    model = dataclasses.replace(model, name=info.model.name, input_size=info.model.input_size)
     length = {"epochs": mine.epochs, "warmup_epochs": mine.warmup_epochs}
     return (
         dataclasses.replace(theirs, **length) == mine
-        and recipe["model"] | shape == to_dict(info.model)
-        and recipe["inference"] == to_dict(info.inference)
+        and model == info.model
+        and from_dict(InferenceConfig, recipe["inference"]) == info.inference
     )

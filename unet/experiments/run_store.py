@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from unet.config import Recipe, TrainConfig, from_dict, to_dict
+from unet.core.windows import Candidates
 from unet.data.cases import Case, Dataset
 from unet.data.loading import arrays, fingerprint, fingerprint_of
 from unet.evaluation.case_scores import CaseScore, predict_cases
@@ -28,7 +29,7 @@ from unet.training.calibration import (
 from unet.training.checkpoint import Checkpoint, kept_epoch, refuse_run
 from unet.training.initial_weights import describe_start, seen_outside_split
 from unet.training.jax_processes import Processes
-from unet.training.sampling import Candidates, make_training_set
+from unet.training.sampling import make_training_set
 from unet.training.trainer import TrainingSet, TrainResult, train
 
 CALIBRATED = "calibrated"
@@ -154,7 +155,9 @@ class RunStore:
         indices = indices_of(dataset, job.split)
         commit, now = Checkpoint.started_from(self.folder(job)), git_commit()
         training = job.facts | {
-            "rules_chosen_on": [source["name"] for source in job.facts["sources"]],
+            "rules_chosen_on": list(
+                dict.fromkeys(dataset.cases[i].dataset for i in indices["validation"])
+            ),
             "config": to_dict(recipe.train),
             "fingerprint": job.fingerprint(dataset),
             "epochs_run": len(history),

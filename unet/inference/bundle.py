@@ -55,11 +55,11 @@ class BundleInfo:
 
     Attributes:
         model: The network.
-        inference: The views of an image that are averaged.
+        inference: The views of an image that are averaged, and the second look.
         postprocessing: Threshold and rules, chosen on validation.
         training: Recipe and facts of the run, as JSON values.
-        split: Case ids of "train", "validation" and "test"; where a domain was left out, of
-            "external" in place of the last.
+        split: Case ids of "train", "validation" and "test"; in place of the last, of "external"
+            where a domain was left out and of "out_of_fold" for a fold.
         familiarity: What the training images look like to the network; None if unknown.
         presence: Tells whether there is a lesion at all; None if the network does not.
         confidence: Which agreement between views counts as high or low; None if there is one view.

@@ -81,8 +81,8 @@ def push(bundle: Path, repo: str, *, private: bool = False, tag: str | None = No
     """
     if (without := verify(bundle).training["split_name"]) != "holdout":
         raise HubError(
-            f"{bundle} was trained {without}, to be scored on it. Push what fit makes "
-            "without --leave-out-domain."
+            f"{bundle} was trained to be scored ({without}). Push what fit makes without --folds "
+            "and --leave-out-domain."
         )
     missing = [name for name in ("README.md", "metrics.json") if not (bundle / name).is_file()]
     if missing:

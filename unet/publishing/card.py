@@ -165,6 +165,8 @@ def _results(info: BundleInfo, metrics: dict[str, Any], *, pictures: bool) -> st
     if info.model.interactive:
         parts.append("Without any prompt. On the page another network answers where nobody points.")
     names = {"test": "test split", "external": EXTERNAL, "validation": "validation split"}
+    if "external" in info.split:
+        names["external"] = f"scored by a network that was trained {info.training['split_name']}"
     for split, name in names.items():
         for dataset, summary in group_by_dataset(
             metrics["splits"].get(split, {"datasets": []})

@@ -21,8 +21,7 @@ def interactive_section(name: str, clicks: dict[str, Any], *, pictures: bool) ->
         command = f"python train.py evaluate-interactive {data_options(measured['datasets'])} "
         command += f"--simulations {measured['people']}"
         if measured["split"] == "external":
-            names = " and ".join(measured["datasets"])
-            cases, alone = f"of {names}", "the network without prompts"
+            cases, alone = "of what was left out", "the network without prompts"
             how = f"Both networks were trained {of}, the second starting from the first: "
             command += f" --split external --weights DIR --baseline DIR --out weights/{name}"
         else:

@@ -6,13 +6,10 @@ import numpy as np
 
 from unet.config import TrainConfig
 from unet.core.image import mask_to_input, to_input
-from unet.core.windows import find_candidates, window_around
+from unet.core.windows import Candidates, find_candidates, window_around
 from unet.data.cases import Case, Dataset, read_grey, read_mask
 from unet.data.patches import painted_pair, piece_of_normal, piece_pair
 from unet.training.trainer import TrainingSet
-
-Candidates = dict[str, list[list[float]]]
-"""Left, top, right and bottom of regions in pixels of the image, by case id."""
 
 AROUND = (1.6, 3.0)
 """Sides of a window relative to the region's."""
@@ -60,8 +57,9 @@ def make_training_set(
 def dataset_repeats(cases: list[Case], most: int) -> np.ndarray:
     """How often each case is shown, so that a small data set is seen beside a large one.
 
-    The root of the number of groups (patients) of the set that has most, over the number of images
-    of the case's own: many frames of few patients are much alike, and are not shown more often.
+    With g groups (patients) and n images of its data set, and G groups of the set that has most:
+    the root of G times g, over n. Many frames of few patients are much alike, and are not shown
+    more often.
 
     Args:
         cases: Of all data sets, with groups.
@@ -73,9 +71,10 @@ def dataset_repeats(cases: list[Case], most: int) -> np.ndarray:
     by_set: dict[str, list[Case]] = {}
     for case in cases:
         by_set.setdefault(case.dataset, []).append(case)
-    groups = max(len({case.group for case in own}) for own in by_set.values())
+    groups = {name: len({case.group for case in own}) for name, own in by_set.items()}
+    largest = max(groups.values())
     times = {
-        name: int(np.clip(round((groups / len(own)) ** 0.5), 1, most))
+        name: int(np.clip(round((largest * groups[name]) ** 0.5 / len(own)), 1, most))
         for name, own in by_set.items()
     }
     return np.array([times[case.dataset] for case in cases])

@@ -1,6 +1,6 @@
 // What a prediction means at a threshold. The same rules as unet/inference/prediction.py.
 
-// `prediction` holds probability_u8, width, height, peak, presence, rules and confidence, the word of the
+// `prediction` holds probability_u8, width, height, peak, presence, postprocessing and confidence, the word of the
 // answer at the network's own threshold; at any other nothing is known of it.
 function answerOf(prediction, threshold, spacing = null) {
   const { probability_u8, width, height, postprocessing, peak, presence } = prediction;
