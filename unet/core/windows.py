@@ -64,7 +64,8 @@ def second_window(probability_u8: np.ndarray) -> Window | None:
     if not found:
         return None
     [(bounds, _)] = found
-    return window_around(bounds, *probability_u8.shape, AROUND, SMALLEST)
+    height, width = probability_u8.shape
+    return window_around(bounds, height, width, AROUND, SMALLEST)
 
 
 def find_candidates(
