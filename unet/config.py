@@ -115,7 +115,7 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class InferenceConfig:
-    """How a network answers: the views of an image that are averaged, and a second look.
+    """Settings of inference: the averaged views of an image, and a second look.
 
     Attributes:
         flip: Whether its mirror image is one of them.
@@ -144,7 +144,7 @@ class InferenceConfig:
 
     @property
     def views(self) -> int:
-        """How many views of an image are averaged."""
+        """Number of averaged views of an image."""
         return self.flip + len(self.scales)
 
 
@@ -250,7 +250,7 @@ class TrainConfig:
 
 @dataclass(frozen=True)
 class Recipe:
-    """What is trained, how, and how it answers."""
+    """A network with the settings of its training and of its inference."""
 
     model: ModelConfig
     train: TrainConfig

@@ -10,7 +10,7 @@ from unet.core.mask import EIGHT_NEIGHBOURS, to_level
 Window = tuple[int, int, int, int]
 """Left, top, right and bottom in whole pixels of the image."""
 Bounds = tuple[float, float, float, float]
-"""The same of a region, also between pixels."""
+"""Left, top, right and bottom of a region in pixels of the image, fractions allowed."""
 Candidates = dict[str, list[list[float]]]
 """Bounds of regions that a network took for a lesion, in pixels of the image, by case id."""
 

@@ -69,12 +69,12 @@ class CaseScore:
 
     @property
     def has_lesion(self) -> bool:
-        """Whether the truth shows a lesion."""
+        """True where the truth shows a lesion."""
         counts = self.scores["postprocessed"].confusion
         return counts.true_positive + counts.false_negative > 0
 
     def has_mask(self, protocol: str = "postprocessed") -> bool:
-        """Whether a protocol gives it a mask."""
+        """Return True where a protocol gives it a mask."""
         counts = self.scores[protocol].confusion
         return counts.true_positive + counts.false_positive > 0
 

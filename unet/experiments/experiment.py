@@ -38,7 +38,7 @@ def score_masks(segmenter: Segmenter, cases: list[Case]) -> list[CaseScore]:
 
 @dataclass(frozen=True)
 class Experiment:
-    """What is trained, on which cases, and what it is scored on.
+    """Recipes, splits and seeds that make the trainings, and the parts that score them.
 
     Attributes:
         name: What it is called in the results.
@@ -133,7 +133,7 @@ class Executor(Protocol):
 
     @property
     def options(self) -> str:
-        """What its command line says more, where that changes what is trained."""
+        """Command-line options of it that change the trained network."""
 
     def prepare(self, jobs: list[Job], dataset: Dataset, store: RunStore) -> None:
         """Train before the jobs are taken one after the other, or leave it to `train`."""

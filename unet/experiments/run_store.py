@@ -42,7 +42,7 @@ class Job:
 
     Attributes:
         recipe_name, split_name: Their names in the experiment.
-        recipe, split: What is trained, on which cases.
+        recipe, split: The recipe, and the cases it is trained and scored on.
         folder: Its own, in the store.
         init_from: A bundle whose weights it starts from; None for none.
         watched: Whether validation is scored after each epoch.
