@@ -21,7 +21,8 @@ RAMP = 0.15
 CANDIDATE = 0.25
 """Probability from which a pixel is in a candidate for a second look."""
 AROUND = 2.5
-"""Sides of a second look's window relative to the candidate's."""
+"""Sides of a second look's window relative to the candidate's. Set by an untrained second look with
+BUS-UCLM left out: a network that uses it chooses anew, on more hospitals than one."""
 SMALLEST = 0.3
 """Sides of a second look's window as a share of the picture's, at least."""
 
